@@ -1,0 +1,342 @@
+//! The workspace's own programs, run as a user would run them.
+
+use std::ffi::OsStr;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::os::unix::process::ExitStatusExt;
+use std::path::{Path, PathBuf};
+use std::process::{Command, ExitStatus};
+use std::time::Duration;
+use std::{env, fmt};
+
+use rustix::process::Signal;
+use serde_json::Value;
+
+use crate::PATIENCE;
+use crate::directory::Directory;
+use crate::lines::{Lines, Stream};
+use crate::process::{self, Owned};
+
+/// A program to be run with the arguments and the environment that the test gives it, and no others.
+///
+/// It gets `PATH`, and a `HOME` and a working directory that are empty and its own.
+#[derive(Debug)]
+pub struct Program {
+    name: String,
+    command: Command,
+    home: Directory,
+}
+
+impl Program {
+    /// The program at `path`: `env!("CARGO_BIN_EXE_…")` in an integration test of the crate that builds it.
+    #[track_caller]
+    pub fn new(path: impl AsRef<Path>) -> Self {
+        let path = path.as_ref();
+        assert!(
+            path.is_file(),
+            "there is no program {}: `cargo build --workspace`",
+            path.display()
+        );
+        let home = Directory::make();
+        let mut command = process::command(path);
+        process::clean_environment(&mut command, home.path().as_os_str());
+        command.current_dir(home.path());
+        let name = path.file_name().unwrap_or(path.as_os_str()).to_string_lossy().into_owned();
+        Self { name, command, home }
+    }
+
+    /// A program of another crate of this workspace. Cargo builds only its own crate's for an integration test, so this
+    /// one must have been built before: `cargo build --workspace`, which `cargo xtask test` begins with.
+    #[track_caller]
+    pub fn of_workspace(name: &str) -> Self {
+        // target/debug/deps/the_test-0123456789abcdef
+        let test = env::current_exe().expect("the running test has a path");
+        let directory: PathBuf = test.ancestors().skip(2).take(1).collect();
+        Self::new(directory.join(name))
+    }
+
+    /// One more argument.
+    #[must_use]
+    pub fn arg(mut self, argument: impl AsRef<OsStr>) -> Self {
+        self.command.arg(argument);
+        self
+    }
+
+    /// More arguments.
+    #[must_use]
+    pub fn args<A: AsRef<OsStr>>(mut self, arguments: impl IntoIterator<Item = A>) -> Self {
+        self.command.args(arguments);
+        self
+    }
+
+    /// One more variable in its environment.
+    #[must_use]
+    pub fn env(mut self, name: impl AsRef<OsStr>, value: impl AsRef<OsStr>) -> Self {
+        self.command.env(name, value);
+        self
+    }
+
+    /// Another working directory than its home.
+    #[must_use]
+    pub fn directory(mut self, directory: impl AsRef<Path>) -> Self {
+        self.command.current_dir(directory);
+        self
+    }
+
+    /// Its home, to put files there before it starts.
+    pub fn home(&self) -> &Path {
+        self.home.path()
+    }
+
+    /// Starts it.
+    #[track_caller]
+    pub fn spawn(self) -> Running {
+        Running { process: Owned::spawn(self.command), name: self.name, home: self.home }
+    }
+
+    /// Runs it; it must end by itself within `limit`.
+    #[track_caller]
+    pub fn run_to_end(self, limit: Duration) -> Output {
+        let running = self.spawn();
+        let status = running.wait(limit);
+        Output { status, stdout: running.stdout(), stderr: running.stderr() }
+    }
+}
+
+/// What a program that has ended left behind.
+#[derive(Clone, Debug)]
+pub struct Output {
+    /// How it ended.
+    pub status: ExitStatus,
+    /// All it wrote to stdout.
+    pub stdout: String,
+    /// All it wrote to stderr.
+    pub stderr: String,
+}
+
+/// A running program. Dropping it kills it.
+pub struct Running {
+    name: String,
+    process: Owned,
+    /// After the program, which uses it: fields are dropped in their order.
+    home: Directory,
+}
+
+impl Running {
+    /// Waits for a line on either output, also among those already written.
+    #[track_caller]
+    pub fn wait_for_line(&self, mut wanted: impl FnMut(&str) -> bool, limit: Duration) -> String {
+        let pick = |_, line: &str| wanted(line).then(|| line.to_owned());
+        self.lines().find(limit, pick).unwrap_or_else(|missing| {
+            let why = process::explain(&missing, limit, self.lines());
+            panic!("{} did not write the line waited for: {why}", self.name)
+        })
+    }
+
+    /// Where one of its servers listens, as it says itself in a JSON line on stderr: `message` is `listening`, `server` is
+    /// the server's name, `address` is the answer.
+    #[track_caller]
+    pub fn address(&self, server: &str) -> SocketAddr {
+        let pick = |stream, line: &str| {
+            if stream == Stream::Stderr { listening(server, line) } else { None }
+        };
+        self.lines().find(PATIENCE, pick).unwrap_or_else(|missing| {
+            let why = process::explain(&missing, PATIENCE, self.lines());
+            panic!("{} did not say where `{server}` listens: {why}", self.name)
+        })
+    }
+
+    /// What it has written to stdout so far.
+    pub fn stdout(&self) -> String {
+        self.lines().text(Stream::Stdout)
+    }
+
+    /// What it has written to stderr so far.
+    pub fn stderr(&self) -> String {
+        self.lines().text(Stream::Stderr)
+    }
+
+    /// Asks it to end, as an orchestrator does: SIGTERM.
+    pub fn terminate(&self) {
+        self.process.signal(Signal::TERM);
+    }
+
+    /// Asks it to end, as Ctrl-C does: SIGINT.
+    pub fn interrupt(&self) {
+        self.process.signal(Signal::INT);
+    }
+
+    /// Ends it without a chance to say or save anything: SIGKILL, to its descendants too.
+    #[track_caller]
+    pub fn kill(&self) {
+        self.process.kill();
+    }
+
+    /// Makes it stand still: its sockets stay open and nothing answers.
+    #[track_caller]
+    pub fn freeze(&self) {
+        process::freeze(self.process.pid());
+    }
+
+    /// Lets it go on.
+    pub fn thaw(&self) {
+        self.process.signal(Signal::CONT);
+    }
+
+    /// Waits until it has ended by itself.
+    #[track_caller]
+    pub fn wait(&self, limit: Duration) -> ExitStatus {
+        let Some(status) = self.process.wait(limit) else {
+            panic!("{} still runs after {limit:?}; {}", self.name, process::quote(self.lines()))
+        };
+        self.lines().wait_for_end(PATIENCE);
+        status
+    }
+
+    /// Whether it has not ended.
+    pub fn is_running(&self) -> bool {
+        self.process.poll().is_none()
+    }
+
+    /// Its process id, for a look at `/proc`.
+    pub fn pid(&self) -> u32 {
+        self.process.pid().as_raw_nonzero().get().unsigned_abs()
+    }
+
+    /// Its home and, unless told otherwise, its working directory.
+    pub fn home(&self) -> &Path {
+        self.home.path()
+    }
+
+    fn lines(&self) -> &Lines {
+        self.process.lines()
+    }
+}
+
+impl fmt::Debug for Running {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let state = match self.process.poll() {
+            None => "running".to_owned(),
+            Some(status) => {
+                status.signal().map_or_else(|| status.to_string(), |n| format!("signal {n}"))
+            }
+        };
+        write!(f, "{} ({state}); {}", self.name, process::quote(self.lines()))
+    }
+}
+
+/// The address in a log line which says that `server` listens. Fields stand at the top, or under `fields` as
+/// `tracing-subscriber` nests them unless asked to flatten.
+fn listening(server: &str, line: &str) -> Option<SocketAddr> {
+    let line: Value = serde_json::from_str(line).ok()?;
+    let field = |name: &str| line.get(name).or_else(|| line.get("fields")?.get(name))?.as_str();
+    if field("message") != Some("listening") || field("server") != Some(server) {
+        return None;
+    }
+    let mut address: SocketAddr = field("address")?.parse().ok()?;
+    // Every interface: one of them is enough to talk to it.
+    if address.ip().is_unspecified() {
+        address.set_ip(IpAddr::V4(Ipv4Addr::LOCALHOST));
+    }
+    Some(address)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SECOND: Duration = Duration::from_secs(1);
+
+    fn shell(script: &str) -> Program {
+        Program::new("/bin/sh").args(["-c", script])
+    }
+
+    #[test]
+    fn a_program_sees_only_the_environment_it_was_given() {
+        let output = shell("env; pwd").env("YELB", "1").run_to_end(PATIENCE);
+        assert!(output.status.success());
+        let names: Vec<_> = output.stdout.lines().filter_map(|line| line.split_once('=')).collect();
+        assert!(names.contains(&("YELB", "1")), "{names:?}");
+        // A shell sets PWD, SHLVL, OLDPWD and _ by itself.
+        let ours = ["YELB", "HOME", "PATH", "PWD", "OLDPWD", "SHLVL", "_"];
+        assert!(names.iter().all(|(name, _)| ours.contains(name)), "{names:?}");
+    }
+
+    #[test]
+    fn the_exit_code_and_both_outputs_are_kept() {
+        let output = shell("echo out; echo err >&2; exit 3").run_to_end(PATIENCE);
+        assert_eq!(
+            (output.status.code(), &*output.stdout, &*output.stderr),
+            (Some(3), "out\n", "err\n")
+        );
+    }
+
+    #[test]
+    fn a_line_is_found_before_and_after_it_was_waited_for() {
+        let running = shell("echo one; sleep 0.1; echo two >&2; sleep 60").spawn();
+        assert_eq!(running.wait_for_line(|line| line == "two", PATIENCE), "two");
+        assert_eq!(running.wait_for_line(|line| line == "one", PATIENCE), "one");
+    }
+
+    #[test]
+    #[should_panic(expected = "it ended without; its stdout:\nonly this")]
+    fn a_program_that_ends_is_not_waited_for() {
+        shell("echo only this").spawn().wait_for_line(|line| line == "more", PATIENCE);
+    }
+
+    #[test]
+    #[should_panic(expected = "still runs after")]
+    fn a_program_that_does_not_end_fails_the_test() {
+        shell("sleep 60").run_to_end(Duration::from_millis(50));
+    }
+
+    #[test]
+    fn the_address_is_read_from_flat_and_from_nested_fields() {
+        let flat =
+            r#"{"level":"INFO","message":"listening","server":"ui","address":"127.0.0.1:80"}"#;
+        assert_eq!(listening("ui", flat), "127.0.0.1:80".parse().ok());
+        assert_eq!(listening("appserver", flat), None);
+
+        let nested = r#"{"fields":{"message":"listening","server":"ui","address":"0.0.0.0:81"}}"#;
+        assert_eq!(listening("ui", nested), "127.0.0.1:81".parse().ok());
+        assert_eq!(listening("ui", "not json"), None);
+    }
+
+    #[test]
+    fn signals_reach_the_program() {
+        let running =
+            shell("trap 'echo bye; exit 0' TERM; echo ready; while :; do sleep 0.01; done").spawn();
+        running.wait_for_line(|line| line == "ready", PATIENCE);
+        running.terminate();
+        assert!(running.wait(PATIENCE).success());
+        assert_eq!(running.stdout(), "ready\nbye\n");
+        // It is gone: nobody is signalled in its place.
+        running.terminate();
+        running.kill();
+    }
+
+    #[test]
+    fn a_frozen_program_goes_on_where_it_was() {
+        let running = shell("sleep 0.2; echo done").spawn();
+        running.freeze();
+        std::thread::sleep(SECOND / 2);
+        assert!(running.is_running());
+        running.thaw();
+        assert!(running.wait(PATIENCE).success());
+    }
+
+    #[test]
+    fn dropping_kills_the_descendants_too() {
+        let running = shell("sleep 60 & echo $!; wait").spawn();
+        let sleeper = running.wait_for_line(|line| !line.is_empty(), PATIENCE);
+        let sleeper = rustix::process::Pid::from_raw(sleeper.parse().unwrap()).unwrap();
+        drop(running);
+        process::wait_until_gone(&[sleeper]);
+    }
+
+    #[test]
+    fn a_program_outlives_the_thread_that_started_it() {
+        let running = std::thread::spawn(|| shell("sleep 60").spawn()).join().unwrap();
+        std::thread::sleep(SECOND / 10);
+        assert!(running.is_running());
+    }
+}

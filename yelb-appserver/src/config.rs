@@ -1,0 +1,352 @@
+//! The app server's settings.
+
+use std::path::PathBuf;
+
+use secrecy::SecretString;
+use url::{Host, Url};
+use yelb_db::{Migrate, PostgresOptions};
+use yelb_service::names::Names;
+use yelb_service::process;
+use yelb_service::settings::{Environment, Given, SettingError};
+
+use crate::page_views::RedisOptions;
+
+/// The port of the API, as in the original.
+pub const PORT: u16 = 4567;
+
+/// For `--help`: the names that are accepted besides the primary ones.
+pub const ALIASES: &str = "\
+Also accepted, from the original and its forks:
+  votes       YELB_DB_SERVER_ENDPOINT or DB_HOST, YELB_DB_SERVER_PORT, YELB_DB_NAME, YELB_DB_USERNAME,
+              YELB_DB_PASSWORD or YELB_DB_PASSWORD_FILE
+  page views  REDIS_SERVER_ENDPOINT, YELB_REDIS_SERVER_ENDPOINT or CACHE_HOST, REDIS_SERVER_PORT,
+              REDIS_PASSWORD or REDIS_PASSWORD_FILE, REDIS_TLS
+  both        RACK_ENV: production or test (yelb-db, redis-server), development (localhost), custom
+The log is set by RUST_LOG (a level, or a list such as info,yelb_db=debug).";
+
+const DB_HOST: [&str; 2] = ["YELB_DB_SERVER_ENDPOINT", "DB_HOST"];
+const DB_PARTS: [&str; 3] = ["YELB_DB_SERVER_PORT", "YELB_DB_NAME", "YELB_DB_USERNAME"];
+const DB_PASSWORD: [&str; 2] = ["YELB_DB_PASSWORD", "YELB_DB_PASSWORD_FILE"];
+const REDIS_HOST: [&str; 3] = ["REDIS_SERVER_ENDPOINT", "YELB_REDIS_SERVER_ENDPOINT", "CACHE_HOST"];
+const REDIS_PARTS: [&str; 2] = ["REDIS_SERVER_PORT", "REDIS_TLS"];
+const REDIS_PASSWORD: [&str; 2] = ["REDIS_PASSWORD", "REDIS_PASSWORD_FILE"];
+
+/// The login that is fixed in the original's image and app server. It is public, and used only where a host is given
+/// in the original's way without a login, so that an existing deployment works unchanged.
+const ORIGINAL_LOGIN: (&str, &str, &str) = ("yelbdatabase", "postgres", "postgres_password");
+
+/// The flags that say where the stores are.
+#[derive(Debug, Clone, Default, clap::Args)]
+pub struct StoreFlags {
+    /// Where the votes are: postgres:// or sqlite: [env: `DATABASE_URL`] [default: an SQLite file in the user's data folder]
+    #[arg(long, global = true, value_name = "URL")]
+    database_url: Option<String>,
+    /// Where the page views are: redis://, rediss:// or sqlite: [env: `REDIS_URL`] [default: as for the votes]
+    #[arg(long, global = true, value_name = "URL")]
+    redis_url: Option<String>,
+    /// Who applies pending migrations: `auto` is this process, `never` leaves them to `yelb-appserver migrate`
+    /// [env: `YELB_MIGRATE`] [default: auto]
+    #[arg(long, global = true, value_name = "auto|never")]
+    migrate: Option<String>,
+}
+
+impl StoreFlags {
+    /// Lays the flags over the variables of the same meaning.
+    pub fn lay_over(self, environment: &mut Environment) {
+        environment.set("DATABASE_URL", self.database_url);
+        environment.set("REDIS_URL", self.redis_url);
+        environment.set("YELB_MIGRATE", self.migrate);
+    }
+}
+
+/// The app server's settings, all of them usable.
+#[derive(Debug, Clone)]
+pub struct Config {
+    /// The port of the API.
+    pub port: u16,
+    /// Where the votes are.
+    pub votes: VotesAt,
+    /// Where the page views are.
+    pub page_views: PageViewsAt,
+    /// Who applies migrations.
+    pub migrate: Migrate,
+    /// How host names are looked up.
+    pub names: Names,
+}
+
+/// Where the votes are.
+#[derive(Debug, Clone)]
+pub enum VotesAt {
+    /// A PostgreSQL server.
+    Postgres(PostgresOptions),
+    /// The `sqlite:` URL of a file.
+    Sqlite(String),
+}
+
+/// Where the page views are.
+#[derive(Debug, Clone)]
+pub enum PageViewsAt {
+    /// A Redis server.
+    Redis(RedisOptions),
+    /// The file that the votes are in.
+    WithVotes,
+    /// The `sqlite:` URL of a file of their own.
+    Sqlite(String),
+}
+
+impl Config {
+    /// Reads the settings; the first that cannot be used is the error.
+    pub fn from_environment(environment: &Environment) -> Result<Self, SettingError> {
+        let profile = Profile::from_environment(environment)?;
+        let votes = votes(environment, profile)?;
+        let page_views = page_views(environment, profile, &votes)?;
+        Ok(Self {
+            port: process::port(environment, &["PORT"], PORT)?,
+            votes,
+            page_views,
+            migrate: migrate(environment)?,
+            names: Names::from_environment(environment)?,
+        })
+    }
+}
+
+/// The original's `RACK_ENV`: which hosts it speaks to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Profile {
+    Hosts { votes: &'static str, page_views: &'static str },
+    Custom,
+}
+
+impl Profile {
+    fn from_environment(environment: &Environment) -> Result<Option<Self>, SettingError> {
+        let Some(given) = environment.get("RACK_ENV")? else { return Ok(None) };
+        match given.value {
+            "production" | "test" => {
+                Ok(Some(Self::Hosts { votes: "yelb-db", page_views: "redis-server" }))
+            }
+            "development" => Ok(Some(Self::Hosts { votes: "localhost", page_views: "localhost" })),
+            "custom" => Ok(Some(Self::Custom)),
+            _ => Err(SettingError::new(
+                given.name,
+                "must be production, test, development or custom",
+            )),
+        }
+    }
+}
+
+fn migrate(environment: &Environment) -> Result<Migrate, SettingError> {
+    match environment.get("YELB_MIGRATE")? {
+        None | Some(Given { value: "auto", .. }) => Ok(Migrate::Auto),
+        Some(Given { value: "never", .. }) => Ok(Migrate::Never),
+        Some(given) => Err(SettingError::new(given.name, "must be auto or never")),
+    }
+}
+
+// ---- votes
+
+fn votes(environment: &Environment, profile: Option<Profile>) -> Result<VotesAt, SettingError> {
+    no_dynamodb(environment, "YELB_DDB_RESTAURANTS", "DATABASE_URL")?;
+    if let Some(url) = environment.get("DATABASE_URL")? {
+        return votes_by_url(environment, url);
+    }
+    match store_host(environment, &DB_HOST, profile, |votes, _| votes)? {
+        Some(host) => Ok(VotesAt::Postgres(postgres_by_parts(environment, &host)?)),
+        None => {
+            useless_without(
+                environment,
+                &[DB_PARTS.as_slice(), &DB_PASSWORD].concat(),
+                "DATABASE_URL",
+            )?;
+            default_file(environment).map(VotesAt::Sqlite)
+        }
+    }
+}
+
+fn votes_by_url(environment: &Environment, given: Given<'_>) -> Result<VotesAt, SettingError> {
+    environment.exclusive(given.name, &[DB_HOST.as_slice(), &DB_PARTS].concat())?;
+    let password = environment.secret(&DB_PASSWORD[..1], DB_PASSWORD[1])?;
+    let expected = "must be a URL: postgres://user@host:5432/database or sqlite:file";
+    match scheme(given.value) {
+        "postgres" | "postgresql" => {
+            let url = server_url(given, expected)?;
+            let options = PostgresOptions::from_url(given.value)
+                .map_err(|_| SettingError::new(given.name, expected))?;
+            match password {
+                None => Ok(VotesAt::Postgres(options)),
+                Some((name, _)) if url.password().is_some() => {
+                    Err(password_twice(name, given.name))
+                }
+                Some((_, password)) => Ok(VotesAt::Postgres(options.password(&password))),
+            }
+        }
+        "sqlite" => {
+            useless_without(environment, &DB_PASSWORD, "a postgres:// URL")?;
+            Ok(VotesAt::Sqlite(given.value.to_owned()))
+        }
+        _ => Err(SettingError::new(given.name, expected)),
+    }
+}
+
+fn postgres_by_parts(
+    environment: &Environment,
+    host: &str,
+) -> Result<PostgresOptions, SettingError> {
+    let (database, user, password) = ORIGINAL_LOGIN;
+    let port = process::port(environment, &["YELB_DB_SERVER_PORT"], 5432)?;
+    let database = environment.get("YELB_DB_NAME")?.map_or(database, |given| given.value);
+    let user = environment.get("YELB_DB_USERNAME")?.map_or(user, |given| given.value);
+    let given = environment.secret(&DB_PASSWORD[..1], DB_PASSWORD[1])?;
+    let password = given.map_or_else(|| SecretString::from(password), |(_, password)| password);
+    Ok(PostgresOptions::from_parts(host, port, database, user, &password))
+}
+
+// ---- page views
+
+fn page_views(
+    environment: &Environment,
+    profile: Option<Profile>,
+    votes: &VotesAt,
+) -> Result<PageViewsAt, SettingError> {
+    no_dynamodb(environment, "YELB_DDB_CACHE", "REDIS_URL")?;
+    if let Some(url) = environment.get("REDIS_URL")? {
+        return page_views_by_url(environment, url);
+    }
+    match store_host(environment, &REDIS_HOST, profile, |_, page_views| page_views)? {
+        Some(host) => redis_by_parts(environment, &host),
+        None => {
+            useless_without(
+                environment,
+                &[REDIS_PARTS.as_slice(), &REDIS_PASSWORD].concat(),
+                "REDIS_URL",
+            )?;
+            match votes {
+                VotesAt::Sqlite(_) => Ok(PageViewsAt::WithVotes),
+                VotesAt::Postgres(_) => default_file(environment).map(PageViewsAt::Sqlite),
+            }
+        }
+    }
+}
+
+fn page_views_by_url(
+    environment: &Environment,
+    given: Given<'_>,
+) -> Result<PageViewsAt, SettingError> {
+    environment.exclusive(given.name, &[REDIS_HOST.as_slice(), &REDIS_PARTS].concat())?;
+    let password = environment.secret(&REDIS_PASSWORD[..1], REDIS_PASSWORD[1])?;
+    let expected = "must be a URL: redis://host:6379, rediss://host:6379 (TLS) or sqlite:file";
+    match scheme(given.value) {
+        "redis" | "rediss" => {
+            let url = server_url(given, expected)?;
+            if let (Some((name, _)), Some(_)) = (&password, url.password()) {
+                return Err(password_twice(name, given.name));
+            }
+            redis_at(&url, password.as_ref().map(|(_, password)| password))
+                .ok_or(SettingError::new(given.name, expected))
+        }
+        "sqlite" => {
+            useless_without(environment, &REDIS_PASSWORD, "a redis:// URL")?;
+            Ok(PageViewsAt::Sqlite(given.value.to_owned()))
+        }
+        _ => Err(SettingError::new(given.name, expected)),
+    }
+}
+
+fn redis_by_parts(environment: &Environment, host: &str) -> Result<PageViewsAt, SettingError> {
+    let port = process::port(environment, &["REDIS_SERVER_PORT"], 6379)?;
+    let tls = match environment.get("REDIS_TLS")? {
+        None | Some(Given { value: "false" | "0", .. }) => false,
+        Some(Given { value: "true" | "1", .. }) => true,
+        Some(given) => return Err(SettingError::new(given.name, "must be true or false")),
+    };
+    let scheme = if tls { "rediss" } else { "redis" };
+    let password = environment.secret(&REDIS_PASSWORD[..1], REDIS_PASSWORD[1])?;
+    let url = Url::parse(&format!("{scheme}://{host}:{port}")).ok();
+    url.and_then(|url| redis_at(&url, password.as_ref().map(|(_, password)| password)))
+        .ok_or_else(|| SettingError::new(REDIS_HOST[0], "must be a host name or an IP address"))
+}
+
+fn redis_at(url: &Url, password: Option<&SecretString>) -> Option<PageViewsAt> {
+    RedisOptions::new(url, password).map(PageViewsAt::Redis)
+}
+
+// ---- what both have
+
+fn scheme(url: &str) -> &str {
+    url.split_once(':').map_or("", |(scheme, _)| scheme)
+}
+
+fn server_url(given: Given<'_>, expected: &str) -> Result<Url, SettingError> {
+    Url::parse(given.value)
+        .ok()
+        .filter(|url| url.host().is_some() || url.query_pairs().any(|(name, _)| name == "host"))
+        .ok_or_else(|| SettingError::new(given.name, expected))
+}
+
+/// The host of a store: from its own variable, else from the original's profile.
+fn store_host(
+    environment: &Environment,
+    names: &[&'static str],
+    profile: Option<Profile>,
+    of_profile: fn(&'static str, &'static str) -> &'static str,
+) -> Result<Option<String>, SettingError> {
+    if let Some(given) = environment.one_of(names)? {
+        let expected = "must be a host name or an IP address";
+        let host = Host::parse(given.value).map_err(|_| SettingError::new(given.name, expected))?;
+        return Ok(Some(host.to_string()));
+    }
+    match profile {
+        None => Ok(None),
+        Some(Profile::Hosts { votes, page_views }) => {
+            Ok(Some(of_profile(votes, page_views).to_owned()))
+        }
+        Some(Profile::Custom) => {
+            Err(SettingError::new(names[0], "must be set, because RACK_ENV is custom"))
+        }
+    }
+}
+
+fn password_twice(name: &str, url: &str) -> SettingError {
+    SettingError::new(name, format!("excludes a password in {url}; give one of the two"))
+}
+
+/// Refuses settings that would be ignored.
+fn useless_without(
+    environment: &Environment,
+    names: &[&'static str],
+    host: &str,
+) -> Result<(), SettingError> {
+    for &name in names {
+        if environment.get(name)?.is_some() {
+            return Err(SettingError::new(
+                name,
+                format!("has no effect without {host} or a host; set that, too"),
+            ));
+        }
+    }
+    Ok(())
+}
+
+fn no_dynamodb(
+    environment: &Environment,
+    name: &'static str,
+    instead: &str,
+) -> Result<(), SettingError> {
+    match environment.get(name)? {
+        None => Ok(()),
+        Some(given) => Err(SettingError::new(
+            given.name,
+            format!("DynamoDB is not supported; remove it and set {instead}"),
+        )),
+    }
+}
+
+/// The embedded store's file: in the user's data folder (XDG Base Directory Specification), so that the data is the same
+/// from wherever the program is started.
+fn default_file(environment: &Environment) -> Result<String, SettingError> {
+    let data = match (environment.get("XDG_DATA_HOME")?, environment.get("HOME")?) {
+        (Some(data), _) => PathBuf::from(data.value),
+        (None, Some(home)) => PathBuf::from(home.value).join(".local/share"),
+        (None, None) => PathBuf::from("."),
+    };
+    Ok(format!("sqlite:{}", data.join("yelb/yelb.db").display()))
+}

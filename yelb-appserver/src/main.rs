@@ -1,0 +1,108 @@
+//! Yelb's app server.
+
+use std::process::ExitCode;
+
+use anyhow::Context;
+use clap::{Parser, Subcommand};
+use yelb_appserver::config::{self, Config, VotesAt};
+use yelb_appserver::{ADMIN_PORT, router};
+use yelb_db::{Poll, Postgres};
+use yelb_service::metrics::Metrics;
+use yelb_service::process::{self, Listening, Process};
+use yelb_service::settings::{Environment, SettingError};
+use yelb_service::{healthcheck, telemetry};
+
+/// Yelb's app server: votes, page views and stats over HTTP.
+///
+/// Settings come from the environment; a flag wins over the variable of the same meaning.
+#[derive(Parser)]
+#[command(version, after_help = config::ALIASES)]
+struct Cli {
+    /// Port of the API, 0 for any free one [env: `PORT`] [default: 4567]
+    #[arg(long, global = true, value_name = "PORT")]
+    port: Option<String>,
+    #[command(flatten)]
+    stores: config::StoreFlags,
+    #[command(flatten)]
+    process: process::ProcessFlags,
+    #[command(subcommand)]
+    command: Option<Command>,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Apply the pending migrations and exit
+    Migrate,
+    /// Ask the server on this host whether it lives; exit 0 if so
+    Healthcheck {
+        /// Ask whether it is ready for traffic, too
+        #[arg(long)]
+        ready: bool,
+    },
+}
+
+#[tokio::main]
+async fn main() -> ExitCode {
+    let cli = Cli::parse();
+    let mut environment = Environment::of_process();
+    environment.set("PORT", cli.port);
+    cli.stores.lay_over(&mut environment);
+    cli.process.lay_over(&mut environment);
+
+    let outcome = match cli.command {
+        None => serve(&environment).await,
+        Some(Command::Migrate) => migrate(&environment).await,
+        Some(Command::Healthcheck { ready }) => check(&environment, ready).await,
+    };
+    process::exit("yelb-appserver", outcome)
+}
+
+async fn serve(environment: &Environment) -> anyhow::Result<()> {
+    telemetry::init(environment)?;
+    let metrics = Metrics::install()?;
+    let listening = Listening::from_environment(environment, ADMIN_PORT)?;
+    let config = Config::from_environment(environment)?;
+    let listener = listening.bind("PORT", config.port).await?;
+
+    let (state, health) = yelb_appserver::start(&config).await?;
+    let mut process = Process::new(health.clone(), listening.stop_wait);
+    process.serve("api", listener, router::app(state, &health))?;
+    process.serve_admin(&listening, &metrics).await?;
+    process.run_until_told().await
+}
+
+async fn migrate(environment: &Environment) -> anyhow::Result<()> {
+    telemetry::init(environment)?;
+    let config = Config::from_environment(environment)?;
+    match config.votes {
+        VotesAt::Postgres(options) => {
+            let applied = Postgres::migrate(options, Poll::default(), config.names).await?;
+            tracing::info!(applied, "migrated");
+        }
+        VotesAt::Sqlite(_) => {
+            yelb_appserver::start(&config).await?;
+            tracing::info!("an SQLite file is migrated whenever it is opened");
+        }
+    }
+    Ok(())
+}
+
+async fn check(environment: &Environment, ready: bool) -> anyhow::Result<()> {
+    let listening = Listening::from_environment(environment, ADMIN_PORT)?;
+    let port = process::port(environment, &["PORT"], config::PORT)?;
+    if port == 0 {
+        Err(SettingError::new("PORT", "must be the port that the server listens on"))?;
+    }
+    let path = if ready { "/readyz" } else { "/livez" };
+    healthcheck::ask(listening.bind, port, path).await.context("not healthy")
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    #[test]
+    fn the_command_line_is_well_formed() {
+        super::Cli::command().debug_assert();
+    }
+}

@@ -1,0 +1,163 @@
+//! The counter of page views. The only module that knows Redis.
+
+use std::fmt;
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use redis::aio::MultiplexedConnection;
+use redis::io::AsyncDNSResolver;
+use redis::{AsyncConnectionConfig, Client, IntoConnectionInfo, RedisError, RedisFuture};
+use secrecy::{ExposeSecret, SecretString};
+use tokio::time::timeout;
+use url::Url;
+use yelb_db::{Sqlite, StoreError};
+use yelb_service::health::Dependency;
+use yelb_service::keeper::{self, Link, Store};
+use yelb_service::names::Names;
+
+use crate::error::ApiError;
+use crate::votes::STORE_LIMIT;
+
+/// The original's key.
+const KEY: &str = "pageviews";
+const CONNECT_LIMIT: Duration = Duration::from_secs(1);
+
+/// Where Redis is and how to log in.
+#[derive(Clone)]
+pub struct RedisOptions(Box<Client>);
+
+impl RedisOptions {
+    /// Reads a `redis://` or `rediss://` URL; `password` is for one that has none. `None` if the URL is of no use.
+    pub fn new(url: &Url, password: Option<&SecretString>) -> Option<Self> {
+        let mut info = url.clone().into_connection_info().ok()?;
+        if let Some(password) = password {
+            let login = info.redis_settings().clone().set_password(password.expose_secret());
+            info = info.set_redis_settings(login);
+        }
+        Client::open(info).ok().map(|client| Self(Box::new(client)))
+    }
+}
+
+impl fmt::Debug for RedisOptions {
+    /// Without the login, which the client's own would print.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "RedisOptions({})", self.0.get_connection_info().addr())
+    }
+}
+
+/// The counter of page views. Cloning it clones a handle to one connection.
+#[derive(Debug, Clone)]
+pub enum PageViews {
+    /// In Redis, under the original's key.
+    Redis(Link<MultiplexedConnection>),
+    /// In an SQLite file.
+    Embedded(Sqlite),
+}
+
+/// Why a page view was not counted.
+#[derive(Debug, thiserror::Error)]
+pub enum ViewsError {
+    /// There is no connection. The keeper is at it.
+    #[error("Redis is away")]
+    Away,
+    /// Redis refused, or went away in the middle.
+    #[error("Redis failed")]
+    Redis(#[from] RedisError),
+    /// The file failed.
+    #[error(transparent)]
+    Embedded(#[from] StoreError),
+    /// There was no answer in time.
+    #[error("no answer within {} s", STORE_LIMIT.as_secs())]
+    Silent,
+}
+
+impl PageViews {
+    /// Starts to keep a connection to Redis, and tells `dependency` how it goes. Returns at once.
+    pub fn redis(options: RedisOptions, names: Names, dependency: Dependency) -> Self {
+        let server = Server { client: *options.0, names };
+        Self::Redis(keeper::keep(server, dependency))
+    }
+
+    /// Counts one page view and answers with the count that it made.
+    pub async fn count(&self) -> Result<i64, ApiError> {
+        let counted = async {
+            match self {
+                Self::Redis(link) => ask(link, redis::cmd("INCR").arg(KEY)).await,
+                Self::Embedded(file) => Ok(file.count_view().await?),
+            }
+        };
+        let count = in_time(counted).await?;
+        metrics::counter!("yelb_page_views_total").increment(1);
+        Ok(count)
+    }
+
+    /// The page views so far.
+    pub async fn current(&self) -> Result<i64, ApiError> {
+        let read = async {
+            match self {
+                Self::Redis(link) => {
+                    Ok(ask::<Option<i64>>(link, redis::cmd("GET").arg(KEY)).await?.unwrap_or(0))
+                }
+                Self::Embedded(file) => Ok(file.views().await?),
+            }
+        };
+        in_time(read).await
+    }
+}
+
+async fn in_time(work: impl Future<Output = Result<i64, ViewsError>>) -> Result<i64, ApiError> {
+    let outcome = timeout(STORE_LIMIT, work).await.unwrap_or(Err(ViewsError::Silent));
+    outcome.map_err(ApiError::PageViews)
+}
+
+async fn ask<T: redis::FromRedisValue>(
+    link: &Link<MultiplexedConnection>,
+    command: &redis::Cmd,
+) -> Result<T, ViewsError> {
+    let mut connection = link.connection().ok_or(ViewsError::Away)?;
+    let answer = command.query_async(&mut connection).await;
+    answer.inspect_err(|_| link.doubt()).map_err(ViewsError::Redis)
+}
+
+/// Redis as its keeper sees it.
+struct Server {
+    client: Client,
+    names: Names,
+}
+
+impl Store for Server {
+    type Connection = MultiplexedConnection;
+    type Error = RedisError;
+
+    async fn connect(&self) -> Result<MultiplexedConnection, RedisError> {
+        let config = AsyncConnectionConfig::new()
+            .set_connection_timeout(Some(CONNECT_LIMIT))
+            .set_response_timeout(Some(STORE_LIMIT))
+            .set_dns_resolver(Resolver(self.names.clone()));
+        let mut connection =
+            self.client.get_multiplexed_async_connection_with_config(&config).await?;
+        // A server that wants a password accepts the connection and refuses every command.
+        redis::cmd("PING").query_async::<()>(&mut connection).await?;
+        Ok(connection)
+    }
+
+    async fn probe(&self, connection: &MultiplexedConnection) -> Result<(), RedisError> {
+        redis::cmd("PING").query_async(&mut connection.clone()).await
+    }
+}
+
+/// Look-ups by our rules, `SEARCH_DOMAIN` included. TLS goes on to verify the name as it was given.
+struct Resolver(Names);
+
+impl AsyncDNSResolver for Resolver {
+    fn resolve<'a, 'b: 'a>(
+        &'a self,
+        host: &'b str,
+        port: u16,
+    ) -> RedisFuture<'a, Box<dyn Iterator<Item = SocketAddr> + Send + 'a>> {
+        Box::pin(async move {
+            let addresses = self.0.resolve(host, port).await?;
+            Ok(Box::new(addresses.into_iter()) as Box<dyn Iterator<Item = SocketAddr> + Send>)
+        })
+    }
+}

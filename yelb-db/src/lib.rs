@@ -1,0 +1,16 @@
+//! The votes' home: the schema, its migrations, and the stores. The only SQL in the workspace.
+//!
+//! [`VoteStore`] is what the app server votes on: [`Postgres`], the original's database or our own, or [`Sqlite`], a file
+//! that needs no server. Which restaurants there are is the [`Poll`]'s to say, not the table's.
+
+mod error;
+mod poll;
+mod postgres;
+mod sqlite;
+mod store;
+
+pub use error::StoreError;
+pub use poll::{Poll, Restaurant};
+pub use postgres::{Migrate, Postgres, PostgresOptions};
+pub use sqlite::Sqlite;
+pub use store::{Count, VoteStore};

@@ -1,0 +1,48 @@
+//! The log: text for a person at a terminal, JSON lines for everybody else.
+
+use std::io::IsTerminal;
+
+use tracing_subscriber::EnvFilter;
+use tracing_subscriber::layer::SubscriberExt;
+use tracing_subscriber::util::SubscriberInitExt;
+
+use crate::settings::{Environment, SettingError};
+
+/// What is logged unless `RUST_LOG` says otherwise.
+const DEFAULT_FILTER: &str = "info";
+
+/// Starts the log of this process, on standard error. For `main` alone: it is global.
+pub fn init(environment: &Environment) -> Result<(), SettingError> {
+    let filter = filter(environment)?;
+    let registry = tracing_subscriber::registry().with(filter);
+    let lines = tracing_subscriber::fmt::layer().with_writer(std::io::stderr);
+    // A second call finds the log started, which is as well.
+    let _ = if std::io::stderr().is_terminal() {
+        registry.with(lines.with_target(false)).try_init()
+    } else {
+        registry.with(lines.json().flatten_event(true).with_span_list(false)).try_init()
+    };
+    Ok(())
+}
+
+fn filter(environment: &Environment) -> Result<EnvFilter, SettingError> {
+    let given = environment.get("RUST_LOG")?;
+    let directives = given.as_ref().map_or(DEFAULT_FILTER, |given| given.value);
+    EnvFilter::builder().parse(directives).map_err(|_| {
+        let expected = "must be a level (error, warn, info, debug, trace) or a list such as `info,yelb_db=debug`";
+        SettingError::new("RUST_LOG", expected)
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_filter_that_makes_no_sense_is_refused() {
+        let environment = [("RUST_LOG", "yelb=loud")].into_iter().collect();
+        assert!(
+            filter(&environment).unwrap_err().to_string().starts_with("RUST_LOG: must be a level")
+        );
+    }
+}

@@ -1,0 +1,2 @@
+//! yelb-ui
+fn main() {}

@@ -1,0 +1,125 @@
+//! The page: one document and the files it loads, all inside the binary.
+//!
+//! Nothing here knows the votes. The page's scripts ask the API for them, by URLs relative to the page, so that it also
+//! works under a path of somebody else's site.
+
+mod assets;
+
+use askama::Template;
+use assets::Asset;
+use axum::extract::Request;
+use axum::{Router, routing};
+use http::{HeaderName, HeaderValue, header};
+use std::future;
+use tower::util::MapResponseLayer;
+use tower_http::compression::CompressionLayer;
+use tower_http::set_header::SetResponseHeaderLayer;
+
+/// The page may load from, talk to and be driven by its own server alone. `style-src 'self'` also forbids `style`
+/// attributes, which is why the chart is drawn with SVG attributes.
+const CONTENT_SECURITY_POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; \
+     connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
+
+/// `GET /`, `/favicon.ico` and `/static/…`. Any other path is left to the caller's fallback.
+pub fn router() -> Router {
+    let document =
+        Asset::html("/", Page::new().render().expect("a template of plain strings always renders"));
+    let routes =
+        assets::files().into_iter().chain([document]).fold(Router::new(), |routes, asset| {
+            let path = asset.path;
+            routes.route(
+                path,
+                routing::get(move |request: Request| {
+                    future::ready(asset.answer(request.headers()))
+                }),
+            )
+        });
+
+    // Outermost first. The names of compressed copies can be told only outside of what compresses.
+    // `route_layer`, not `layer`: the caller's fallback keeps its own headers.
+    routes.route_layer((
+        always(header::CONTENT_SECURITY_POLICY, CONTENT_SECURITY_POLICY),
+        always(header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
+        always(header::REFERRER_POLICY, "no-referrer"),
+        MapResponseLayer::new(assets::name_compressed_copy),
+        CompressionLayer::new(),
+    ))
+}
+
+fn always(name: HeaderName, value: &'static str) -> SetResponseHeaderLayer<HeaderValue> {
+    SetResponseHeaderLayer::overriding(name, HeaderValue::from_static(value))
+}
+
+#[derive(Template)]
+#[template(path = "page.html")]
+struct Page {
+    /// In the order of the original's page.
+    cards: [Restaurant; 4],
+    /// In the order of the API's `getvotes`.
+    columns: [Restaurant; 4],
+    /// The scripts that `yelb.js` imports, fetched together instead of one after the other.
+    modules: Vec<&'static str>,
+    version: &'static str,
+}
+
+impl Page {
+    fn new() -> Self {
+        Self {
+            cards: [IHOP, CHIPOTLE, OUTBACK, BUCA_DI_BEPPO],
+            columns: [OUTBACK, BUCA_DI_BEPPO, IHOP, CHIPOTLE],
+            modules: assets::modules().collect(),
+            version: env!("CARGO_PKG_VERSION"),
+        }
+    }
+}
+
+/// What a card says. Colours are the style sheet's, keyed by `id`.
+#[derive(Clone, Copy)]
+struct Restaurant {
+    /// The last part of the vote's path.
+    id: &'static str,
+    name: &'static str,
+    dish: &'static str,
+    praise: &'static str,
+    link: &'static str,
+    icon: &'static str,
+}
+
+const IHOP: Restaurant = Restaurant {
+    id: "ihop",
+    name: "IHOP",
+    dish: "Pancakes",
+    praise: "stacked high",
+    link: "https://www.ihop.com/",
+    icon: include_str!("../templates/icons/pancakes.svg"),
+};
+
+const CHIPOTLE: Restaurant = Restaurant {
+    id: "chipotle",
+    name: "Chipotle",
+    dish: "Burritos",
+    praise: "rolled to be held",
+    link: "https://www.chipotle.com/",
+    icon: include_str!("../templates/icons/chilli.svg"),
+};
+
+const OUTBACK: Restaurant = Restaurant {
+    id: "outback",
+    name: "Outback",
+    dish: "Blooming onion",
+    praise: "petal by petal",
+    link: "https://www.outback.com/",
+    icon: include_str!("../templates/icons/onion.svg"),
+};
+
+const BUCA_DI_BEPPO: Restaurant = Restaurant {
+    id: "bucadibeppo",
+    name: "Buca di Beppo",
+    dish: "Lasagne",
+    praise: "enough for the table",
+    link: "https://www.bucadibeppo.com/",
+    icon: include_str!("../templates/icons/lasagne.svg"),
+};
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,2 @@
+//! yelb
+fn main() {}
