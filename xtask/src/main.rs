@@ -1,2 +1,41 @@
-//! xtask
-fn main() {}
+//! The project's own chores: `cargo xtask --help`.
+
+#![expect(clippy::print_stdout, reason = "a chore talks to whoever runs it")]
+
+mod count;
+mod run;
+mod setup;
+mod test;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+
+/// The project's own chores.
+#[derive(Debug, Parser)]
+#[command(name = "cargo xtask", bin_name = "cargo xtask")]
+enum Chore {
+    /// Installs the programs that the tests need
+    Setup,
+    /// Runs every check and every test, after installing what they need
+    Test(test::Options),
+}
+
+fn main() -> anyhow::Result<ExitCode> {
+    match Chore::parse() {
+        Chore::Setup => setup::run(),
+        Chore::Test(options) => test::run(&options),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_sound() {
+        Chore::command().debug_assert();
+    }
+}

@@ -2,15 +2,16 @@
 
 use std::process::ExitCode;
 
-use anyhow::Context;
 use clap::{Parser, Subcommand};
+use tracing::Level;
 use yelb_appserver::config::{self, Config, VotesAt};
 use yelb_appserver::{ADMIN_PORT, router};
 use yelb_db::{Poll, Postgres};
+use yelb_service::healthcheck::Healthcheck;
 use yelb_service::metrics::Metrics;
 use yelb_service::process::{self, Listening, Process};
-use yelb_service::settings::{Environment, SettingError};
-use yelb_service::{healthcheck, telemetry};
+use yelb_service::settings::Environment;
+use yelb_service::telemetry;
 
 /// Yelb's app server: votes, page views and stats over HTTP.
 ///
@@ -34,11 +35,7 @@ enum Command {
     /// Apply the pending migrations and exit
     Migrate,
     /// Ask the server on this host whether it lives; exit 0 if so
-    Healthcheck {
-        /// Ask whether it is ready for traffic, too
-        #[arg(long)]
-        ready: bool,
-    },
+    Healthcheck(Healthcheck),
 }
 
 #[tokio::main]
@@ -52,13 +49,15 @@ async fn main() -> ExitCode {
     let outcome = match cli.command {
         None => serve(&environment).await,
         Some(Command::Migrate) => migrate(&environment).await,
-        Some(Command::Healthcheck { ready }) => check(&environment, ready).await,
+        Some(Command::Healthcheck(healthcheck)) => {
+            healthcheck.run(&environment, config::PORT).await
+        }
     };
     process::exit("yelb-appserver", outcome)
 }
 
 async fn serve(environment: &Environment) -> anyhow::Result<()> {
-    telemetry::init(environment)?;
+    telemetry::init(environment, Level::INFO)?;
     let metrics = Metrics::install()?;
     let listening = Listening::from_environment(environment, ADMIN_PORT)?;
     let config = Config::from_environment(environment)?;
@@ -72,7 +71,7 @@ async fn serve(environment: &Environment) -> anyhow::Result<()> {
 }
 
 async fn migrate(environment: &Environment) -> anyhow::Result<()> {
-    telemetry::init(environment)?;
+    telemetry::init(environment, Level::INFO)?;
     let config = Config::from_environment(environment)?;
     match config.votes {
         VotesAt::Postgres(options) => {
@@ -85,16 +84,6 @@ async fn migrate(environment: &Environment) -> anyhow::Result<()> {
         }
     }
     Ok(())
-}
-
-async fn check(environment: &Environment, ready: bool) -> anyhow::Result<()> {
-    let listening = Listening::from_environment(environment, ADMIN_PORT)?;
-    let port = process::port(environment, &["PORT"], config::PORT)?;
-    if port == 0 {
-        Err(SettingError::new("PORT", "must be the port that the server listens on"))?;
-    }
-    let path = if ready { "/readyz" } else { "/livez" };
-    healthcheck::ask(listening.bind, port, path).await.context("not healthy")
 }
 
 #[cfg(test)]

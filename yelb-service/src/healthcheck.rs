@@ -1,9 +1,9 @@
 //! Asking a process whether it lives, from inside an image that has neither shell nor curl.
 
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::net::SocketAddr;
 use std::time::Duration;
 
-use anyhow::{Context, ensure};
+use anyhow::{Context, anyhow, ensure};
 use axum::body::Body;
 use axum::http::{Request, header};
 use hyper::client::conn::http1;
@@ -11,18 +11,38 @@ use hyper_util::rt::TokioIo;
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 
+use crate::process::{self, Listening};
+use crate::settings::{Environment, SettingError};
+
 /// Shorter than any orchestrator's own limit, so that the reason is ours to tell.
 const LIMIT: Duration = Duration::from_secs(1);
 
-/// Asks the server that listens on `bind` and `port` for `path`. An error says what it answered instead of 200.
-pub async fn ask(bind: IpAddr, port: u16, path: &str) -> anyhow::Result<()> {
-    let address = SocketAddr::new(reachable(bind), port);
-    let asked = || format!("asked http://{address}{path}");
+/// The subcommand `healthcheck`.
+#[derive(Debug, Clone, clap::Args)]
+pub struct Healthcheck {
+    /// Ask whether it is ready for traffic, too
+    #[arg(long)]
+    ready: bool,
+}
+
+impl Healthcheck {
+    /// Asks the server that runs with the same settings on this host. An error says what it answered instead of 200.
+    pub async fn run(self, environment: &Environment, default_port: u16) -> anyhow::Result<()> {
+        let bind = Listening::from_environment(environment, 0)?.bind;
+        let port = process::port(environment, &["PORT"], default_port)?;
+        if port == 0 {
+            Err(SettingError::new("PORT", "must be the port that the server listens on"))?;
+        }
+        let address = process::reachable(SocketAddr::new(bind, port));
+        let path = if self.ready { "/readyz" } else { "/livez" };
+        ask(address, path).await.with_context(|| format!("http://{address}{path}"))
+    }
+}
+
+async fn ask(address: SocketAddr, path: &str) -> anyhow::Result<()> {
     timeout(LIMIT, request(address, path))
         .await
-        .map_err(|_| anyhow::anyhow!("no answer within {} s", LIMIT.as_secs()))
-        .and_then(|outcome| outcome)
-        .with_context(asked)
+        .unwrap_or_else(|_| Err(anyhow!("no answer within {} s", LIMIT.as_secs())))
 }
 
 async fn request(address: SocketAddr, path: &str) -> anyhow::Result<()> {
@@ -34,13 +54,4 @@ async fn request(address: SocketAddr, path: &str) -> anyhow::Result<()> {
     let response = sender.send_request(request).await?;
     ensure!(response.status().is_success(), "it answered {}", response.status());
     Ok(())
-}
-
-/// Where a listener on `bind` can be reached from the same host.
-fn reachable(bind: IpAddr) -> IpAddr {
-    match bind {
-        IpAddr::V4(address) if address.is_unspecified() => Ipv4Addr::LOCALHOST.into(),
-        IpAddr::V6(address) if address.is_unspecified() => Ipv6Addr::LOCALHOST.into(),
-        address => address,
-    }
 }

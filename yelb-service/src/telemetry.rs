@@ -2,18 +2,18 @@
 
 use std::io::IsTerminal;
 
+use tracing::Level;
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
 
 use crate::settings::{Environment, SettingError};
 
-/// What is logged unless `RUST_LOG` says otherwise.
-const DEFAULT_FILTER: &str = "info";
-
 /// Starts the log of this process, on standard error. For `main` alone: it is global.
-pub fn init(environment: &Environment) -> Result<(), SettingError> {
-    let filter = filter(environment)?;
+///
+/// `RUST_LOG` says what is logged; unless it is set, what is at least of `level`.
+pub fn init(environment: &Environment, level: Level) -> Result<(), SettingError> {
+    let filter = filter(environment, level)?;
     let registry = tracing_subscriber::registry().with(filter);
     let lines = tracing_subscriber::fmt::layer().with_writer(std::io::stderr);
     // A second call finds the log started, which is as well.
@@ -25,9 +25,9 @@ pub fn init(environment: &Environment) -> Result<(), SettingError> {
     Ok(())
 }
 
-fn filter(environment: &Environment) -> Result<EnvFilter, SettingError> {
+fn filter(environment: &Environment, level: Level) -> Result<EnvFilter, SettingError> {
     let given = environment.get("RUST_LOG")?;
-    let directives = given.as_ref().map_or(DEFAULT_FILTER, |given| given.value);
+    let directives = given.map_or(level.as_str(), |given| given.value);
     EnvFilter::builder().parse(directives).map_err(|_| {
         let expected = "must be a level (error, warn, info, debug, trace) or a list such as `info,yelb_db=debug`";
         SettingError::new("RUST_LOG", expected)
@@ -42,7 +42,10 @@ mod tests {
     fn a_filter_that_makes_no_sense_is_refused() {
         let environment = [("RUST_LOG", "yelb=loud")].into_iter().collect();
         assert!(
-            filter(&environment).unwrap_err().to_string().starts_with("RUST_LOG: must be a level")
+            filter(&environment, Level::INFO)
+                .unwrap_err()
+                .to_string()
+                .starts_with("RUST_LOG: must be a level")
         );
     }
 }

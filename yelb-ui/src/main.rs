@@ -1,2 +1,82 @@
-//! yelb-ui
-fn main() {}
+//! Yelb's UI.
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+use tracing::Level;
+use yelb_service::health::{Dependency, Health};
+use yelb_service::healthcheck::Healthcheck;
+use yelb_service::metrics::Metrics;
+use yelb_service::process::{self, Listening, Process};
+use yelb_service::settings::Environment;
+use yelb_service::telemetry;
+use yelb_ui::config::{self, Config};
+use yelb_ui::proxy::Upstream;
+use yelb_ui::{ADMIN_PORT, router};
+
+/// Yelb's UI: the page, and /api passed on to the app server.
+///
+/// Settings come from the environment; a flag wins over the variable of the same meaning.
+#[derive(Parser)]
+#[command(version, after_help = config::ALIASES)]
+struct Cli {
+    /// Port of the page, 0 for any free one [env: `PORT`] [default: 8080]
+    #[arg(long, global = true, value_name = "PORT")]
+    port: Option<String>,
+    /// Where the app server is [env: `YELB_APPSERVER_ENDPOINT`] [default: <http://yelb-appserver:4567>]
+    #[arg(long, global = true, value_name = "URL")]
+    appserver_endpoint: Option<String>,
+    #[command(flatten)]
+    process: process::ProcessFlags,
+    #[command(subcommand)]
+    command: Option<Command>,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Ask the server on this host whether it lives; exit 0 if so
+    Healthcheck(Healthcheck),
+}
+
+#[tokio::main]
+async fn main() -> ExitCode {
+    let cli = Cli::parse();
+    let mut environment = Environment::of_process();
+    environment.set("PORT", cli.port);
+    environment.set("YELB_APPSERVER_ENDPOINT", cli.appserver_endpoint);
+    cli.process.lay_over(&mut environment);
+
+    let outcome = match cli.command {
+        None => serve(&environment).await,
+        Some(Command::Healthcheck(healthcheck)) => {
+            healthcheck.run(&environment, config::PORT).await
+        }
+    };
+    process::exit("yelb-ui", outcome)
+}
+
+async fn serve(environment: &Environment) -> anyhow::Result<()> {
+    telemetry::init(environment, Level::INFO)?;
+    let metrics = Metrics::install()?;
+    let listening = Listening::from_environment(environment, ADMIN_PORT)?;
+    let config = Config::from_environment(environment)?;
+    let listener = listening.bind("PORT", config.port).await?;
+
+    let appserver = Dependency::new("yelb-appserver", "http");
+    let health = Health::new([appserver.clone()]);
+    let upstream = Upstream::new(config.appserver, config.names, appserver);
+    let mut process = Process::new(health.clone(), listening.stop_wait);
+    process.serve("page", listener, router::app(upstream, &health))?;
+    process.serve_admin(&listening, &metrics).await?;
+    process.run_until_told().await
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    #[test]
+    fn the_command_line_is_well_formed() {
+        super::Cli::command().debug_assert();
+    }
+}

@@ -1,0 +1,212 @@
+//! Installs the programs that the tests need: by itself on Debian and Ubuntu, elsewhere by naming them.
+
+use std::fs;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use anyhow::Result;
+
+use crate::run;
+
+/// What the page's tests ask for in `engines`.
+const OLDEST_NODE: (u32, u32) = (20, 19);
+
+/// What npm installs where the distribution's Node.js is older than that, as that of Debian 12 and Ubuntu 24.04 is.
+const NODE_PACKAGE: &str = "node@22.23.3";
+
+/// Something the tests run.
+struct Need {
+    /// As its users call it.
+    name: &'static str,
+    /// Its Debian packages; where there are several, distributions differ, and the first that exists is it.
+    packages: &'static [&'static str],
+    /// Where to get it elsewhere.
+    home: &'static str,
+    is_there: fn() -> bool,
+}
+
+const SERVERS: [Need; 4] = [
+    Need {
+        name: "PostgreSQL's server",
+        packages: &["postgresql"],
+        home: "https://www.postgresql.org/download/ (brew install postgresql)",
+        is_there: has_postgres,
+    },
+    Need {
+        name: "redis-server",
+        packages: &["redis-server"],
+        home: "https://redis.io/downloads/ (brew install redis)",
+        is_there: || run::has("redis-server"),
+    },
+    Need {
+        name: "redis-cli",
+        packages: &["redis-tools"],
+        home: "https://redis.io/downloads/ (brew install redis)",
+        is_there: || run::has("redis-cli"),
+    },
+    Need {
+        name: "setpriv",
+        packages: &["util-linux"],
+        home: "util-linux of your distribution",
+        // Only Linux has the system call behind it; elsewhere the tests do without.
+        is_there: || !cfg!(target_os = "linux") || run::has("setpriv"),
+    },
+];
+
+const BROWSER: [Need; 3] = [
+    Need {
+        name: "Chromium",
+        packages: &["chromium", "chromium-browser"],
+        home: "https://www.chromium.org/getting-involved/download-chromium/ (brew install --cask chromium)",
+        // Asked for an answer, since Ubuntu has a program of that name which only says where else to get it.
+        is_there: || BROWSERS.iter().any(|browser| run::answer(browser, &["--version"]).is_some()),
+    },
+    Need {
+        name: "Node.js 20.19 or newer",
+        packages: &["nodejs"],
+        home: "https://nodejs.org/ (brew install node)",
+        is_there: || node().is_some(),
+    },
+    Need {
+        name: "npm",
+        packages: &["npm"],
+        home: "https://nodejs.org/ (brew install node)",
+        is_there: || run::has("npm"),
+    },
+];
+
+/// The names that browsers of its family go by.
+const BROWSERS: [&str; 6] = [
+    "chromium",
+    "chromium-browser",
+    "google-chrome",
+    "google-chrome-stable",
+    "/Applications/Chromium.app/Contents/MacOS/Chromium",
+    "/Applications/Google Chrome.app/Contents/MacOS/Google Chrome",
+];
+
+/// `cargo xtask setup`
+pub(crate) fn run() -> Result<ExitCode> {
+    if provide(true, true)? {
+        println!("everything that the tests need is there");
+        Ok(ExitCode::SUCCESS)
+    } else {
+        Ok(ExitCode::from(2))
+    }
+}
+
+/// Sees to it that the servers and the browser are there. If they cannot be had, says so in one line and answers no.
+pub(crate) fn provide(servers: bool, browser: bool) -> Result<bool> {
+    let servers = servers.then_some(&SERVERS).into_iter().flatten();
+    let needs: Vec<&Need> =
+        servers.chain(browser.then_some(&BROWSER).into_iter().flatten()).collect();
+
+    let mut missing: Vec<&Need> = needs.into_iter().filter(|need| !(need.is_there)()).collect();
+    if !missing.is_empty()
+        && let Some(apt) = Apt::find()
+    {
+        apt.install(&missing)?;
+        missing.retain(|need| !(need.is_there)());
+    }
+    if browser && node().is_none() && run::has("npm") {
+        install_node()?;
+        missing.retain(|need| !(need.is_there)());
+    }
+    if missing.is_empty() {
+        return Ok(true);
+    }
+    let missing: Vec<String> =
+        missing.iter().map(|need| format!("{} ({})", need.name, need.home)).collect();
+    println!("missing, install first: {}", missing.join(", "));
+    Ok(false)
+}
+
+/// Debian's package manager, with the right to use it.
+struct Apt {
+    sudo: bool,
+}
+
+impl Apt {
+    fn find() -> Option<Self> {
+        if !run::has("apt-get") {
+            return None;
+        }
+        if run::answer("id", &["-u"])? == "0" {
+            return Some(Self { sudo: false });
+        }
+        // Without a password: nobody may be there to type one.
+        run::answer("sudo", &["-n", "true"]).map(|_| Self { sudo: true })
+    }
+
+    fn install(&self, needs: &[&Need]) -> Result<()> {
+        let names: Vec<_> = needs.iter().map(|need| need.name).collect();
+        println!("installing {}", names.join(", "));
+        // A list that cannot be refreshed may still do; whether it did is seen afterwards.
+        self.get(&["update"])?;
+        let packages = needs.iter().filter_map(|need| {
+            need.packages
+                .iter()
+                .find(|package| run::answer("apt-cache", &["show", package]).is_some())
+        });
+        let mut arguments = vec!["install", "--yes", "--no-install-recommends"];
+        arguments.extend(packages);
+        self.get(&arguments)
+    }
+
+    /// Runs `apt-get`, which is not to ask questions. Its failure shows in what is still missing after it.
+    fn get(&self, arguments: &[&str]) -> Result<()> {
+        let mut words = if self.sudo { vec!["sudo", "-n"] } else { Vec::new() };
+        words.extend(["env", "DEBIAN_FRONTEND=noninteractive", "apt-get", "--quiet"]);
+        words.extend(arguments);
+        run::stream(&mut run::command(words[0], &words[1..]), |_| ())?;
+        Ok(())
+    }
+}
+
+/// Debian keeps the server's programs off the path, a directory for each version.
+fn has_postgres() -> bool {
+    let mut versions = fs::read_dir("/usr/lib/postgresql").into_iter().flatten().flatten();
+    run::has("postgres") || versions.any(|version| version.path().join("bin/postgres").is_file())
+}
+
+/// Node.js of an age that will do: the machine's or, failing that, the one of [`install_node`].
+pub(crate) fn node() -> Option<String> {
+    let ours = tools().join("node_modules/.bin/node").to_str()?.to_owned();
+    ["node".to_owned(), ours].into_iter().find(|node| {
+        let version = run::answer(node, &["--version"]);
+        version
+            .and_then(|version| node_version(&version))
+            .is_some_and(|version| version >= OLDEST_NODE)
+    })
+}
+
+/// Installs Node.js for this checkout alone.
+fn install_node() -> Result<()> {
+    println!("installing {NODE_PACKAGE} into {}", tools().display());
+    let mut install = run::command("npm", &["install", "--no-audit", "--no-fund", "--prefix"]);
+    run::stream(install.arg(tools()).arg(NODE_PACKAGE), |_| ())?;
+    Ok(())
+}
+
+fn tools() -> PathBuf {
+    run::root().join("target/tools")
+}
+
+/// Major and minor of `v20.19.2`.
+fn node_version(version: &str) -> Option<(u32, u32)> {
+    let mut numbers = version.strip_prefix('v')?.split('.').map_while(|number| number.parse().ok());
+    Some((numbers.next()?, numbers.next()?))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn node_tells_its_version() {
+        assert_eq!(node_version("v20.19.2"), Some((20, 19)));
+        assert_eq!(node_version("v23.0.0-nightly"), Some((23, 0)));
+        assert_eq!(node_version("unknown"), None);
+        assert!(node_version("v18.20.4") < Some(OLDEST_NODE));
+    }
+}

@@ -1,0 +1,185 @@
+//! `/api`, passed on to the app server.
+//!
+//! A gateway in the words of RFC 9110 section 3.7: paths, queries, bodies and unknown fields go on as they came, trace
+//! headers among them; what belongs to one connection does not. Nothing is tried twice: a vote is a `GET` here.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use axum::body::Body;
+use axum::extract::{ConnectInfo, Request, State};
+use axum::http::header::{self, HeaderName};
+use axum::http::{HeaderMap, HeaderValue, StatusCode, Uri, uri};
+use axum::response::Response;
+use hyper_util::client::legacy::connect::HttpConnector;
+use hyper_util::client::legacy::{self, Client};
+use hyper_util::rt::{TokioExecutor, TokioTimer};
+use tokio::time::timeout;
+use tower_http::timeout::TimeoutBody;
+use yelb_service::health::Dependency;
+use yelb_service::names::Names;
+use yelb_service::problem::{Chain, Problem};
+
+use crate::config::Endpoint;
+
+/// How long the app server may take to accept a connection.
+const CONNECT_LIMIT: Duration = Duration::from_secs(1);
+/// How long it may take to begin an answer: longer than its own limit of 5 s, so that its reason arrives, and shorter
+/// than the 6 s that a process has to drain.
+const ANSWER_LIMIT: Duration = Duration::from_millis(5500);
+/// How long an answer that has begun may pause.
+const PAUSE_LIMIT: Duration = Duration::from_secs(30);
+/// Connections are given up before the app server gives them up (ours 75 s, the original's 20 s), so that no vote is sent
+/// into one that is being closed.
+const POOL_IDLE_LIMIT: Duration = Duration::from_secs(15);
+
+/// Fields that belong to one connection, besides those that `Connection` names (RFC 9110 section 7.6.1).
+const HOP_BY_HOP: [HeaderName; 8] = [
+    header::CONNECTION,
+    HeaderName::from_static("keep-alive"),
+    HeaderName::from_static("proxy-connection"),
+    header::PROXY_AUTHENTICATE,
+    header::TE,
+    header::TRAILER,
+    header::TRANSFER_ENCODING,
+    header::UPGRADE,
+];
+const FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
+const FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
+const FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
+
+/// The app server, as the UI sees it. Cloning it clones a handle to one pool of connections.
+#[derive(Debug, Clone)]
+pub struct Upstream {
+    client: Client<HttpConnector<Names>, Body>,
+    endpoint: Endpoint,
+    dependency: Dependency,
+}
+
+/// Why the app server's answer could not be passed on.
+#[derive(Debug, thiserror::Error)]
+enum UpstreamError {
+    #[error("the app server at {endpoint} cannot be reached")]
+    Unreachable { endpoint: uri::Authority, source: legacy::Error },
+    #[error("the app server at {endpoint} hung up")]
+    HungUp { endpoint: uri::Authority, source: legacy::Error },
+    #[error("the app server at {endpoint} did not answer in time")]
+    Silent { endpoint: uri::Authority },
+}
+
+impl Upstream {
+    /// The app server at `endpoint`. Nothing is connected before the first request.
+    ///
+    /// `dependency` is told how each request went: to ask besides would put traffic into the mesh that nobody made.
+    pub fn new(endpoint: Endpoint, names: Names, dependency: Dependency) -> Self {
+        let mut connector = HttpConnector::new_with_resolver(names);
+        connector.set_connect_timeout(Some(CONNECT_LIMIT));
+        connector.set_nodelay(true);
+        let client = Client::builder(TokioExecutor::new())
+            .pool_timer(TokioTimer::new())
+            .pool_idle_timeout(POOL_IDLE_LIMIT)
+            .build(connector);
+        dependency.prepared();
+        Self { client, endpoint, dependency }
+    }
+
+    async fn send(&self, request: Request) -> Result<Response, UpstreamError> {
+        let endpoint = || self.endpoint.authority().clone();
+        let outcome = match timeout(ANSWER_LIMIT, self.client.request(request)).await {
+            Ok(Ok(response)) => {
+                Ok(response.map(|body| Body::new(TimeoutBody::new(PAUSE_LIMIT, body))))
+            }
+            Ok(Err(source)) if source.is_connect() => {
+                Err(UpstreamError::Unreachable { endpoint: endpoint(), source })
+            }
+            Ok(Err(source)) => Err(UpstreamError::HungUp { endpoint: endpoint(), source }),
+            Err(_) => Err(UpstreamError::Silent { endpoint: endpoint() }),
+        };
+        match &outcome {
+            Ok(_) => self.dependency.up(),
+            Err(error) => self.dependency.away(Chain(error)),
+        }
+        outcome
+    }
+}
+
+/// `/api/…`: passes the request on, and the answer back.
+pub async fn forward(
+    State(upstream): State<Upstream>,
+    ConnectInfo(peer): ConnectInfo<SocketAddr>,
+    mut request: Request,
+) -> Result<Response, Problem> {
+    readdress(&mut request, peer, &upstream.endpoint);
+    let mut response = upstream.send(request).await?;
+    remove_hop_by_hop(response.headers_mut());
+    Ok(response)
+}
+
+/// Addresses the request to the app server, and says on whose behalf it comes.
+fn readdress(request: &mut Request, peer: SocketAddr, endpoint: &Endpoint) {
+    *request.uri_mut() = upstream_uri(request.uri(), endpoint);
+    let headers = request.headers_mut();
+    remove_hop_by_hop(headers);
+    // The server in front of us has answered it.
+    headers.remove(header::EXPECT);
+    append(headers, FORWARDED_FOR, &peer.ip().to_canonical().to_string());
+    append(headers, header::VIA, "1.1 yelb-ui");
+    // What a load balancer in front has said stands.
+    headers.entry(FORWARDED_PROTO).or_insert(HeaderValue::from_static("http"));
+    let host = HeaderValue::from_str(endpoint.authority().as_str())
+        .expect("an authority is visible ASCII");
+    if let Some(asked) = headers.insert(header::HOST, host) {
+        headers.entry(FORWARDED_HOST).or_insert(asked);
+    }
+}
+
+/// The same path and query, to the byte, at the app server.
+fn upstream_uri(sent: &Uri, endpoint: &Endpoint) -> Uri {
+    let mut parts = uri::Parts::default();
+    parts.scheme = Some(uri::Scheme::HTTP);
+    parts.authority = Some(endpoint.authority().clone());
+    parts.path_and_query = sent.path_and_query().cloned();
+    Uri::from_parts(parts).expect("it has scheme, authority and, as it met the route, a path")
+}
+
+fn remove_hop_by_hop(headers: &mut HeaderMap) {
+    for name in named_by_connection(headers) {
+        headers.remove(name);
+    }
+    for name in HOP_BY_HOP {
+        headers.remove(name);
+    }
+}
+
+fn named_by_connection(headers: &HeaderMap) -> Vec<HeaderName> {
+    let values = headers.get_all(header::CONNECTION).iter().filter_map(|value| value.to_str().ok());
+    values.flat_map(|value| value.split(',')).filter_map(|name| name.trim().parse().ok()).collect()
+}
+
+/// Adds to the end of a field that is a list.
+fn append(headers: &mut HeaderMap, name: HeaderName, last: &str) {
+    let before = headers.get_all(&name).iter().filter_map(|value| value.to_str().ok());
+    let list = before.chain([last]).collect::<Vec<_>>().join(", ");
+    if let Ok(list) = HeaderValue::from_str(&list) {
+        headers.insert(name, list);
+    }
+}
+
+impl From<UpstreamError> for Problem {
+    fn from(error: UpstreamError) -> Self {
+        let (status, detail) = match error {
+            UpstreamError::Unreachable { .. } => {
+                (StatusCode::BAD_GATEWAY, "The app server cannot be reached.")
+            }
+            UpstreamError::HungUp { .. } => (
+                StatusCode::BAD_GATEWAY,
+                "The app server hung up before it answered. A vote was not confirmed.",
+            ),
+            UpstreamError::Silent { .. } => (
+                StatusCode::GATEWAY_TIMEOUT,
+                "The app server did not answer in time. A vote was not confirmed.",
+            ),
+        };
+        Self::new(status, detail).retry_after(Duration::from_secs(1)).because(error)
+    }
+}

@@ -1,0 +1,53 @@
+// A browser, and pages that take note of everything that a visitor's console would show.
+
+import { existsSync } from "node:fs";
+import { chromium } from "playwright-core";
+
+const program = process.env.CHROMIUM ?? "/usr/bin/chromium";
+
+const QUIET = [
+  "--no-sandbox",
+  "--disable-gpu",
+  "--disable-quic",
+  "--no-first-run",
+  "--disable-background-networking",
+  "--disable-component-update",
+  "--disable-sync",
+];
+
+export async function startBrowser() {
+  if (!existsSync(program)) {
+    throw new Error(`${program} is missing: install Debian's \`chromium\`, or name another one in $CHROMIUM`);
+  }
+  return chromium.launch({ executablePath: program, args: QUIET });
+}
+
+/**
+ * A page of a visitor who has never been here.
+ * @param {import("playwright-core").Browser} browser
+ * @param {import("playwright-core").BrowserContextOptions} [options]
+ */
+export async function newVisitor(browser, options) {
+  const context = await browser.newContext(options);
+  const page = await context.newPage();
+  page.setDefaultTimeout(10_000);
+  return page;
+}
+
+/**
+ * Everything that goes wrong on the page from now on.
+ * @param {import("playwright-core").Page} page
+ * @returns {string[]}
+ */
+export function complaintsOf(page) {
+  const complaints = [];
+  page.on("console", (message) => {
+    if (["error", "warning"].includes(message.type())) complaints.push(`console: ${message.text()}`);
+  });
+  page.on("pageerror", (error) => complaints.push(`exception: ${error}`));
+  page.on("requestfailed", (request) => complaints.push(`${request.url()}: ${request.failure()?.errorText}`));
+  page.on("response", (response) => {
+    if (response.status() >= 400) complaints.push(`${response.url()}: ${response.status()}`);
+  });
+  return complaints;
+}

@@ -1,0 +1,129 @@
+// The real programs, each on a port that the kernel chooses and with a data file of its own.
+
+import { spawn } from "node:child_process";
+import { existsSync } from "node:fs";
+import { mkdtemp, rm } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { dirname, join } from "node:path";
+import { createInterface } from "node:readline";
+import { fileURLToPath } from "node:url";
+
+/** Far more than a start takes: 100 ms is the budget. */
+const START_LIMIT = 15_000;
+
+const yelb = process.env.YELB_BIN ?? fileURLToPath(new URL("../../../../target/debug/yelb", import.meta.url));
+/** One build puts them side by side. */
+const [yelbAppserver, yelbUi] = ["yelb-appserver", "yelb-ui"].map((name) => join(dirname(yelb), name));
+
+/** The whole application in one process. */
+export async function startYelb() {
+  const data = await dataFile();
+  const server = start(yelb, ["--port", "0", "--api-port", "0"], data.env);
+  const url = await server.says("stdout", (line) => line.match(/http:\/\/127\.0\.0\.1:\d+/)?.[0]);
+  return {
+    url,
+    async stop() {
+      await server.stop();
+      await data.remove();
+    },
+  };
+}
+
+/** UI and app server as two processes, so that one can go and come back. */
+export async function startPair() {
+  const data = await dataFile();
+  const startAppServer = (port) => start(yelbAppserver, ["--port", port], data.env);
+
+  let appServer = startAppServer("0");
+  const address = await appServer.says("stderr", listening("api"));
+  const ui = start(yelbUi, ["--port", "0"], { YELB_APPSERVER_ENDPOINT: `http://${address}` });
+  const url = `http://${await ui.says("stderr", listening("page"))}`;
+
+  return {
+    url,
+    stopAppServer: () => appServer.stop(),
+    async restartAppServer() {
+      appServer = startAppServer(address.split(":").at(-1));
+      await appServer.says("stderr", listening("api"));
+    },
+    async stop() {
+      await ui.stop();
+      await appServer.stop();
+      await data.remove();
+    },
+  };
+}
+
+async function dataFile() {
+  const directory = await mkdtemp(join(tmpdir(), "yelb-browser-"));
+  return {
+    env: { DATABASE_URL: `sqlite:${join(directory, "votes.db")}` },
+    remove: () => rm(directory, { recursive: true }),
+  };
+}
+
+/**
+ * @param {string} program
+ * @param {string[]} args
+ * @param {Record<string, string>} env
+ */
+function start(program, args, env) {
+  if (!existsSync(program)) {
+    throw new Error(`${program} is missing: build it with \`cargo build --workspace\``);
+  }
+  // Nothing of the caller's settings: a DATABASE_URL there must not be voted in here.
+  const child = spawn(program, args, {
+    env: { PATH: process.env.PATH, YELB_BIND: "127.0.0.1", YELB_ADMIN_PORT: "off", ...env },
+    stdio: ["ignore", "pipe", "pipe"],
+  });
+  const exited = new Promise((resolve) => child.once("exit", resolve));
+  const kill = () => child.kill("SIGKILL");
+  process.once("exit", kill);
+
+  const said = [];
+  const lines = { stdout: createInterface(child.stdout), stderr: createInterface(child.stderr) };
+  for (const stream of Object.values(lines)) stream.on("line", (line) => said.push(line));
+
+  return {
+    /**
+     * @template T
+     * @param {"stdout" | "stderr"} stream
+     * @param {(line: string) => T | undefined} find
+     * @returns {Promise<T>}
+     */
+    says(stream, find) {
+      return new Promise((resolve, reject) => {
+        const fail = (what) => reject(new Error(`${program} ${what}. It said:\n${said.join("\n")}`));
+        const limit = setTimeout(() => fail(`was not ready after ${START_LIMIT} ms`), START_LIMIT);
+        lines[stream].on("line", (line) => {
+          const found = find(line);
+          if (found === undefined) return;
+          clearTimeout(limit);
+          resolve(found);
+        });
+        child.once("error", (error) => fail(`could not be started: ${error.message}`));
+        exited.then((code) => fail(`ended with ${code}`));
+      });
+    },
+    async stop() {
+      child.kill("SIGTERM");
+      const limit = setTimeout(kill, START_LIMIT);
+      await exited;
+      clearTimeout(limit);
+      process.off("exit", kill);
+    },
+  };
+}
+
+/** Finds the address in the log line of a server that listens. */
+function listening(server) {
+  return (line) => {
+    try {
+      const entry = JSON.parse(line);
+      const fields = entry.fields ?? entry;
+      return fields.message === "listening" && fields.server === server ? fields.address : undefined;
+    } catch {
+      return undefined;
+    }
+  };
+}
