@@ -55,7 +55,7 @@ export class Chart {
 }
 
 /**
- * @param {SVGCircleElement} segment its `pathLength` is 100, so that lengths are percentages
+ * @param {Element} segment a circle; its `pathLength` is 100, so that lengths are percentages
  * @param {number} before votes in the segments before this one
  * @param {number} count
  * @param {number} total

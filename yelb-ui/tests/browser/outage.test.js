@@ -32,9 +32,10 @@ test("the app server goes: the totals stay, marked as old, and come back by them
   await shown.untilSays(shown.outcome("ihop"), "Counted");
   const last = await shown.chart();
   // What is kept is what was read.
-  await page.waitForResponse("**/api/getvotes");
+  await shown.nextRead();
 
   await yelb.stopAppServer();
+  await shown.timePasses();
   await shown.untilTotalsAre("stale");
   await shown.untilSays(shown.notice, /totals are \d+ seconds? old\. The app server cannot be reached/);
   await shown.untilSays(shown.announcement, "The totals are out of date. The app server cannot be reached.");
@@ -51,6 +52,7 @@ test("the app server goes: the totals stay, marked as old, and come back by them
   await shown.untilSays(shown.announcement, "Your vote for IHOP was not confirmed. Try again.");
 
   await yelb.restartAppServer();
+  await shown.timePasses();
   await shown.untilTotalsAre("fresh");
   assert.equal(await shown.notice.isVisible(), false);
   await shown.untilSays(shown.announcement, "The totals are up to date again.");
@@ -64,7 +66,6 @@ test("the app server goes: the totals stay, marked as old, and come back by them
 test("the page-view store is away: the votes go on, and the view is counted later", async () => {
   let views = 0;
   const { page, shown } = await visit(async (page) => {
-    await page.clock.install();
     await page.route("**/api/getstats", (route) => {
       views += 1;
       return route.fulfill(problem(503, "page views are away"));
@@ -79,7 +80,7 @@ test("the page-view store is away: the votes go on, and the view is counted late
   assert.equal(views, 1);
 
   await page.unroute("**/api/getstats");
-  await page.clock.runFor(10_000);
+  await shown.timePasses();
   assert.ok((await shown.countedPageViews()) > 0);
 });
 
@@ -95,19 +96,24 @@ test("the page's own server is gone: the page says that, too", async () => {
   const { page, shown } = await visit();
   await shown.untilTotalsAre("fresh");
   await page.context().setOffline(true);
+  await shown.timePasses();
   await shown.untilSays(shown.notice, "The server of this page cannot be reached.");
   await page.context().setOffline(false);
+  await shown.timePasses();
   await shown.untilTotalsAre("fresh");
 });
 
 test("an answer that is not an app server's is not believed", async () => {
-  const answers = ["<h1>Welcome to nginx</h1>", "[]", "{}", "null", '[{"name":"ihop","value":-1}]', '[{"name":"ihop"}]'];
-  for (const body of answers) {
-    const { page, shown } = await visit((page) => page.route("**/api/getvotes", (route) => route.fulfill({ body })));
+  const { page, shown } = await visit();
+  for (const body of ["<h1>Welcome to nginx</h1>", "[]", "{}", "null", '[{"name":"ihop","value":-1}]']) {
+    await shown.untilTotalsAre("fresh");
+    await page.route("**/api/getvotes", (route) => route.fulfill({ body }));
+    await shown.timePasses();
     await shown.untilSays(shown.notice, "The answer was not an app server’s.");
-    await page.context().close();
+    await page.unroute("**/api/getvotes");
+    await shown.timePasses();
   }
-  const { shown } = await visit((page) => page.route("**/api/ihop", (route) => route.fulfill({ body: "NaN" })));
+  await page.route("**/api/ihop", (route) => route.fulfill({ body: "NaN" }));
   await shown.button("ihop").click();
   await shown.untilSays(shown.outcome("ihop"), "not confirmed. Try again. The answer was not an app server’s.");
 });

@@ -108,10 +108,9 @@ test("a reload is one more page view, and staying is none", async () => {
   await shown.untilTotalsAre("fresh");
   const views = await shown.countedPageViews();
 
-  // Two more reads of the totals.
-  for (const _ of "12") await page.waitForResponse("**/api/getvotes");
+  for (const _ of "123") await shown.nextRead();
   await page.reload();
-  await page.waitForResponse("**/api/getvotes");
+  await shown.untilTotalsAre("fresh");
 
   assert.equal(await shown.countedPageViews(), views + 1);
   assert.equal(asked.filter((path) => path.endsWith("/getstats")).length, 1);
@@ -136,14 +135,12 @@ test("somebody else's vote moves the chart", async () => {
   await shown.untilTotalsAre("fresh");
   const before = await shown.chart();
   await fetch(`${yelb.url}/api/bucadibeppo`);
+  await shown.timePasses();
   await shown.untilCounted("bucadibeppo", before.bucadibeppo.count + 1);
 });
 
 test("nobody looks, nobody asks; who comes back sees the present", async () => {
-  const page = await newVisitor(browser);
-  const shown = new YelbPage(page);
-  await page.clock.install();
-  await page.goto(yelb.url);
+  const { page, shown } = await visit();
   await shown.untilTotalsAre("fresh");
   const before = await shown.chart();
 
@@ -155,7 +152,7 @@ test("nobody looks, nobody asks; who comes back sees the present", async () => {
   let reads = 0;
   page.on("request", (request) => (reads += request.url().endsWith("/getvotes") ? 1 : 0));
   await look(true);
-  await page.clock.runFor(60_000);
+  await shown.timePasses();
   assert.equal(reads, 0);
 
   await fetch(`${yelb.url}/api/ihop`);

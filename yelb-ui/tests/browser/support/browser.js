@@ -23,7 +23,7 @@ export async function startBrowser() {
 }
 
 /**
- * A page of a visitor who has never been here.
+ * A page of a visitor who has never been here. Its time flows as usual, and can be moved on.
  * @param {import("playwright-core").Browser} browser
  * @param {import("playwright-core").BrowserContextOptions} [options]
  */
@@ -31,6 +31,7 @@ export async function newVisitor(browser, options) {
   const context = await browser.newContext(options);
   const page = await context.newPage();
   page.setDefaultTimeout(10_000);
+  await page.clock.install();
   return page;
 }
 

@@ -45,6 +45,17 @@ export class YelbPage {
     await locator.filter({ hasText: text }).waitFor({ state: "attached" });
   }
 
+  /** Long enough for everything that the page does every few seconds. */
+  async timePasses() {
+    await this.page.clock.runFor(10_000);
+  }
+
+  /** Until the totals have been read once more. */
+  async nextRead() {
+    const read = this.page.waitForEvent("requestfinished", (request) => request.url().endsWith("/api/getvotes"));
+    await Promise.all([read, this.timePasses()]);
+  }
+
   /** All that the chart says, numbers as numbers. */
   async chart() {
     return this.page.evaluate(() => {
