@@ -11,6 +11,7 @@ pub mod error;
 pub mod page_views;
 pub mod query;
 pub mod request;
+pub mod rounds;
 pub mod router;
 pub mod votes;
 
@@ -81,14 +82,14 @@ async fn open_page_views(
             Ok((page_views, dependency))
         }
         (PageViewsAt::WithVotes, VoteStore::Sqlite(store)) => {
-            Ok((PageViews::Embedded(store.clone()), embedded("page-views")))
+            Ok((PageViews::embedded(store.clone()), embedded("page-views")))
         }
         (PageViewsAt::WithVotes, VoteStore::Postgres(_)) => {
             Err(SettingError::new("REDIS_URL", "must be set, because the votes are not in a file"))
         }
         (PageViewsAt::Sqlite(url), _) => {
             let store = open_sqlite("REDIS_URL", url, poll).await?;
-            Ok((PageViews::Embedded(store), embedded("page-views")))
+            Ok((PageViews::embedded(store), embedded("page-views")))
         }
     }
 }

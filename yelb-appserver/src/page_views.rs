@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use redis::aio::MultiplexedConnection;
@@ -16,6 +17,7 @@ use yelb_service::keeper::{self, Link, Store};
 use yelb_service::names::Names;
 
 use crate::error::ApiError;
+use crate::rounds::{RoundError, Rounds, Work};
 use crate::votes::STORE_LIMIT;
 
 /// The original's key.
@@ -47,7 +49,14 @@ impl fmt::Debug for RedisOptions {
 
 /// The counter of page views. Cloning it clones a handle to one connection.
 #[derive(Debug, Clone)]
-pub enum PageViews {
+pub struct PageViews {
+    counter: Counter,
+    counting: Rounds<Counter>,
+}
+
+/// Where the count is.
+#[derive(Debug, Clone)]
+enum Counter {
     /// In Redis, under the original's key.
     Redis(Link<MultiplexedConnection>),
     /// In an SQLite file.
@@ -67,7 +76,7 @@ pub enum ViewsError {
     #[error(transparent)]
     Embedded(#[from] StoreError),
     /// There was no answer in time.
-    #[error("no answer within {} s", STORE_LIMIT.as_secs())]
+    #[error("no answer within {} ms", STORE_LIMIT.as_millis())]
     Silent,
 }
 
@@ -75,39 +84,72 @@ impl PageViews {
     /// Starts to keep a connection to Redis, and tells `dependency` how it goes. Returns at once.
     pub fn redis(options: RedisOptions, names: Names, dependency: Dependency) -> Self {
         let server = Server { client: *options.0, names };
-        Self::Redis(keeper::keep(server, dependency))
+        Self::at(Counter::Redis(keeper::keep(server, dependency)))
+    }
+
+    /// Counts in a file.
+    pub fn embedded(file: Sqlite) -> Self {
+        Self::at(Counter::Embedded(file))
+    }
+
+    fn at(counter: Counter) -> Self {
+        Self { counting: Rounds::new(counter.clone()), counter }
     }
 
     /// Counts one page view and answers with the count that it made.
     pub async fn count(&self) -> Result<i64, ApiError> {
-        let counted = async {
-            match self {
-                Self::Redis(link) => ask(link, redis::cmd("INCR").arg(KEY)).await,
-                Self::Embedded(file) => Ok(file.count_view().await?),
-            }
-        };
-        let count = in_time(counted).await?;
+        let count = self.counting.join(add_one, own_count).await.map_err(ApiError::PageViews)?;
         metrics::counter!("yelb_page_views_total").increment(1);
         Ok(count)
     }
 
     /// The page views so far.
     pub async fn current(&self) -> Result<i64, ApiError> {
-        let read = async {
-            match self {
-                Self::Redis(link) => {
-                    Ok(ask::<Option<i64>>(link, redis::cmd("GET").arg(KEY)).await?.unwrap_or(0))
-                }
-                Self::Embedded(file) => Ok(file.views().await?),
-            }
-        };
-        in_time(read).await
+        let current = in_time(self.counter.current()).await;
+        current.map_err(|error| ApiError::PageViews(RoundError::Failed(Arc::new(error))))
     }
 }
 
-async fn in_time(work: impl Future<Output = Result<i64, ViewsError>>) -> Result<i64, ApiError> {
-    let outcome = timeout(STORE_LIMIT, work).await.unwrap_or(Err(ViewsError::Silent));
-    outcome.map_err(ApiError::PageViews)
+/// Adds a view to those of the round; the ticket is the how manyth it is.
+fn add_one(views: &mut i64) -> i64 {
+    *views += 1;
+    *views
+}
+
+/// The count that the `place`th of `views` has made, when all of them together made it `count`.
+fn own_count(place: i64, (views, count): &(i64, i64)) -> i64 {
+    count - views + place
+}
+
+impl Work for Counter {
+    type Load = i64;
+    /// The views of the round, and the count after them.
+    type Done = (i64, i64);
+    type Error = ViewsError;
+
+    async fn run(&self, views: i64) -> Result<(i64, i64), ViewsError> {
+        Ok((views, in_time(self.add(views)).await?))
+    }
+}
+
+impl Counter {
+    async fn add(&self, views: i64) -> Result<i64, ViewsError> {
+        match self {
+            Self::Redis(link) => ask(link, redis::cmd("INCRBY").arg(KEY).arg(views)).await,
+            Self::Embedded(file) => Ok(file.add_views(views).await?),
+        }
+    }
+
+    async fn current(&self) -> Result<i64, ViewsError> {
+        match self {
+            Self::Redis(link) => Ok(ask::<Option<i64>>(link, redis::cmd("GET").arg(KEY)).await?.unwrap_or(0)),
+            Self::Embedded(file) => Ok(file.views().await?),
+        }
+    }
+}
+
+async fn in_time(work: impl Future<Output = Result<i64, ViewsError>>) -> Result<i64, ViewsError> {
+    timeout(STORE_LIMIT, work).await.unwrap_or(Err(ViewsError::Silent))
 }
 
 async fn ask<T: redis::FromRedisValue>(

@@ -1,20 +1,23 @@
 //! The ballot box.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::time::timeout;
 use yelb_db::{Count, Poll, Restaurant, StoreError, VoteStore};
 
 use crate::error::ApiError;
+use crate::rounds::{Rounds, Work};
 
-/// How long a request waits for a store before it answers 503. Longer than a store's own limits (1 s for a connection,
-/// 1.8 s for a statement), shorter than the 5 s that a whole request may take.
-pub const STORE_LIMIT: Duration = Duration::from_secs(3);
+/// How long a round may take at a store. Longer than a statement may (1.8 s), short enough that the round that is under
+/// way and one's own together end within the 5 s that a whole request may take.
+pub const STORE_LIMIT: Duration = Duration::from_millis(2400);
 
 /// The ballot box: a store, and who stands for election. Cloning it clones a handle.
 #[derive(Debug, Clone)]
 pub struct Votes {
-    store: VoteStore,
+    casting: Rounds<Casting>,
+    reading: Rounds<Reading>,
     poll: Poll,
 }
 
@@ -25,14 +28,16 @@ pub enum VotesError {
     #[error(transparent)]
     Store(#[from] StoreError),
     /// There was no answer in time. The vote may have been counted.
-    #[error("no answer within {} s", STORE_LIMIT.as_secs())]
+    #[error("no answer within {} ms", STORE_LIMIT.as_millis())]
     Silent,
 }
 
 impl Votes {
     /// The ballot box of `poll`, kept in `store`.
     pub fn new(store: VoteStore, poll: Poll) -> Self {
-        Self { store, poll }
+        let casting = Rounds::new(Casting { store: store.clone() });
+        let reading = Rounds::new(Reading { store, poll: poll.clone() });
+        Self { casting, reading, poll }
     }
 
     /// Who can be voted for.
@@ -42,20 +47,88 @@ impl Votes {
 
     /// Counts a vote and answers with the count that it made, once the store has committed it.
     pub async fn cast(&self, restaurant: &Restaurant) -> Result<i64, ApiError> {
-        let count = in_time(self.store.cast(restaurant)).await?;
+        let count = self.casting.join(|ballots| ballots.add(restaurant), Counted::count).await;
+        let count = count.map_err(ApiError::Votes)?;
         metrics::counter!("yelb_votes_total", "restaurant" => restaurant.to_string()).increment(1);
         Ok(count)
     }
 
-    /// All counts, in the order of the poll.
-    pub async fn tally(&self) -> Result<Vec<Count>, ApiError> {
-        in_time(self.store.tally(&self.poll)).await
+    /// All counts, in the order of the poll, as a query found them that began after this was called.
+    pub async fn tally(&self) -> Result<Arc<[Count]>, ApiError> {
+        self.reading.join(|()| (), |(), tally| Arc::clone(tally)).await.map_err(ApiError::Votes)
     }
 }
 
-async fn in_time<T>(work: impl Future<Output = Result<T, StoreError>>) -> Result<T, ApiError> {
+/// The rounds that count votes.
+struct Casting {
+    store: VoteStore,
+}
+
+/// The votes of a round, by restaurant.
+#[derive(Default)]
+struct Ballots(Vec<Count>);
+
+/// Whose the vote was, and the how manyth for that restaurant in its round.
+struct Ballot {
+    restaurant: usize,
+    place: i64,
+}
+
+/// What a round has counted: for each restaurant the votes of the round, and the count after them.
+struct Counted(Vec<(i64, i64)>);
+
+impl Ballots {
+    fn add(&mut self, restaurant: &Restaurant) -> Ballot {
+        let position = self.0.iter().position(|(name, _)| name == restaurant);
+        let position = position.unwrap_or_else(|| {
+            self.0.push((restaurant.clone(), 0));
+            self.0.len() - 1
+        });
+        let (_, votes) = &mut self.0[position];
+        *votes += 1;
+        Ballot { restaurant: position, place: *votes }
+    }
+}
+
+impl Counted {
+    /// The count that this very vote has made. The store added the round's votes in one step, so that the counts in
+    /// between are nobody else's.
+    fn count(Ballot { restaurant, place }: Ballot, Self(counted): &Self) -> i64 {
+        let (votes, count) = counted[restaurant];
+        count - votes + place
+    }
+}
+
+impl Work for Casting {
+    type Load = Ballots;
+    type Done = Counted;
+    type Error = VotesError;
+
+    async fn run(&self, Ballots(ballots): Ballots) -> Result<Counted, VotesError> {
+        let counts = in_time(self.store.add(&ballots)).await?;
+        Ok(Counted(ballots.iter().map(|(_, votes)| *votes).zip(counts).collect()))
+    }
+}
+
+/// The rounds that read them.
+struct Reading {
+    store: VoteStore,
+    poll: Poll,
+}
+
+impl Work for Reading {
+    type Load = ();
+    type Done = Arc<[Count]>;
+    type Error = VotesError;
+
+    async fn run(&self, (): ()) -> Result<Arc<[Count]>, VotesError> {
+        in_time(self.store.tally(&self.poll)).await.map(Into::into)
+    }
+}
+
+async fn in_time<T>(work: impl Future<Output = Result<T, StoreError>>) -> Result<T, VotesError> {
     match timeout(STORE_LIMIT, work).await {
-        Ok(outcome) => outcome.map_err(|error| ApiError::Votes(error.into())),
-        Err(_) => Err(ApiError::Votes(VotesError::Silent)),
+        Ok(outcome) => outcome.map_err(VotesError::Store),
+        Err(_) => Err(VotesError::Silent),
     }
 }

@@ -13,7 +13,7 @@ use yelb_service::health::Dependency;
 use yelb_service::keeper::{self, Link, Store};
 use yelb_service::names::Names;
 
-use crate::{Poll, Restaurant, StoreError};
+use crate::{Count, Poll, StoreError};
 
 static MIGRATIONS: Migrator = {
     let mut migrations = sqlx::migrate!("migrations/postgres");
@@ -114,19 +114,15 @@ impl Postgres {
         Ok(pending)
     }
 
-    pub(crate) async fn cast(&self, restaurant: &Restaurant) -> Result<i64, StoreError> {
+    pub(crate) async fn add(&self, votes: &[Count]) -> Result<Vec<i64>, StoreError> {
         let pool = self.pool()?;
-        let outcome = match add_one(&pool, restaurant).await {
-            Ok(None) => {
-                add_row(&pool, restaurant)
-                    .await
-                    .map_err(StoreError::doing("make a missing row"))?;
-                add_one(&pool, restaurant).await
-            }
-            outcome => outcome,
-        };
-        let count = outcome.and_then(|count| count.ok_or(sqlx::Error::RowNotFound));
-        count.map_err(|error| self.failed("count a vote", error))
+        let mut counted = add(&pool, votes).await;
+        if matches!(&counted, Ok(counts) if counts.is_empty()) {
+            add_rows(&pool, votes).await.map_err(|error| self.failed("make a missing row", error))?;
+            counted = add(&pool, votes).await;
+        }
+        let counts = counted.and_then(|counts| in_order(votes, &counts).ok_or(sqlx::Error::RowNotFound));
+        counts.map_err(|error| self.failed("count votes", error))
     }
 
     pub(crate) async fn counts(&self, poll: &Poll) -> Result<Vec<(String, i64)>, StoreError> {
@@ -149,22 +145,52 @@ impl Postgres {
     }
 }
 
-/// One statement, so that the count is this vote's own. `None` when the restaurant has no row.
+/// Adds the votes in one statement, which is one commit. Answers with nothing, and has done nothing, when a row is missing.
 ///
-/// The casts let it work on the original's `integer` as well as on our `bigint`.
-async fn add_one(pool: &PgPool, restaurant: &Restaurant) -> Result<Option<i64>, sqlx::Error> {
-    sqlx::query_scalar(
-        "update restaurants set count = coalesce(count, 0) + 1 where name = $1::bpchar returning count::bigint",
+/// The rows are locked in the order of their names, so that two app servers never wait for each other's. The casts let it
+/// work on the original's `integer` as well as on our `bigint`.
+async fn add(pool: &PgPool, votes: &[Count]) -> Result<Vec<(String, i64)>, sqlx::Error> {
+    let (names, numbers) = columns(votes);
+    sqlx::query_as(
+        "with added as (
+             select name::bpchar as name, votes from unnest($1::text[], $2::bigint[]) as added (name, votes)
+         ), locked as materialized (
+             select restaurants.name from restaurants join added on restaurants.name = added.name
+             order by restaurants.name for update of restaurants
+         )
+         update restaurants set count = coalesce(restaurants.count, 0) + added.votes
+         from added
+         where restaurants.name = added.name
+             and (select count(*) from locked) = (select count(*) from added)
+         returning restaurants.name::text, restaurants.count::bigint",
     )
-    .bind(restaurant.name())
-    .fetch_optional(pool)
+    .bind(names)
+    .bind(numbers)
+    .fetch_all(pool)
     .await
 }
 
-async fn add_row(pool: &PgPool, restaurant: &Restaurant) -> Result<(), sqlx::Error> {
-    let insert =
-        sqlx::query("insert into restaurants (name, count) values ($1, 0) on conflict do nothing");
-    insert.bind(restaurant.name()).execute(pool).await.map(drop)
+async fn add_rows(pool: &PgPool, votes: &[Count]) -> Result<(), sqlx::Error> {
+    sqlx::query(
+        "insert into restaurants (name, count)
+         select name, 0 from unnest($1::text[]) as added (name)
+         where not exists (select from restaurants where restaurants.name = added.name::bpchar)
+         on conflict do nothing",
+    )
+    .bind(columns(votes).0)
+    .execute(pool)
+    .await
+    .map(drop)
+}
+
+fn columns(votes: &[Count]) -> (Vec<String>, Vec<i64>) {
+    votes.iter().map(|(restaurant, votes)| (restaurant.to_string(), *votes)).unzip()
+}
+
+/// The counts in the order of the votes, if each restaurant has one.
+fn in_order(votes: &[Count], counts: &[(String, i64)]) -> Option<Vec<i64>> {
+    let count_of = |name: &str| counts.iter().find(|(row, _)| row == name).map(|(_, count)| *count);
+    votes.iter().map(|(restaurant, _)| count_of(restaurant.name())).collect()
 }
 
 /// The database as its keeper sees it.

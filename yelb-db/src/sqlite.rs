@@ -8,7 +8,7 @@ use sqlx::migrate::Migrator;
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
 use sqlx::{ConnectOptions, SqlitePool};
 
-use crate::{Poll, Restaurant, StoreError};
+use crate::{Count, Poll, StoreError};
 
 static MIGRATIONS: Migrator = sqlx::migrate!("migrations/sqlite");
 
@@ -65,15 +65,22 @@ impl Sqlite {
         Ok(())
     }
 
-    pub(crate) async fn cast(&self, restaurant: &Restaurant) -> Result<i64, StoreError> {
-        sqlx::query_scalar(
-            "insert into restaurants (name, count) values ($1, 1)
-             on conflict (name) do update set count = count + 1 returning count",
-        )
-        .bind(restaurant.name())
-        .fetch_one(&self.pool)
-        .await
-        .map_err(StoreError::doing("count a vote"))
+    pub(crate) async fn add(&self, votes: &[Count]) -> Result<Vec<i64>, StoreError> {
+        self.add_in_one(votes).await.map_err(StoreError::doing("count votes"))
+    }
+
+    async fn add_in_one(&self, votes: &[Count]) -> Result<Vec<i64>, sqlx::Error> {
+        let mut transaction = self.pool.begin().await?;
+        let mut counts = Vec::with_capacity(votes.len());
+        for (restaurant, votes) in votes {
+            let count = sqlx::query_scalar(
+                "insert into restaurants (name, count) values ($1, $2)
+                 on conflict (name) do update set count = count + excluded.count returning count",
+            );
+            counts.push(count.bind(restaurant.name()).bind(votes).fetch_one(&mut *transaction).await?);
+        }
+        transaction.commit().await?;
+        Ok(counts)
     }
 
     pub(crate) async fn counts(&self, _: &Poll) -> Result<Vec<(String, i64)>, StoreError> {
@@ -83,12 +90,13 @@ impl Sqlite {
             .map_err(StoreError::doing("read the votes"))
     }
 
-    /// Counts one page view and answers with the count that it made.
-    pub async fn count_view(&self) -> Result<i64, StoreError> {
-        sqlx::query_scalar("update page_views set count = count + 1 returning count")
+    /// Counts page views and answers with the count after them.
+    pub async fn add_views(&self, views: i64) -> Result<i64, StoreError> {
+        sqlx::query_scalar("update page_views set count = count + $1 returning count")
+            .bind(views)
             .fetch_one(&self.pool)
             .await
-            .map_err(StoreError::doing("count a page view"))
+            .map_err(StoreError::doing("count page views"))
     }
 
     /// The page views so far.
@@ -116,19 +124,21 @@ mod tests {
         Sqlite::open(url, &Poll::default()).await.unwrap()
     }
 
+    fn votes(name: &str, votes: i64) -> Count {
+        (Poll::default().restaurant(name).unwrap().clone(), votes)
+    }
+
     #[tokio::test]
     async fn counts_survive_closing_and_opening() {
         let folder = tempfile::tempdir().unwrap();
         let url = format!("sqlite:{}", folder.path().join("new/yelb.db").display());
-        let ihop = Poll::default().restaurant("ihop").unwrap().clone();
-
         let store = open(&url).await;
-        assert_eq!(store.cast(&ihop).await.unwrap(), 1);
-        assert_eq!(store.count_view().await.unwrap(), 1);
+        assert_eq!(store.add(&[votes("ihop", 1)]).await.unwrap(), [1]);
+        assert_eq!(store.add_views(1).await.unwrap(), 1);
         store.pool.close().await;
 
         let store = open(&url).await;
-        assert_eq!(store.cast(&ihop).await.unwrap(), 2);
+        assert_eq!(store.add(&[votes("outback", 3), votes("ihop", 2)]).await.unwrap(), [3, 3]);
         assert_eq!(store.views().await.unwrap(), 1);
     }
 
@@ -136,7 +146,7 @@ mod tests {
     async fn the_tally_is_in_the_order_of_the_poll() {
         let store = open("sqlite::memory:").await;
         let poll = Poll::default();
-        store.cast(poll.restaurant("chipotle").unwrap()).await.unwrap();
+        store.add(&[votes("chipotle", 1)]).await.unwrap();
 
         let tally = VoteStore::Sqlite(store).tally(&poll).await.unwrap();
         let tally: Vec<_> =
@@ -148,7 +158,7 @@ mod tests {
     async fn a_missing_row_is_made_by_its_first_vote() {
         let store = open("sqlite::memory:").await;
         sqlx::query("delete from restaurants").execute(&store.pool).await.unwrap();
-        assert_eq!(store.cast(Poll::default().restaurant("ihop").unwrap()).await.unwrap(), 1);
+        assert_eq!(store.add(&[votes("ihop", 1)]).await.unwrap(), [1]);
     }
 
     #[tokio::test]

@@ -15,11 +15,14 @@ pub enum VoteStore {
 }
 
 impl VoteStore {
-    /// Counts one vote, durably, and answers with the count that this vote made. A missing row is made.
-    pub async fn cast(&self, restaurant: &Restaurant) -> Result<i64, StoreError> {
+    /// Adds votes to each of these restaurants, durably and in one step: all of them or none. Answers with the counts
+    /// after it, in the same order. A missing row is made.
+    ///
+    /// A failure may leave the outcome unknown: the database may have gone away between the commit and its answer.
+    pub async fn add(&self, votes: &[Count]) -> Result<Vec<i64>, StoreError> {
         match self {
-            Self::Postgres(store) => store.cast(restaurant).await,
-            Self::Sqlite(store) => store.cast(restaurant).await,
+            Self::Postgres(store) => store.add(votes).await,
+            Self::Sqlite(store) => store.add(votes).await,
         }
     }
 

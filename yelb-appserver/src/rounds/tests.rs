@@ -1,0 +1,193 @@
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use tokio::sync::Semaphore;
+use tokio::task::JoinSet;
+
+use super::*;
+
+/// A counter that adds a round at a time, when it is let.
+struct Counter {
+    count: Mutex<i64>,
+    /// One permit a round.
+    gate: Arc<Semaphore>,
+    rounds: Arc<AtomicUsize>,
+    in_flight: AtomicUsize,
+}
+
+#[derive(Debug, PartialEq, Eq, thiserror::Error)]
+#[error("a negative load")]
+struct Negative;
+
+impl Work for Counter {
+    type Load = i64;
+    /// The load, and the count after it.
+    type Done = (i64, i64);
+    type Error = Negative;
+
+    async fn run(&self, load: i64) -> Result<(i64, i64), Negative> {
+        assert_eq!(self.in_flight.fetch_add(1, Ordering::SeqCst), 0, "one round at a time");
+        self.gate.acquire().await.expect("never closed").forget();
+        self.in_flight.fetch_sub(1, Ordering::SeqCst);
+        self.rounds.fetch_add(1, Ordering::SeqCst);
+        assert_ne!(load, 1_000_000, "the round that panics");
+        if load < 0 {
+            return Err(Negative);
+        }
+        let mut count = self.count.lock().unwrap();
+        *count += load;
+        Ok((load, *count))
+    }
+}
+
+struct Bench {
+    counter: Rounds<Counter>,
+    gate: Arc<Semaphore>,
+    rounds: Arc<AtomicUsize>,
+}
+
+fn bench() -> Bench {
+    let gate = Arc::new(Semaphore::new(0));
+    let rounds = Arc::new(AtomicUsize::new(0));
+    let work = Counter {
+        count: Mutex::new(0),
+        gate: Arc::clone(&gate),
+        rounds: Arc::clone(&rounds),
+        in_flight: AtomicUsize::new(0),
+    };
+    Bench { counter: Rounds::new(work), gate, rounds }
+}
+
+/// Adds one, answers with the count that it made.
+async fn add_one(counter: Rounds<Counter>) -> Result<i64, RoundError<Negative>> {
+    let add = |load: &mut i64| {
+        *load += 1;
+        *load
+    };
+    counter.join(add, |place, (load, count)| count - load + place).await
+}
+
+/// Lets every task run until it waits for something else than its turn.
+async fn settle() {
+    for _ in 0..100 {
+        tokio::task::yield_now().await;
+    }
+}
+
+#[tokio::test]
+async fn whoever_arrives_while_a_round_runs_shares_the_next() {
+    let bench = bench();
+    let mut votes = JoinSet::new();
+    votes.spawn(add_one(bench.counter.clone()));
+    settle().await;
+    for _ in 0..99 {
+        votes.spawn(add_one(bench.counter.clone()));
+    }
+    settle().await;
+
+    bench.gate.add_permits(2);
+    let mut counts: Vec<i64> = votes.join_all().await.into_iter().map(Result::unwrap).collect();
+    counts.sort_unstable();
+    assert_eq!(counts, (1..=100).collect::<Vec<_>>(), "each has its own count");
+    assert_eq!(bench.rounds.load(Ordering::SeqCst), 2);
+}
+
+#[tokio::test]
+async fn nobody_is_answered_by_a_round_that_began_before_he_came() {
+    let bench = bench();
+    let early = tokio::spawn(add_one(bench.counter.clone()));
+    settle().await;
+    let late = tokio::spawn(add_one(bench.counter.clone()));
+    settle().await;
+
+    bench.gate.add_permits(1);
+    assert_eq!(early.await.unwrap().unwrap(), 1);
+    settle().await;
+    assert!(!late.is_finished());
+
+    bench.gate.add_permits(1);
+    assert_eq!(late.await.unwrap().unwrap(), 2);
+}
+
+#[tokio::test]
+async fn a_failure_is_everybodys_in_the_round_and_nobodys_in_the_next() {
+    let bench = bench();
+    let join = |by: i64| {
+        let counter = bench.counter.clone();
+        tokio::spawn(async move { counter.join(|load| *load += by, |(), (_, count)| *count).await })
+    };
+    let (first, second) = (join(-5), join(1));
+    settle().await;
+    let third = join(7);
+    settle().await;
+
+    bench.gate.add_permits(1);
+    for failed in [first, second] {
+        assert!(matches!(failed.await.unwrap(), Err(RoundError::Failed(error)) if *error == Negative));
+    }
+    bench.gate.add_permits(1);
+    assert_eq!(third.await.unwrap().unwrap(), 7);
+}
+
+#[tokio::test]
+async fn the_vote_of_a_caller_who_went_away_is_counted_once() {
+    let bench = bench();
+    let gone = tokio::spawn(add_one(bench.counter.clone()));
+    settle().await;
+    gone.abort();
+    assert!(gone.await.unwrap_err().is_cancelled());
+
+    bench.gate.add_permits(2);
+    assert_eq!(add_one(bench.counter.clone()).await.unwrap(), 2);
+}
+
+#[tokio::test]
+async fn a_panic_leaves_nobody_waiting_and_the_next_starts_afresh() {
+    let bench = bench();
+    let counter = bench.counter.clone();
+    let bad = tokio::spawn(async move { counter.join(|load| *load = 1_000_000, |(), _| ()).await });
+    settle().await;
+    let next = tokio::spawn(add_one(bench.counter.clone()));
+    settle().await;
+
+    bench.gate.add_permits(1);
+    assert!(matches!(bad.await.unwrap(), Err(RoundError::Abandoned)));
+    assert!(matches!(next.await.unwrap(), Err(RoundError::Abandoned)));
+
+    bench.gate.add_permits(1);
+    assert_eq!(add_one(bench.counter.clone()).await.unwrap(), 1);
+}
+
+#[tokio::test]
+async fn one_too_many_is_turned_away_at_once() {
+    let bench = bench();
+    let mut votes = JoinSet::new();
+    votes.spawn(add_one(bench.counter.clone()));
+    settle().await;
+    for _ in 0..CAPACITY {
+        votes.spawn(add_one(bench.counter.clone()));
+    }
+    while bench.counter.0.lock().joined < CAPACITY {
+        tokio::task::yield_now().await;
+    }
+    assert!(matches!(add_one(bench.counter.clone()).await, Err(RoundError::Full)));
+
+    bench.gate.add_permits(2);
+    assert!(votes.join_all().await.iter().all(Result::is_ok));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn nothing_is_lost_or_counted_twice_on_many_threads() {
+    const VOTES: i64 = 20_000;
+    let bench = bench();
+    bench.gate.add_permits(Semaphore::MAX_PERMITS);
+    let mut votes = JoinSet::new();
+    for _ in 0..VOTES {
+        votes.spawn(add_one(bench.counter.clone()));
+    }
+    let all = tokio::time::timeout(Duration::from_secs(30), votes.join_all()).await.expect("nobody is forgotten");
+    // More wait at a time than there is room for: those are turned away, and not counted.
+    let mut counts: Vec<i64> = all.into_iter().filter_map(Result::ok).collect();
+    counts.sort_unstable();
+    assert_eq!(counts, (1..=i64::try_from(counts.len()).unwrap()).collect::<Vec<_>>());
+}
