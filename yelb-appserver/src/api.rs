@@ -6,10 +6,11 @@ use std::fmt::Write;
 use std::sync::Arc;
 
 use axum::Extension;
-use axum::extract::State;
+use axum::extract::{FromRequestParts, State};
 use axum::http::header;
+use axum::http::request::Parts;
 use axum::response::IntoResponse;
-use yelb_db::{Count, Restaurant};
+use yelb_db::{Count, Restaurant, VoteKey};
 
 use crate::error::ApiError;
 use crate::page_views::PageViews;
@@ -32,9 +33,23 @@ impl Hostname {
 pub async fn cast(
     State(votes): State<Votes>,
     Extension(restaurant): Extension<Restaurant>,
+    IdempotencyKey(key): IdempotencyKey,
 ) -> Result<impl IntoResponse, ApiError> {
-    let count = votes.cast(&restaurant).await?;
+    let count = votes.cast(&restaurant, key).await?;
     Ok(Text(count.to_string()))
+}
+
+/// The `Idempotency-Key` of a vote, if it has one (IETF draft-ietf-httpapi-idempotency-key-header).
+pub struct IdempotencyKey(Option<VoteKey>);
+
+impl<S: Sync> FromRequestParts<S> for IdempotencyKey {
+    type Rejection = ApiError;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, ApiError> {
+        let Some(value) = parts.headers.get("idempotency-key") else { return Ok(Self(None)) };
+        let key = value.to_str().unwrap_or_default().parse().map_err(ApiError::InvalidKey)?;
+        Ok(Self(Some(key)))
+    }
 }
 
 /// `HEAD /api/{restaurant}`: the head of a vote's answer. Counts nothing.

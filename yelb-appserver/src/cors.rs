@@ -6,6 +6,10 @@ use axum::response::{IntoResponse, Response};
 /// The fields of the original's answers, to the byte. `Accepts` is its spelling.
 const ALLOW_HEADERS: HeaderValue =
     HeaderValue::from_static("Authorization,Accepts,Content-Type,X-CSRF-Token,X-Requested-With");
+/// What a browser may send after a preflight: the original's, which never passed one, and the key of a vote.
+const PREFLIGHT_HEADERS: HeaderValue = HeaderValue::from_static(
+    "Authorization,Accepts,Content-Type,X-CSRF-Token,X-Requested-With,Idempotency-Key",
+);
 const ALLOW_METHODS: HeaderValue = HeaderValue::from_static("GET,POST,PUT,DELETE,OPTIONS");
 const ANY_ORIGIN: HeaderValue = HeaderValue::from_static("*");
 /// How long a browser may remember a preflight, in seconds. Chromium caps it at two hours.
@@ -16,8 +20,8 @@ pub async fn allow(mut response: Response) -> Response {
     if response.status().is_success() || response.status().is_server_error() {
         let headers = response.headers_mut();
         headers.insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, ANY_ORIGIN);
-        headers.insert(header::ACCESS_CONTROL_ALLOW_HEADERS, ALLOW_HEADERS);
-        // A preflight has said already which methods there really are.
+        // A preflight has said already what there really is.
+        headers.entry(header::ACCESS_CONTROL_ALLOW_HEADERS).or_insert(ALLOW_HEADERS);
         headers.entry(header::ACCESS_CONTROL_ALLOW_METHODS).or_insert(ALLOW_METHODS);
     }
     response
@@ -29,6 +33,7 @@ pub fn options(methods: &'static str) -> Response {
     let headers = [
         (header::ALLOW, methods.clone()),
         (header::ACCESS_CONTROL_ALLOW_METHODS, methods),
+        (header::ACCESS_CONTROL_ALLOW_HEADERS, PREFLIGHT_HEADERS),
         (header::ACCESS_CONTROL_MAX_AGE, MAX_AGE),
     ];
     (StatusCode::NO_CONTENT, headers).into_response()

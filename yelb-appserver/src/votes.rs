@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::time::timeout;
-use yelb_db::{Count, Poll, Restaurant, StoreError, VoteStore};
+use yelb_db::{Count, Counted, Poll, Restaurant, Round, StoreError, VoteKey, VoteStore};
 
 use crate::error::ApiError;
 use crate::rounds::{Rounds, Work};
@@ -46,9 +46,11 @@ impl Votes {
     }
 
     /// Counts a vote and answers with the count that it made, once the store has committed it.
-    pub async fn cast(&self, restaurant: &Restaurant) -> Result<i64, ApiError> {
-        let count = self.casting.join(|ballots| ballots.add(restaurant), Counted::count).await;
-        let count = count.map_err(ApiError::Votes)?;
+    ///
+    /// A vote whose `key` was counted before is not counted again, and gets the answer of the first time.
+    pub async fn cast(&self, restaurant: &Restaurant, key: Option<VoteKey>) -> Result<i64, ApiError> {
+        let counted = self.casting.join(|round| round.add(restaurant, key), |ticket, counted| counted.count(ticket));
+        let count = counted.await.map_err(ApiError::Votes)?.map_err(ApiError::KeyReused)?;
         metrics::counter!("yelb_votes_total", "restaurant" => restaurant.to_string()).increment(1);
         Ok(count)
     }
@@ -64,49 +66,13 @@ struct Casting {
     store: VoteStore,
 }
 
-/// The votes of a round, by restaurant.
-#[derive(Default)]
-struct Ballots(Vec<Count>);
-
-/// Whose the vote was, and the how manyth for that restaurant in its round.
-struct Ballot {
-    restaurant: usize,
-    place: i64,
-}
-
-/// What a round has counted: for each restaurant the votes of the round, and the count after them.
-struct Counted(Vec<(i64, i64)>);
-
-impl Ballots {
-    fn add(&mut self, restaurant: &Restaurant) -> Ballot {
-        let position = self.0.iter().position(|(name, _)| name == restaurant);
-        let position = position.unwrap_or_else(|| {
-            self.0.push((restaurant.clone(), 0));
-            self.0.len() - 1
-        });
-        let (_, votes) = &mut self.0[position];
-        *votes += 1;
-        Ballot { restaurant: position, place: *votes }
-    }
-}
-
-impl Counted {
-    /// The count that this very vote has made. The store added the round's votes in one step, so that the counts in
-    /// between are nobody else's.
-    fn count(Ballot { restaurant, place }: Ballot, Self(counted): &Self) -> i64 {
-        let (votes, count) = counted[restaurant];
-        count - votes + place
-    }
-}
-
 impl Work for Casting {
-    type Load = Ballots;
+    type Load = Round;
     type Done = Counted;
     type Error = VotesError;
 
-    async fn run(&self, Ballots(ballots): Ballots) -> Result<Counted, VotesError> {
-        let counts = in_time(self.store.add(&ballots)).await?;
-        Ok(Counted(ballots.iter().map(|(_, votes)| *votes).zip(counts).collect()))
+    async fn run(&self, round: Round) -> Result<Counted, VotesError> {
+        in_time(self.store.count(&round)).await
     }
 }
 

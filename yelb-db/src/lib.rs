@@ -6,11 +6,14 @@
 mod error;
 mod poll;
 mod postgres;
+mod round;
 mod sqlite;
 mod store;
+mod sweep;
 
 pub use error::StoreError;
 pub use poll::{Poll, Restaurant};
 pub use postgres::{Migrate, Postgres, PostgresOptions};
+pub use round::{Counted, InvalidKey, KeyReused, Round, Ticket, VoteKey};
 pub use sqlite::Sqlite;
 pub use store::{Count, VoteStore};

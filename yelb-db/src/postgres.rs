@@ -1,5 +1,7 @@
 //! PostgreSQL: the original's table, adopted or made.
 
+mod counting;
+
 use std::str::FromStr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -13,7 +15,8 @@ use yelb_service::health::Dependency;
 use yelb_service::keeper::{self, Link, Store};
 use yelb_service::names::Names;
 
-use crate::{Count, Poll, StoreError};
+use crate::sweep::Sweep;
+use crate::{Counted, Poll, Round, StoreError};
 
 static MIGRATIONS: Migrator = {
     let mut migrations = sqlx::migrate!("migrations/postgres");
@@ -84,6 +87,7 @@ pub enum Migrate {
 #[derive(Debug, Clone)]
 pub struct Postgres {
     link: Link<Session>,
+    _sweep: Sweep,
 }
 
 impl Postgres {
@@ -98,7 +102,8 @@ impl Postgres {
     ) -> Self {
         let database =
             Database { options: options.0.disable_statement_logging(), migrate, poll, names };
-        Self { link: keeper::keep(database, dependency) }
+        let link = keeper::keep(database, dependency);
+        Self { _sweep: Sweep::start(link.clone(), forget_keys), link }
     }
 
     /// Applies the pending migrations, once, and answers with how many there were.
@@ -114,15 +119,9 @@ impl Postgres {
         Ok(pending)
     }
 
-    pub(crate) async fn add(&self, votes: &[Count]) -> Result<Vec<i64>, StoreError> {
+    pub(crate) async fn count(&self, round: &Round) -> Result<Counted, StoreError> {
         let pool = self.pool()?;
-        let mut counted = add(&pool, votes).await;
-        if matches!(&counted, Ok(counts) if counts.is_empty()) {
-            add_rows(&pool, votes).await.map_err(|error| self.failed("make a missing row", error))?;
-            counted = add(&pool, votes).await;
-        }
-        let counts = counted.and_then(|counts| in_order(votes, &counts).ok_or(sqlx::Error::RowNotFound));
-        counts.map_err(|error| self.failed("count votes", error))
+        counting::count(&pool, round).await.map_err(|error| self.failed("count votes", error))
     }
 
     pub(crate) async fn counts(&self, poll: &Poll) -> Result<Vec<(String, i64)>, StoreError> {
@@ -145,52 +144,13 @@ impl Postgres {
     }
 }
 
-/// Adds the votes in one statement, which is one commit. Answers with nothing, and has done nothing, when a row is missing.
-///
-/// The rows are locked in the order of their names, so that two app servers never wait for each other's. The casts let it
-/// work on the original's `integer` as well as on our `bigint`.
-async fn add(pool: &PgPool, votes: &[Count]) -> Result<Vec<(String, i64)>, sqlx::Error> {
-    let (names, numbers) = columns(votes);
-    sqlx::query_as(
-        "with added as (
-             select name::bpchar as name, votes from unnest($1::text[], $2::bigint[]) as added (name, votes)
-         ), locked as materialized (
-             select restaurants.name from restaurants join added on restaurants.name = added.name
-             order by restaurants.name for update of restaurants
-         )
-         update restaurants set count = coalesce(restaurants.count, 0) + added.votes
-         from added
-         where restaurants.name = added.name
-             and (select count(*) from locked) = (select count(*) from added)
-         returning restaurants.name::text, restaurants.count::bigint",
-    )
-    .bind(names)
-    .bind(numbers)
-    .fetch_all(pool)
-    .await
-}
-
-async fn add_rows(pool: &PgPool, votes: &[Count]) -> Result<(), sqlx::Error> {
-    sqlx::query(
-        "insert into restaurants (name, count)
-         select name, 0 from unnest($1::text[]) as added (name)
-         where not exists (select from restaurants where restaurants.name = added.name::bpchar)
-         on conflict do nothing",
-    )
-    .bind(columns(votes).0)
-    .execute(pool)
-    .await
-    .map(drop)
-}
-
-fn columns(votes: &[Count]) -> (Vec<String>, Vec<i64>) {
-    votes.iter().map(|(restaurant, votes)| (restaurant.to_string(), *votes)).unzip()
-}
-
-/// The counts in the order of the votes, if each restaurant has one.
-fn in_order(votes: &[Count], counts: &[(String, i64)]) -> Option<Vec<i64>> {
-    let count_of = |name: &str| counts.iter().find(|(row, _)| row == name).map(|(_, count)| *count);
-    votes.iter().map(|(restaurant, _)| count_of(restaurant.name())).collect()
+/// Forgets keys that are older than a day, and says how many they were. Nobody else locks a key's row, and nobody waits for
+/// this: a retry that comes a day late is a new vote either way.
+async fn forget_keys(link: Link<Session>) -> Result<u64, sqlx::Error> {
+    let Some(session) = link.connection() else { return Ok(0) };
+    let forget = "delete from vote_keys where key in (
+            select key from vote_keys where counted_at < now() - interval '1 day' limit 1000 for update skip locked)";
+    Ok(sqlx::query(forget).execute(&session.pool).await?.rows_affected())
 }
 
 /// The database as its keeper sees it.

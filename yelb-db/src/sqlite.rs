@@ -6,9 +6,10 @@ use std::time::Duration;
 
 use sqlx::migrate::Migrator;
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
-use sqlx::{ConnectOptions, SqlitePool};
+use sqlx::{ConnectOptions, SqliteConnection, SqlitePool};
 
-use crate::{Count, Poll, StoreError};
+use crate::sweep::Sweep;
+use crate::{Counted, Poll, Restaurant, Round, StoreError, VoteKey};
 
 static MIGRATIONS: Migrator = sqlx::migrate!("migrations/sqlite");
 
@@ -20,15 +21,14 @@ const ACQUIRE_LIMIT: Duration = Duration::from_secs(1);
 #[derive(Debug, Clone)]
 pub struct Sqlite {
     pool: SqlitePool,
+    _sweep: Sweep,
 }
 
 impl Sqlite {
     /// Opens the database of a `sqlite:` URL, making the file, its folder and the schema where they are missing.
     pub async fn open(url: &str, poll: &Poll) -> Result<Self, StoreError> {
-        let options = SqliteConnectOptions::from_str(url)
-            .map_err(StoreError::doing("read the sqlite: URL"))?;
-        make_folder(options.get_filename())
-            .map_err(StoreError::doing("make the folder of the database"))?;
+        let options = SqliteConnectOptions::from_str(url).map_err(StoreError::doing("read the sqlite: URL"))?;
+        make_folder(options.get_filename()).map_err(StoreError::doing("make the folder of the database"))?;
         let options = options
             .create_if_missing(true)
             .journal_mode(SqliteJournalMode::Wal)
@@ -47,40 +47,13 @@ impl Sqlite {
             .await
             .map_err(StoreError::doing("open the database"))?;
         MIGRATIONS.run(&pool).await.map_err(StoreError::Migrate)?;
-        let store = Self { pool };
-        store.add_missing(poll).await?;
-        Ok(store)
+        add_missing(&pool, poll).await.map_err(StoreError::doing("add the restaurants of the poll"))?;
+        let sweep = Sweep::start(pool.clone(), forget_keys);
+        Ok(Self { pool, _sweep: sweep })
     }
 
-    async fn add_missing(&self, poll: &Poll) -> Result<(), StoreError> {
-        for restaurant in poll.restaurants() {
-            sqlx::query(
-                "insert into restaurants (name, count) values ($1, 0) on conflict do nothing",
-            )
-            .bind(restaurant.name())
-            .execute(&self.pool)
-            .await
-            .map_err(StoreError::doing("add a restaurant of the poll"))?;
-        }
-        Ok(())
-    }
-
-    pub(crate) async fn add(&self, votes: &[Count]) -> Result<Vec<i64>, StoreError> {
-        self.add_in_one(votes).await.map_err(StoreError::doing("count votes"))
-    }
-
-    async fn add_in_one(&self, votes: &[Count]) -> Result<Vec<i64>, sqlx::Error> {
-        let mut transaction = self.pool.begin().await?;
-        let mut counts = Vec::with_capacity(votes.len());
-        for (restaurant, votes) in votes {
-            let count = sqlx::query_scalar(
-                "insert into restaurants (name, count) values ($1, $2)
-                 on conflict (name) do update set count = count + excluded.count returning count",
-            );
-            counts.push(count.bind(restaurant.name()).bind(votes).fetch_one(&mut *transaction).await?);
-        }
-        transaction.commit().await?;
-        Ok(counts)
+    pub(crate) async fn count(&self, round: &Round) -> Result<Counted, StoreError> {
+        count(&self.pool, round).await.map_err(StoreError::doing("count votes"))
     }
 
     pub(crate) async fn counts(&self, _: &Poll) -> Result<Vec<(String, i64)>, StoreError> {
@@ -115,6 +88,70 @@ fn make_folder(file: &Path) -> Result<(), sqlx::Error> {
     }
 }
 
+async fn add_missing(pool: &SqlitePool, poll: &Poll) -> Result<(), sqlx::Error> {
+    for restaurant in poll.restaurants() {
+        let insert = sqlx::query("insert into restaurants (name, count) values ($1, 0) on conflict do nothing");
+        insert.bind(restaurant.name()).execute(pool).await?;
+    }
+    Ok(())
+}
+
+/// Counts a round in one transaction.
+async fn count(pool: &SqlitePool, round: &Round) -> Result<Counted, sqlx::Error> {
+    let mut transaction = pool.begin().await?;
+    let mut counted = Counted { before: Vec::new(), keyed: Vec::new() };
+    for (restaurant, votes) in round.plain() {
+        let count = add(&mut transaction, restaurant, *votes).await?;
+        counted.before.push(count - votes);
+    }
+    for (key, restaurant) in round.keyed() {
+        let answer = match known(&mut transaction, key).await? {
+            Some(answer) => answer,
+            None => {
+                let count = add(&mut transaction, restaurant, 1).await?;
+                remember(&mut transaction, key, restaurant, count).await?;
+                (restaurant.to_string(), count)
+            }
+        };
+        counted.keyed.push(answer);
+    }
+    transaction.commit().await?;
+    Ok(counted)
+}
+
+async fn add(connection: &mut SqliteConnection, restaurant: &Restaurant, votes: i64) -> Result<i64, sqlx::Error> {
+    sqlx::query_scalar(
+        "insert into restaurants (name, count) values ($1, $2)
+         on conflict (name) do update set count = count + excluded.count returning count",
+    )
+    .bind(restaurant.name())
+    .bind(votes)
+    .fetch_one(connection)
+    .await
+}
+
+async fn known(connection: &mut SqliteConnection, key: &VoteKey) -> Result<Option<(String, i64)>, sqlx::Error> {
+    let query = sqlx::query_as("select name, count from vote_keys where key = $1");
+    query.bind(key.as_str()).fetch_optional(connection).await
+}
+
+async fn remember(
+    connection: &mut SqliteConnection,
+    key: &VoteKey,
+    restaurant: &Restaurant,
+    count: i64,
+) -> Result<(), sqlx::Error> {
+    let insert = sqlx::query("insert into vote_keys (key, name, count) values ($1, $2, $3)");
+    insert.bind(key.as_str()).bind(restaurant.name()).bind(count).execute(connection).await.map(drop)
+}
+
+/// Forgets keys that are older than a day, a part of them at a time, and says how many it were.
+async fn forget_keys(pool: SqlitePool) -> Result<u64, sqlx::Error> {
+    let forget = "delete from vote_keys where key in
+        (select key from vote_keys where counted_at < unixepoch() - 86400 limit 1000)";
+    Ok(sqlx::query(forget).execute(&pool).await?.rows_affected())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -124,21 +161,29 @@ mod tests {
         Sqlite::open(url, &Poll::default()).await.unwrap()
     }
 
-    fn votes(name: &str, votes: i64) -> Count {
-        (Poll::default().restaurant(name).unwrap().clone(), votes)
+    /// Votes in one round, and answers with the count that each vote has made.
+    async fn vote(store: &Sqlite, votes: &[(&str, Option<&str>)]) -> Vec<i64> {
+        let (mut round, poll) = (Round::default(), Poll::default());
+        let add = |(name, key): &(&str, Option<&str>)| {
+            round.add(poll.restaurant(name).unwrap(), key.map(|key| key.parse().unwrap()))
+        };
+        let tickets: Vec<_> = votes.iter().map(add).collect();
+        let counted = store.count(&round).await.unwrap();
+        tickets.into_iter().map(|ticket| counted.count(ticket).unwrap()).collect()
     }
 
     #[tokio::test]
     async fn counts_survive_closing_and_opening() {
         let folder = tempfile::tempdir().unwrap();
         let url = format!("sqlite:{}", folder.path().join("new/yelb.db").display());
+
         let store = open(&url).await;
-        assert_eq!(store.add(&[votes("ihop", 1)]).await.unwrap(), [1]);
+        assert_eq!(vote(&store, &[("ihop", None)]).await, [1]);
         assert_eq!(store.add_views(1).await.unwrap(), 1);
         store.pool.close().await;
 
         let store = open(&url).await;
-        assert_eq!(store.add(&[votes("outback", 3), votes("ihop", 2)]).await.unwrap(), [3, 3]);
+        assert_eq!(vote(&store, &[("outback", None), ("ihop", None), ("ihop", None)]).await, [1, 2, 3]);
         assert_eq!(store.views().await.unwrap(), 1);
     }
 
@@ -146,11 +191,10 @@ mod tests {
     async fn the_tally_is_in_the_order_of_the_poll() {
         let store = open("sqlite::memory:").await;
         let poll = Poll::default();
-        store.add(&[votes("chipotle", 1)]).await.unwrap();
+        vote(&store, &[("chipotle", None)]).await;
 
         let tally = VoteStore::Sqlite(store).tally(&poll).await.unwrap();
-        let tally: Vec<_> =
-            tally.iter().map(|(restaurant, count)| (restaurant.name(), *count)).collect();
+        let tally: Vec<_> = tally.iter().map(|(restaurant, count)| (restaurant.name(), *count)).collect();
         assert_eq!(tally, [("outback", 0), ("bucadibeppo", 0), ("ihop", 0), ("chipotle", 1)]);
     }
 
@@ -158,7 +202,25 @@ mod tests {
     async fn a_missing_row_is_made_by_its_first_vote() {
         let store = open("sqlite::memory:").await;
         sqlx::query("delete from restaurants").execute(&store.pool).await.unwrap();
-        assert_eq!(store.add(&[votes("ihop", 1)]).await.unwrap(), [1]);
+        assert_eq!(vote(&store, &[("ihop", None)]).await, [1]);
+    }
+
+    #[tokio::test]
+    async fn a_key_is_counted_once_and_answered_again() {
+        let store = open("sqlite::memory:").await;
+        assert_eq!(vote(&store, &[("ihop", None), ("ihop", Some("a")), ("ihop", Some("b"))]).await, [1, 2, 3]);
+        assert_eq!(vote(&store, &[("ihop", Some("a")), ("ihop", Some("c")), ("ihop", None)]).await, [2, 5, 4]);
+    }
+
+    #[tokio::test]
+    async fn a_key_is_forgotten_after_a_day() {
+        let store = open("sqlite::memory:").await;
+        vote(&store, &[("ihop", Some("old")), ("ihop", Some("new"))]).await;
+        let age = "update vote_keys set counted_at = counted_at - 86401 where key = 'old'";
+        sqlx::query(age).execute(&store.pool).await.unwrap();
+
+        assert_eq!(forget_keys(store.pool.clone()).await.unwrap(), 1);
+        assert_eq!(vote(&store, &[("ihop", Some("old")), ("ihop", Some("new"))]).await, [3, 2]);
     }
 
     #[tokio::test]

@@ -1,4 +1,4 @@
-use crate::{Poll, Postgres, Restaurant, Sqlite, StoreError};
+use crate::{Counted, Poll, Postgres, Restaurant, Round, Sqlite, StoreError};
 
 /// A restaurant and its votes.
 pub type Count = (Restaurant, i64);
@@ -15,14 +15,14 @@ pub enum VoteStore {
 }
 
 impl VoteStore {
-    /// Adds votes to each of these restaurants, durably and in one step: all of them or none. Answers with the counts
-    /// after it, in the same order. A missing row is made.
+    /// Counts the votes of a round, durably and in one step: all of them or none. A vote whose key is known already is
+    /// not counted again. A missing row is made.
     ///
     /// A failure may leave the outcome unknown: the database may have gone away between the commit and its answer.
-    pub async fn add(&self, votes: &[Count]) -> Result<Vec<i64>, StoreError> {
+    pub async fn count(&self, round: &Round) -> Result<Counted, StoreError> {
         match self {
-            Self::Postgres(store) => store.add(votes).await,
-            Self::Sqlite(store) => store.add(votes).await,
+            Self::Postgres(store) => store.count(round).await,
+            Self::Sqlite(store) => store.count(round).await,
         }
     }
 
