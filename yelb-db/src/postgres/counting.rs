@@ -9,9 +9,9 @@ type Total = (String, i64, i64);
 /// A key, whom its vote was for, and the count that it made.
 type Remembered = (String, String, i64);
 
-/// How often a round is tried. Another app server may have counted a key of this round in the meantime; the second try
-/// finds it.
-const TRIES: usize = 3;
+/// How often a round is tried. Another app server may have counted a key of it in the meantime; the next try finds it, and
+/// may meet a third.
+const TRIES: usize = 5;
 
 /// Counts a round. Missing rows are made.
 pub(super) async fn count(pool: &PgPool, round: &Round) -> Result<Counted, sqlx::Error> {
