@@ -1,7 +1,8 @@
 //! Running other programs.
 
+use std::ffi::OsString;
 use std::io::{BufRead, BufReader, Write};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Command, ExitStatus, Stdio};
 use std::{env, io};
 
@@ -64,12 +65,17 @@ pub(crate) fn answer(program: &str, arguments: &[&str]) -> Option<String> {
     output.status.success().then(|| String::from_utf8_lossy(&output.stdout).trim().to_owned())
 }
 
-/// Whether a program is on the path.
-pub(crate) fn has(program: &str) -> bool {
+/// Where a program is on the path; a path as it is.
+pub(crate) fn find(program: &str) -> Option<PathBuf> {
+    let path = variable("PATH").unwrap_or_default();
+    env::split_paths(&path).map(|directory| directory.join(program)).find(|file| file.is_file())
+}
+
+/// A variable of the environment that this program was started in.
+pub(crate) fn variable(name: &str) -> Option<OsString> {
     #[expect(
         clippy::disallowed_methods,
-        reason = "where programs are is no setting of the project"
+        reason = "chores have no settings, only the machine they run on"
     )]
-    let path = env::var_os("PATH").unwrap_or_default();
-    env::split_paths(&path).any(|directory| directory.join(program).is_file())
+    env::var_os(name)
 }

@@ -29,27 +29,27 @@ const SERVERS: [Need; 4] = [
     Need {
         name: "PostgreSQL's server",
         packages: &["postgresql"],
-        home: "https://www.postgresql.org/download/ (brew install postgresql)",
+        home: "https://www.postgresql.org/download/ or `brew install postgresql`",
         is_there: has_postgres,
     },
     Need {
         name: "redis-server",
         packages: &["redis-server"],
-        home: "https://redis.io/downloads/ (brew install redis)",
-        is_there: || run::has("redis-server"),
+        home: "https://redis.io/downloads/ or `brew install redis`",
+        is_there: || run::find("redis-server").is_some(),
     },
     Need {
         name: "redis-cli",
         packages: &["redis-tools"],
-        home: "https://redis.io/downloads/ (brew install redis)",
-        is_there: || run::has("redis-cli"),
+        home: "https://redis.io/downloads/ or `brew install redis`",
+        is_there: || run::find("redis-cli").is_some(),
     },
     Need {
         name: "setpriv",
         packages: &["util-linux"],
         home: "util-linux of your distribution",
         // Only Linux has the system call behind it; elsewhere the tests do without.
-        is_there: || !cfg!(target_os = "linux") || run::has("setpriv"),
+        is_there: || !cfg!(target_os = "linux") || run::find("setpriv").is_some(),
     },
 ];
 
@@ -57,21 +57,20 @@ const BROWSER: [Need; 3] = [
     Need {
         name: "Chromium",
         packages: &["chromium", "chromium-browser"],
-        home: "https://www.chromium.org/getting-involved/download-chromium/ (brew install --cask chromium)",
-        // Asked for an answer, since Ubuntu has a program of that name which only says where else to get it.
-        is_there: || BROWSERS.iter().any(|browser| run::answer(browser, &["--version"]).is_some()),
+        home: "https://www.chromium.org/getting-involved/download-chromium/ or `brew install --cask chromium`",
+        is_there: || browser().is_some(),
     },
     Need {
         name: "Node.js 20.19 or newer",
         packages: &["nodejs"],
-        home: "https://nodejs.org/ (brew install node)",
+        home: "https://nodejs.org/ or `brew install node`",
         is_there: || node().is_some(),
     },
     Need {
         name: "npm",
         packages: &["npm"],
-        home: "https://nodejs.org/ (brew install node)",
-        is_there: || run::has("npm"),
+        home: "https://nodejs.org/ or `brew install node`",
+        is_there: || run::find("npm").is_some(),
     },
 ];
 
@@ -108,7 +107,7 @@ pub(crate) fn provide(servers: bool, browser: bool) -> Result<bool> {
         apt.install(&missing)?;
         missing.retain(|need| !(need.is_there)());
     }
-    if browser && node().is_none() && run::has("npm") {
+    if browser && node().is_none() && run::find("npm").is_some() {
         install_node()?;
         missing.retain(|need| !(need.is_there)());
     }
@@ -128,9 +127,7 @@ struct Apt {
 
 impl Apt {
     fn find() -> Option<Self> {
-        if !run::has("apt-get") {
-            return None;
-        }
+        run::find("apt-get")?;
         if run::answer("id", &["-u"])? == "0" {
             return Some(Self { sudo: false });
         }
@@ -140,7 +137,7 @@ impl Apt {
 
     fn install(&self, needs: &[&Need]) -> Result<()> {
         let names: Vec<_> = needs.iter().map(|need| need.name).collect();
-        println!("installing {}", names.join(", "));
+        println!("installing {}: this takes a minute", names.join(", "));
         // A list that cannot be refreshed may still do; whether it did is seen afterwards.
         self.get(&["update"])?;
         let packages = needs.iter().filter_map(|need| {
@@ -153,12 +150,20 @@ impl Apt {
         self.get(&arguments)
     }
 
-    /// Runs `apt-get`, which is not to ask questions. Its failure shows in what is still missing after it.
+    /// Runs `apt-get`, which is not to ask questions, and whose thousand lines are only of interest when it fails. That it
+    /// did shows in what is still missing after it.
     fn get(&self, arguments: &[&str]) -> Result<()> {
         let mut words = if self.sudo { vec!["sudo", "-n"] } else { Vec::new() };
         words.extend(["env", "DEBIAN_FRONTEND=noninteractive", "apt-get", "--quiet"]);
         words.extend(arguments);
-        run::stream(&mut run::command(words[0], &words[1..]), |_| ())?;
+        let output = run::command(words[0], &words[1..]).output()?;
+        if !output.status.success() {
+            println!(
+                "{}{}",
+                String::from_utf8_lossy(&output.stdout),
+                String::from_utf8_lossy(&output.stderr)
+            );
+        }
         Ok(())
     }
 }
@@ -166,7 +171,18 @@ impl Apt {
 /// Debian keeps the server's programs off the path, a directory for each version.
 fn has_postgres() -> bool {
     let mut versions = fs::read_dir("/usr/lib/postgresql").into_iter().flatten().flatten();
-    run::has("postgres") || versions.any(|version| version.path().join("bin/postgres").is_file())
+    run::find("postgres").is_some()
+        || versions.any(|version| version.path().join("bin/postgres").is_file())
+}
+
+/// The browser for the tests of the page: that of `$CHROMIUM`, or the first one that answers. Ubuntu has a program of that
+/// name which only says where else to get it.
+pub(crate) fn browser() -> Option<PathBuf> {
+    let chosen = run::variable("CHROMIUM").map(PathBuf::from);
+    chosen.or_else(|| {
+        let mut found = BROWSERS.iter().filter_map(|browser| run::find(browser));
+        found.find(|browser| run::answer(&browser.to_string_lossy(), &["--version"]).is_some())
+    })
 }
 
 /// Node.js of an age that will do: the machine's or, failing that, the one of [`install_node`].

@@ -114,7 +114,9 @@ fn browser_tests() -> Result<Outcome> {
 
     let mut count = Count::default();
     let node = setup::node().context("there is no Node.js that will do")?;
+    let browser = setup::browser().context("there is no browser")?;
     let mut command = run::command(&node, &["--test", "--test-reporter=spec"]);
+    command.env("CHROMIUM", browser);
     let status =
         run::stream(command.current_dir(&directory), |line| count += count::node_line(line))?;
     Ok(Outcome::of_tests(count, status.success()))

@@ -1,5 +1,7 @@
 //! Prometheus metrics, on the admin port.
 
+use std::time::Duration;
+
 use axum::Router;
 use axum::http::header;
 use axum::routing::get;
@@ -12,20 +14,23 @@ const DURATION_BUCKETS: [f64; 17] = [
     7.5, 10.0,
 ];
 
+const UPKEEP_INTERVAL: Duration = Duration::from_secs(1);
+
 /// The metrics of this process. Cloning it clones a handle.
 #[derive(Clone)]
 pub struct Metrics(PrometheusHandle);
 
 impl Metrics {
-    /// Starts to record. For `main` alone: it is global.
+    /// Starts to record. For `main` alone, within the runtime: it is global.
     pub fn install() -> Result<Self, BuildError> {
-        PrometheusBuilder::new()
+        let handle = PrometheusBuilder::new()
             .set_buckets_for_metric(
                 Matcher::Suffix("_duration_seconds".to_owned()),
                 &DURATION_BUCKETS,
             )?
-            .install_recorder()
-            .map(Self)
+            .install_recorder()?;
+        tokio::spawn(upkeep(handle.clone()));
+        Ok(Self(handle))
     }
 
     /// `/metrics`, in the Prometheus text format.
@@ -33,5 +38,13 @@ impl Metrics {
         let Self(handle) = self.clone();
         let text = [(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")];
         Router::new().route("/metrics", get(async move || (text, handle.render())))
+    }
+}
+
+/// Sorts what was measured into its buckets. Without it every single measurement is kept until somebody asks.
+async fn upkeep(handle: PrometheusHandle) {
+    loop {
+        tokio::time::sleep(UPKEEP_INTERVAL).await;
+        handle.run_upkeep();
     }
 }

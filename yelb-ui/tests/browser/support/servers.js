@@ -12,6 +12,9 @@ import { fileURLToPath } from "node:url";
 const START_LIMIT = 15_000;
 
 const yelb = process.env.YELB_BIN ?? fileURLToPath(new URL("../../../../target/debug/yelb", import.meta.url));
+/** Nobody else listens, scrapes or has to notice that a server stops. */
+const ALONE = { YELB_BIND: "127.0.0.1", YELB_ADMIN_PORT: "off", YELB_STOP_WAIT: "0" };
+
 /** One build puts them side by side. */
 const [yelbAppserver, yelbUi] = ["yelb-appserver", "yelb-ui"].map((name) => join(dirname(yelb), name));
 
@@ -47,8 +50,7 @@ export async function startPair() {
       await appServer.says("stderr", listening("api"));
     },
     async stop() {
-      await ui.stop();
-      await appServer.stop();
+      await Promise.all([ui.stop(), appServer.stop()]);
       await data.remove();
     },
   };
@@ -73,12 +75,14 @@ function start(program, args, env) {
   }
   // Nothing of the caller's settings: a DATABASE_URL there must not be voted in here.
   const child = spawn(program, args, {
-    env: { PATH: process.env.PATH, YELB_BIND: "127.0.0.1", YELB_ADMIN_PORT: "off", ...env },
+    env: { PATH: process.env.PATH, ...ALONE, ...env },
     stdio: ["ignore", "pipe", "pipe"],
   });
   const exited = new Promise((resolve) => child.once("exit", resolve));
   const kill = () => child.kill("SIGKILL");
+  // A test that fails before it can stop the program must neither wait for it nor leave it behind.
   process.once("exit", kill);
+  for (const held of [child, child.stdout, child.stderr]) held.unref();
 
   const said = [];
   const lines = { stdout: createInterface(child.stdout), stderr: createInterface(child.stderr) };
@@ -93,7 +97,10 @@ function start(program, args, env) {
      */
     says(stream, find) {
       return new Promise((resolve, reject) => {
-        const fail = (what) => reject(new Error(`${program} ${what}. It said:\n${said.join("\n")}`));
+        const fail = (what) => {
+          clearTimeout(limit);
+          reject(new Error(`${program} ${what}. It said:\n${said.join("\n")}`));
+        };
         const limit = setTimeout(() => fail(`was not ready after ${START_LIMIT} ms`), START_LIMIT);
         lines[stream].on("line", (line) => {
           const found = find(line);
