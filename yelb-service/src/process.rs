@@ -3,7 +3,6 @@
 use std::convert::Infallible;
 use std::io::Write;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
-use std::process::ExitCode;
 use std::time::Duration;
 
 use axum::Router;
@@ -18,7 +17,7 @@ use tower::Service;
 
 use crate::health::Health;
 use crate::metrics::Metrics;
-use crate::problem::Problem;
+use crate::problem::{Chain, Problem};
 use crate::serve::serve;
 use crate::settings::{Environment, SettingError};
 
@@ -94,6 +93,14 @@ impl Listening {
             SettingError::new(name, format!("cannot listen on {address} ({error}); give another"))
         })
     }
+
+    /// Binds the admin port, unless it is off.
+    pub async fn bind_admin(&self) -> Result<Option<TcpListener>, SettingError> {
+        match self.admin_port {
+            None => Ok(None),
+            Some(port) => self.bind("YELB_ADMIN_PORT", port).await.map(Some),
+        }
+    }
 }
 
 /// Reads a port under `names`, 0 meaning any free one.
@@ -165,14 +172,13 @@ impl Process {
         Ok(address)
     }
 
-    /// Serves metrics and health on the admin port, unless it is off.
-    pub async fn serve_admin(
+    /// Serves metrics and health on `listener`, unless the admin port is off.
+    pub fn serve_admin(
         &mut self,
-        listening: &Listening,
+        listener: Option<TcpListener>,
         metrics: &Metrics,
-    ) -> anyhow::Result<()> {
-        let Some(port) = listening.admin_port else { return Ok(()) };
-        let listener = listening.bind("YELB_ADMIN_PORT", port).await?;
+    ) -> std::io::Result<()> {
+        let Some(listener) = listener else { return Ok(()) };
         let app = Router::new()
             .merge(self.health.routes())
             .merge(metrics.routes())
@@ -238,14 +244,12 @@ impl Signals {
     }
 }
 
-/// How a process ends: 0, or one line on standard error and 2 for a setting that cannot be used, 1 for all else.
-pub fn exit(name: &str, outcome: anyhow::Result<()>) -> ExitCode {
-    let Err(error) = outcome else { return ExitCode::SUCCESS };
+/// Ends the process: with 0, or with one line on standard error and 2 for a setting that cannot be used, 1 for all else.
+///
+/// At once: the runtime would wait for look-ups of names that are under way.
+pub fn exit(name: &str, outcome: anyhow::Result<()>) -> ! {
+    let Err(error) = outcome else { std::process::exit(0) };
     // Nobody may be listening on standard error; the code still tells.
-    let _ = writeln!(std::io::stderr(), "{name}: {error:#}");
-    if error.downcast_ref::<SettingError>().is_some() {
-        ExitCode::from(2)
-    } else {
-        ExitCode::FAILURE
-    }
+    let _ = writeln!(std::io::stderr(), "{name}: {}", Chain(error.as_ref()));
+    std::process::exit(if error.is::<SettingError>() { 2 } else { 1 })
 }

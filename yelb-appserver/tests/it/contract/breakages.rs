@@ -153,10 +153,10 @@ pub(super) fn yelb() -> Yelb {
 
 /// Waits until the app server has both of its stores again.
 pub(super) fn await_mended(yelb: &Yelb) {
-    // One of its sessions watches the database, and is known by what it asked last, for the restaurants of the poll. While
-    // that one is dead the others may be new and answer, and are all given up when it is looked at.
+    // One of its sessions watches the database. While that one is dead the others may be new and answer, and are all given
+    // up when it is looked at.
     let watched = "SELECT count(*) > 0 FROM pg_stat_activity
-                   WHERE usename = 'yelb' AND query LIKE '%unnest%'";
+                   WHERE usename = 'yelb' AND application_name = 'yelb-appserver keeper'";
     eventually(PATIENCE, "the stores are used again", || {
         let status = |method, path| http::request(yelb.api, method, path, &[], "").status;
         status("GET", "/api/getvotes") == 200

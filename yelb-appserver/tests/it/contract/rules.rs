@@ -138,18 +138,26 @@ pub(super) fn expected(recorded: &Case) -> (Case, Vec<&'static Rule>) {
 
 fn options(case: &mut Case, index: usize) -> bool {
     let asked = &mut case.exchanges[index];
-    let (methods, cors) = match (asked.route(), &*asked.target) {
-        (Route::Nothing, "*") => ("GET,HEAD,POST,OPTIONS", false),
-        (route, _) => (route.methods(), true),
-    };
-    if asked.method != "OPTIONS" || methods.is_empty() {
+    if asked.method != "OPTIONS" {
         return false;
     }
-    let answer = Answer::new("204 No Content")
+    let methods = asked.route().methods();
+    let no_content = Answer::new("204 No Content");
+    match (methods, &*asked.target) {
+        ("", "*") => asked.answer_with(no_content.with("Allow", "GET,HEAD,POST,OPTIONS")),
+        ("", _) => false,
+        (methods, _) => asked.answer_with(preflight(no_content, methods)),
+    }
+}
+
+fn preflight(answer: Answer, methods: &str) -> Answer {
+    let fields = "Authorization,Accepts,Content-Type,X-CSRF-Token,X-Requested-With,Idempotency-Key";
+    answer
         .with("Allow", methods)
         .with("Access-Control-Allow-Methods", methods)
-        .with("Access-Control-Max-Age", "7200");
-    asked.answer_with(if cors { answer.with_cors() } else { answer })
+        .with("Access-Control-Allow-Headers", fields)
+        .with("Access-Control-Max-Age", "7200")
+        .with_cors()
 }
 
 fn options_of_nothing(case: &mut Case, index: usize) -> bool {
