@@ -22,7 +22,7 @@ use crate::serve::serve;
 use crate::settings::{Environment, SettingError};
 
 /// How long requests that have begun may take to finish. Longer than any request may take (5 s); with the default
-/// [`Stop::wait`] it still ends before Docker's kill, 10 s after SIGTERM.
+/// [`Listening::stop_wait`] it still ends before Docker's kill, 10 s after SIGTERM.
 const GRACE: Duration = Duration::from_secs(6);
 /// How long a process that was told to stop goes on accepting, until load balancers have noticed.
 const DEFAULT_STOP_WAIT: Duration = Duration::from_secs(3);

@@ -17,6 +17,12 @@ after(async () => {
   await yelb?.stop();
 });
 
+/** @param {string} id */
+async function counted(id) {
+  const rows = await (await fetch(`${yelb.url}/api/getvotes`)).json();
+  return rows.find((row) => row.name === id).value;
+}
+
 /** @param {(page: import("playwright-core").Page) => Promise<void>} [prepare] */
 async function visit(prepare = async () => {}) {
   const page = await newVisitor(browser);
@@ -120,6 +126,7 @@ test("an answer that is not an app server's is not believed", async () => {
 
 test("trying again repeats the vote that was not confirmed, and not another one", async () => {
   const { page, shown } = await visit();
+  const before = await counted("chipotle");
   const keys = [];
   page.on("request", (request) => {
     if (request.url().endsWith("/api/chipotle")) keys.push(request.headers()["idempotency-key"]);
@@ -142,5 +149,6 @@ test("trying again repeats the vote that was not confirmed, and not another one"
     await shown.timePasses();
     assert.equal(await shown.outcome("chipotle").textContent(), "");
     assert.equal(new Set(keys).size, votes);
+    assert.equal(await counted("chipotle"), before + votes);
   }
 });
