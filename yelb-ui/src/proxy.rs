@@ -1,7 +1,8 @@
 //! `/api`, passed on to the app server.
 //!
-//! A gateway in the words of RFC 9110 section 3.7: paths, queries, bodies and unknown fields go on as they came, trace
-//! headers among them; what belongs to one connection does not. Nothing is tried twice: a vote is a `GET` here.
+//! A gateway in the words of RFC 9110 section 3.7: paths, queries, bodies and unknown fields go on as they came; what
+//! belongs to one connection does not. So do trace headers, unless traces are on: then they name our call as the caller.
+//! Nothing is tried twice: a vote is a `GET` here.
 
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -19,6 +20,7 @@ use tower_http::timeout::TimeoutBody;
 use yelb_service::health::Dependency;
 use yelb_service::names::Names;
 use yelb_service::problem::{Chain, Problem};
+use yelb_service::telemetry::span::Span;
 
 use crate::config::Endpoint;
 
@@ -67,6 +69,17 @@ enum UpstreamError {
     Silent { endpoint: uri::Authority },
 }
 
+impl UpstreamError {
+    /// For counting.
+    fn kind(&self) -> &'static str {
+        match self {
+            Self::Unreachable { .. } => "unreachable",
+            Self::HungUp { .. } => "hung_up",
+            Self::Silent { .. } => "timeout",
+        }
+    }
+}
+
 impl Upstream {
     /// The app server at `endpoint`. Nothing is connected before the first request.
     ///
@@ -81,6 +94,18 @@ impl Upstream {
             .build(connector);
         dependency.prepared();
         Self { client, endpoint, dependency }
+    }
+
+    /// Sends the request as a part of the trace that it belongs to.
+    async fn call(&self, mut request: Request) -> Result<Response, UpstreamError> {
+        let span = Span::of_call("yelb-appserver", request.method(), request.uri());
+        span.inject(request.headers_mut());
+        let outcome = span.run(self.send(request)).await;
+        match &outcome {
+            Ok(response) => span.call_answered(response.status()),
+            Err(error) => span.failed(error.kind(), &Chain(error)),
+        }
+        outcome
     }
 
     async fn send(&self, request: Request) -> Result<Response, UpstreamError> {
@@ -110,7 +135,7 @@ pub async fn forward(
     mut request: Request,
 ) -> Result<Response, Problem> {
     readdress(&mut request, peer, &upstream.endpoint);
-    let mut response = upstream.send(request).await?;
+    let mut response = upstream.call(request).await?;
     remove_hop_by_hop(response.headers_mut());
     Ok(response)
 }
