@@ -1,7 +1,6 @@
 //! A process: bind, serve, stop.
 
 use std::convert::Infallible;
-use std::future::Future;
 use std::io::Write;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::process::ExitCode;
@@ -12,7 +11,7 @@ use axum::body::Body;
 use axum::http::Request;
 use axum::response::Response;
 use tokio::net::TcpListener;
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 use tower::Service;
@@ -132,6 +131,7 @@ pub struct Process {
     health: Health,
     stop_wait: Duration,
     servers: Vec<Server>,
+    signals: std::io::Result<Signals>,
 }
 
 struct Server {
@@ -140,9 +140,9 @@ struct Server {
 }
 
 impl Process {
-    /// A process that serves nothing yet.
+    /// A process that serves nothing yet. From now on it does not miss a signal.
     pub fn new(health: Health, stop_wait: Duration) -> Self {
-        Self { health, stop_wait, servers: Vec::new() }
+        Self { health, stop_wait, servers: Vec::new(), signals: Signals::watch() }
     }
 
     /// Serves `app` on `listener` from now on. `name` is for the log.
@@ -185,30 +185,36 @@ impl Process {
     ///
     /// A second signal ends the process at once.
     pub async fn run_until_told(self) -> anyhow::Result<()> {
-        let told = told_to_stop()?;
-        let patience = match told.await {
+        let mut signals = self.signals?;
+        let patience = match signals.next().await {
             Told::Terminate => self.stop_wait,
             // Somebody at a keyboard, not a balancer.
             Told::Interrupt => Duration::ZERO,
         };
-        let again = told_to_stop()?;
         tokio::select! {
-            () = self.stop(patience) => tracing::info!("stopped"),
-            _ = again => tracing::warn!("told twice: stopped at once"),
+            () = stop(&self.health, self.servers, patience) => tracing::info!("stopped"),
+            _ = signals.next() => tracing::warn!("told twice: stopped at once"),
         }
         Ok(())
     }
+}
 
-    async fn stop(self, patience: Duration) {
-        tracing::info!(wait_seconds = patience.as_secs(), "stopping");
-        self.health.drain();
-        tokio::time::sleep(patience).await;
-        for Server { stop, task } in self.servers {
-            // A server that has ended already cannot be told, and need not.
-            let _ = stop.send(());
-            let _ = task.await;
-        }
+async fn stop(health: &Health, servers: Vec<Server>, patience: Duration) {
+    tracing::info!(wait_seconds = patience.as_secs(), "stopping");
+    health.drain();
+    tokio::time::sleep(patience).await;
+    for Server { stop, task } in servers {
+        // A server that has ended already cannot be told, and need not.
+        let _ = stop.send(());
+        let _ = task.await;
     }
+}
+
+/// SIGTERM and SIGINT. Until they are watched the kernel acts on them: it ends the process, or, if that is the first of
+/// its container, drops them.
+struct Signals {
+    terminate: Signal,
+    interrupt: Signal,
 }
 
 enum Told {
@@ -216,15 +222,20 @@ enum Told {
     Interrupt,
 }
 
-fn told_to_stop() -> std::io::Result<impl Future<Output = Told>> {
-    let mut terminate = signal(SignalKind::terminate())?;
-    let mut interrupt = signal(SignalKind::interrupt())?;
-    Ok(async move {
+impl Signals {
+    fn watch() -> std::io::Result<Self> {
+        Ok(Self {
+            terminate: signal(SignalKind::terminate())?,
+            interrupt: signal(SignalKind::interrupt())?,
+        })
+    }
+
+    async fn next(&mut self) -> Told {
         tokio::select! {
-            _ = terminate.recv() => Told::Terminate,
-            _ = interrupt.recv() => Told::Interrupt,
+            _ = self.terminate.recv() => Told::Terminate,
+            _ = self.interrupt.recv() => Told::Interrupt,
         }
-    })
+    }
 }
 
 /// How a process ends: 0, or one line on standard error and 2 for a setting that cannot be used, 1 for all else.
