@@ -116,7 +116,10 @@ fn exporters(environment: &Environment) -> Result<Vec<Exporter>, SettingError> {
             "xray" => daemon.clone().unwrap_or_else(local_daemon),
             "otlp" => collector.clone().unwrap_or_else(local_collector),
             _ => {
-                return Err(SettingError::new(EXPORTER, "must be none, or a list of xray and otlp"));
+                return Err(SettingError::new(
+                    EXPORTER,
+                    "must be none, or a list of xray and otlp",
+                ));
             }
         };
         if !exporters.contains(&exporter) {

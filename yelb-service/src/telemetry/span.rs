@@ -61,7 +61,7 @@ impl Span {
         Self::within(|| {
             let mut attributes = vec![
                 KeyValue::new("http.request.method", method),
-                KeyValue::new("url.full", bounded(&url.to_string())),
+                KeyValue::new("url.full", bounded(&without_query(url))),
                 KeyValue::new("peer.service", peer),
             ];
             attributes.extend(url.authority().into_iter().flat_map(address));
@@ -224,6 +224,12 @@ fn address(authority: &uri::Authority) -> Vec<KeyValue> {
     let host = KeyValue::new("server.address", authority.host().to_owned());
     let port = authority.port_u16().map(|port| KeyValue::new("server.port", i64::from(port)));
     [host].into_iter().chain(port).collect()
+}
+
+/// Nothing of ours is in a query, and nobody knows what else is.
+fn without_query(url: &Uri) -> String {
+    let text = url.to_string();
+    text.split('?').next().unwrap_or_default().to_owned()
 }
 
 /// As much of it as a span has room for.

@@ -4,6 +4,7 @@ use std::fmt;
 use std::io;
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 
+use opentelemetry::KeyValue;
 use opentelemetry::trace::SpanKind;
 use opentelemetry_aws::xray_exporter::{
     SegmentDocument, SegmentDocumentExporter, SegmentTranslator, XrayExporter,
@@ -45,7 +46,10 @@ impl<E: SpanExporter> SpanExporter for Segments<E> {
     }
 
     fn set_resource(&mut self, resource: &Resource) {
-        self.0.set_resource(resource);
+        // The translator takes everything that has a version for an application on Elastic Beanstalk.
+        let others = resource.iter().filter(|(key, _)| key.as_str() != "service.version");
+        let others = others.map(|(key, value)| KeyValue::new(key.clone(), value.clone()));
+        self.0.set_resource(&Resource::builder_empty().with_attributes(others).build());
     }
 }
 
@@ -78,11 +82,16 @@ impl SegmentDocumentExporter for Daemon {
         let (address, names) = (self.address.clone(), self.names.clone());
         let sending = timeout_in(&self.runtime, async move {
             let found = names.resolve(&address.host, address.port).await?;
-            let daemon = found.into_iter().next().ok_or(io::ErrorKind::NotFound)?;
-            send(daemon, &packets).await
+            send(preferred(&found)?, &packets).await
         });
         sending.await
     }
+}
+
+/// Nobody says whether UDP arrives. A daemon listens on IPv4 unless it is told otherwise; `localhost` is both.
+fn preferred(found: &[SocketAddr]) -> io::Result<SocketAddr> {
+    let v4 = found.iter().find(|address| address.is_ipv4());
+    Ok(*v4.or(found.first()).ok_or(io::ErrorKind::NotFound)?)
 }
 
 /// Runs `work` on the runtime, which the thread that exports is not part of.

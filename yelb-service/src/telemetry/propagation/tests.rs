@@ -25,7 +25,7 @@ fn of_xray(header: &str) -> Option<Caller> {
 
 fn said(parent: Option<&str>, sampled: Option<bool>) -> Option<Caller> {
     let parent = parent.map(|id| SpanId::from_hex(id).unwrap());
-    Some(Caller { trace_id: TraceId::from_hex(TRACE).unwrap(), parent, sampled })
+    Some(Caller { trace_id: TraceId::from_hex(TRACE).ok()?, parent, sampled })
 }
 
 /// The headers after they were passed on by our span in this trace.
