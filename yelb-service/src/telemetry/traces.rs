@@ -20,6 +20,8 @@ use opentelemetry_sdk::trace::{
     SdkTracer, SdkTracerProvider, ShouldSample, SpanData, SpanExporter, SpanLimits,
 };
 use tokio::runtime::Handle;
+use tokio::sync::oneshot;
+use tokio::time::timeout;
 
 use super::otlp::Otlp;
 use super::propagation::Caller;
@@ -48,7 +50,11 @@ pub(super) fn tracer() -> Option<&'static SdkTracer> {
 }
 
 /// The traces of this process, on their way out.
-pub(super) struct Traces(SdkTracerProvider);
+pub(super) struct Traces {
+    provider: SdkTracerProvider,
+    /// How long each exporter may go on at the end. They take turns.
+    turn: Duration,
+}
 
 impl Traces {
     /// Starts to send traces, unless there is nowhere to send them.
@@ -57,6 +63,7 @@ impl Traces {
             return None;
         }
         let runtime = Handle::current();
+        let turn = FLUSH_LIMIT / u32::try_from(settings.exporters.len()).unwrap_or(1);
         let mut builder = builder(settings.sampling)
             .with_resource(resource(settings.service, settings.attributes));
         for exporter in settings.exporters {
@@ -73,15 +80,18 @@ impl Traces {
         let provider = builder.build();
         // A second call finds the first one's, as with the log.
         let _ = TRACER.set(provider.tracer("yelb"));
-        Some(Self(provider))
+        Some(Self { provider, turn })
     }
 
     /// Sends what waits. Whatever cannot be sent in time is lost.
     pub(super) async fn shut_down(self) {
-        let Self(provider) = self;
-        // It blocks until the exporters, which need this runtime, are done.
-        let _ =
-            tokio::task::spawn_blocking(move || provider.shutdown_with_timeout(FLUSH_LIMIT)).await;
+        let Self { provider, turn } = self;
+        let (done, ended) = oneshot::channel();
+        // A thread that nobody joins: it blocks until the exporters, which need this runtime, are done.
+        std::thread::spawn(move || done.send(provider.shutdown_with_timeout(turn)));
+        if !matches!(timeout(FLUSH_LIMIT, ended).await, Ok(Ok(Ok(())))) {
+            tracing::warn!("the last traces may not have been sent");
+        }
     }
 }
 
