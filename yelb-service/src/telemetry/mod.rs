@@ -1,9 +1,9 @@
 //! What a process tells of itself while it runs: its log, and traces if somebody wants them.
 //!
-//! - [`log`] is always there; [`settings`] says whether traces are;
+//! - [`log`] is always there; `settings` says whether traces are;
 //! - [`propagation`] reads which trace a request belongs to and tells the next in line, also for the log;
-//! - [`span`] is what a request does, as a trace shows it; [`traces`] decides which are kept and sends them;
-//! - [`xray`] and [`otlp`] are the two ways out.
+//! - [`span`] is what a request does, as a trace shows it; `traces` decides which are kept and sends them;
+//! - `xray` and `otlp` are the two ways out.
 
 pub mod log;
 mod otlp;
