@@ -1,7 +1,7 @@
 //! `/api`, passed on to the app server.
 //!
-//! A gateway in the words of RFC 9110 section 3.7: paths, queries, bodies and unknown fields go on as they came; what
-//! belongs to one connection does not. So do trace headers, unless traces are on: then they name our call as the caller.
+//! A gateway in the words of RFC 9110 section 3.7: paths, queries, bodies and unknown fields go on as they came, trace
+//! headers among them as long as traces are off (else they name our call); what belongs to one connection does not.
 //! Nothing is tried twice: a vote is a `GET` here.
 
 use std::net::SocketAddr;
