@@ -17,7 +17,7 @@ use yelb_service::telemetry;
 ///
 /// Settings come from the environment; a flag wins over the variable of the same meaning.
 #[derive(Parser)]
-#[command(version, after_help = config::ALIASES)]
+#[command(version, after_help = format!("{}\n{}", config::ALIASES, telemetry::HELP))]
 struct Cli {
     /// Port of the API, 0 for any free one [env: `PORT`] [default: 4567]
     #[arg(long, global = true, value_name = "PORT")]
@@ -57,7 +57,13 @@ async fn main() -> ExitCode {
 }
 
 async fn serve(environment: &Environment) -> anyhow::Result<()> {
-    telemetry::init(environment, Level::INFO)?;
+    let telemetry = telemetry::init(environment, "yelb-appserver", Level::INFO)?;
+    let outcome = run(environment).await;
+    telemetry.shutdown().await;
+    outcome
+}
+
+async fn run(environment: &Environment) -> anyhow::Result<()> {
     let metrics = Metrics::install()?;
     let listening = Listening::from_environment(environment, ADMIN_PORT)?;
     let config = Config::from_environment(environment)?;
@@ -72,7 +78,7 @@ async fn serve(environment: &Environment) -> anyhow::Result<()> {
 }
 
 async fn migrate(environment: &Environment) -> anyhow::Result<()> {
-    telemetry::init(environment, Level::INFO)?;
+    telemetry::log::init(environment, Level::INFO)?;
     let config = Config::from_environment(environment)?;
     match config.votes {
         VotesAt::Postgres(options) => {

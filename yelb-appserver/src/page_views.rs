@@ -7,7 +7,9 @@ use std::time::Duration;
 
 use redis::aio::MultiplexedConnection;
 use redis::io::AsyncDNSResolver;
-use redis::{AsyncConnectionConfig, Client, IntoConnectionInfo, RedisError, RedisFuture};
+use redis::{
+    AsyncConnectionConfig, Client, ConnectionAddr, IntoConnectionInfo, RedisError, RedisFuture,
+};
 use secrecy::{ExposeSecret, SecretString};
 use tokio::time::timeout;
 use url::Url;
@@ -15,6 +17,7 @@ use yelb_db::{Sqlite, StoreError};
 use yelb_service::health::Dependency;
 use yelb_service::keeper::{self, Link, Store};
 use yelb_service::names::Names;
+use yelb_service::telemetry::span::Peer;
 
 use crate::error::ApiError;
 use crate::rounds::{RoundError, Rounds, Work};
@@ -38,6 +41,19 @@ impl RedisOptions {
         }
         Client::open(info).ok().map(|client| Self(Box::new(client)))
     }
+
+    /// Redis as traces show it, by the name that it has in every deployment of the original.
+    fn peer(&self) -> Peer {
+        let info = self.0.get_connection_info();
+        let address = match info.addr() {
+            ConnectionAddr::Tcp(host, port) | ConnectionAddr::TcpTls { host, port, .. } => {
+                Some((host.clone(), *port))
+            }
+            _ => None,
+        };
+        let database = info.redis_settings().db().to_string();
+        Peer::server("redis-server", "redis", Some(database), address)
+    }
 }
 
 impl fmt::Debug for RedisOptions {
@@ -52,6 +68,7 @@ impl fmt::Debug for RedisOptions {
 pub struct PageViews {
     counter: Counter,
     counting: Rounds<Counter>,
+    peer: Peer,
 }
 
 /// Where the count is.
@@ -83,29 +100,33 @@ pub enum ViewsError {
 impl PageViews {
     /// Starts to keep a connection to Redis, and tells `dependency` how it goes. Returns at once.
     pub fn redis(options: RedisOptions, names: Names, dependency: Dependency) -> Self {
+        let peer = options.peer();
         let server = Server { client: *options.0, names };
-        Self::at(Counter::Redis(keeper::keep(server, dependency)))
+        Self::at(Counter::Redis(keeper::keep(server, dependency)), peer)
     }
 
     /// Counts in a file.
     pub fn embedded(file: Sqlite) -> Self {
-        Self::at(Counter::Embedded(file))
+        let peer = file.peer().clone();
+        Self::at(Counter::Embedded(file), peer)
     }
 
-    fn at(counter: Counter) -> Self {
-        Self { counting: Rounds::new(counter.clone()), counter }
+    fn at(counter: Counter, peer: Peer) -> Self {
+        Self { counting: Rounds::new(counter.clone()), counter, peer }
     }
 
     /// Counts one page view and answers with the count that it made.
     pub async fn count(&self) -> Result<i64, ApiError> {
-        let count = self.counting.join(add_one, own_count).await.map_err(ApiError::PageViews)?;
+        let counted = self.counting.join(add_one, own_count);
+        let counted = self.peer.ask(self.counter.adding(), counted).await;
+        let count = counted.map_err(ApiError::PageViews)?;
         metrics::counter!("yelb_page_views_total").increment(1);
         Ok(count)
     }
 
     /// The page views so far.
     pub async fn current(&self) -> Result<i64, ApiError> {
-        let current = in_time(self.counter.current()).await;
+        let current = self.peer.ask(self.counter.reading(), in_time(self.counter.current())).await;
         current.map_err(|error| ApiError::PageViews(RoundError::Failed(Arc::new(error))))
     }
 }
@@ -133,6 +154,22 @@ impl Work for Counter {
 }
 
 impl Counter {
+    /// What [`Self::add`] asks of the store, as traces show it.
+    fn adding(&self) -> &'static str {
+        match self {
+            Self::Redis(_) => "INCRBY pageviews",
+            Self::Embedded(_) => "UPDATE page_views",
+        }
+    }
+
+    /// What [`Self::current`] asks of it.
+    fn reading(&self) -> &'static str {
+        match self {
+            Self::Redis(_) => "GET pageviews",
+            Self::Embedded(_) => "SELECT page_views",
+        }
+    }
+
     async fn add(&self, views: i64) -> Result<i64, ViewsError> {
         match self {
             Self::Redis(link) => ask(link, redis::cmd("INCRBY").arg(KEY).arg(views)).await,

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use tokio::time::timeout;
 use yelb_db::{Count, Counted, Poll, Restaurant, Round, StoreError, VoteKey, VoteStore};
+use yelb_service::telemetry::span::Peer;
 
 use crate::error::ApiError;
 use crate::rounds::{Rounds, Work};
@@ -19,6 +20,7 @@ pub struct Votes {
     casting: Rounds<Casting>,
     reading: Rounds<Reading>,
     poll: Poll,
+    peer: Peer,
 }
 
 /// Why a vote was not confirmed, or the votes could not be read.
@@ -35,9 +37,10 @@ pub enum VotesError {
 impl Votes {
     /// The ballot box of `poll`, kept in `store`.
     pub fn new(store: VoteStore, poll: Poll) -> Self {
+        let peer = store.peer().clone();
         let casting = Rounds::new(Casting { store: store.clone() });
         let reading = Rounds::new(Reading { store, poll: poll.clone() });
-        Self { casting, reading, poll }
+        Self { casting, reading, poll, peer }
     }
 
     /// Who can be voted for.
@@ -56,14 +59,16 @@ impl Votes {
         let counted = self
             .casting
             .join(|round| round.add(restaurant, key), |ticket, counted| counted.count(ticket));
-        let count = counted.await.map_err(ApiError::Votes)?.map_err(ApiError::KeyReused)?;
+        let counted = self.peer.ask("UPDATE restaurants", counted).await;
+        let count = counted.map_err(ApiError::Votes)?.map_err(ApiError::KeyReused)?;
         metrics::counter!("yelb_votes_total", "restaurant" => restaurant.to_string()).increment(1);
         Ok(count)
     }
 
     /// All counts, in the order of the poll, as a query found them that began after this was called.
     pub async fn tally(&self) -> Result<Arc<[Count]>, ApiError> {
-        self.reading.join(|()| (), |(), tally| Arc::clone(tally)).await.map_err(ApiError::Votes)
+        let tally = self.reading.join(|()| (), |(), tally| Arc::clone(tally));
+        self.peer.ask("SELECT restaurants", tally).await.map_err(ApiError::Votes)
     }
 }
 

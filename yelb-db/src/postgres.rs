@@ -15,6 +15,7 @@ use tokio::sync::Mutex;
 use yelb_service::health::Dependency;
 use yelb_service::keeper::{self, Link, Store};
 use yelb_service::names::Names;
+use yelb_service::telemetry::span::Peer;
 
 use crate::sweep::Sweep;
 use crate::{Counted, Poll, Round, StoreError};
@@ -73,6 +74,13 @@ impl PostgresOptions {
     fn new(options: PgConnectOptions) -> Self {
         Self(Box::new(options))
     }
+
+    /// The database as traces show it, by the name that it has in every deployment of the original.
+    fn peer(&self) -> Peer {
+        let database = self.0.get_database().map(str::to_owned);
+        let address = (self.0.get_host().to_owned(), self.0.get_port());
+        Peer::server("yelb-db", "postgresql", database, Some(address))
+    }
 }
 
 impl fmt::Debug for PostgresOptions {
@@ -95,6 +103,7 @@ pub enum Migrate {
 #[derive(Debug, Clone)]
 pub struct Postgres {
     link: Link<Session>,
+    peer: Peer,
     _sweep: Sweep,
 }
 
@@ -108,10 +117,11 @@ impl Postgres {
         names: Names,
         dependency: Dependency,
     ) -> Self {
+        let peer = options.peer();
         let database =
             Database { options: options.0.disable_statement_logging(), migrate, poll, names };
         let link = keeper::keep(database, dependency);
-        Self { _sweep: Sweep::start(link.clone(), forget_keys), link }
+        Self { _sweep: Sweep::start(link.clone(), forget_keys), link, peer }
     }
 
     /// Applies the pending migrations, once, and answers with how many there were.
@@ -125,6 +135,10 @@ impl Postgres {
         let pending = pending(&mut connection).await?.len();
         prepare(&mut connection, Migrate::Auto, &database.poll).await?;
         Ok(pending)
+    }
+
+    pub(crate) fn peer(&self) -> &Peer {
+        &self.peer
     }
 
     pub(crate) async fn count(&self, round: &Round) -> Result<Counted, StoreError> {

@@ -7,6 +7,7 @@ use std::time::Duration;
 use sqlx::migrate::Migrator;
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
 use sqlx::{ConnectOptions, SqliteConnection, SqlitePool};
+use yelb_service::telemetry::span::Peer;
 
 use crate::sweep::Sweep;
 use crate::{Counted, Poll, Restaurant, Round, StoreError, VoteKey};
@@ -21,6 +22,7 @@ const ACQUIRE_LIMIT: Duration = Duration::from_secs(1);
 #[derive(Debug, Clone)]
 pub struct Sqlite {
     pool: SqlitePool,
+    peer: Peer,
     _sweep: Sweep,
 }
 
@@ -53,7 +55,12 @@ impl Sqlite {
             .await
             .map_err(StoreError::doing("add the restaurants of the poll"))?;
         let sweep = Sweep::start(pool.clone(), forget_keys);
-        Ok(Self { pool, _sweep: sweep })
+        Ok(Self { pool, peer: Peer::embedded("sqlite"), _sweep: sweep })
+    }
+
+    /// The file as traces show it.
+    pub fn peer(&self) -> &Peer {
+        &self.peer
     }
 
     pub(crate) async fn count(&self, round: &Round) -> Result<Counted, StoreError> {

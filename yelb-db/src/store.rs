@@ -1,3 +1,5 @@
+use yelb_service::telemetry::span::Peer;
+
 use crate::{Counted, Poll, Postgres, Restaurant, Round, Sqlite, StoreError};
 
 /// A restaurant and its votes.
@@ -15,6 +17,14 @@ pub enum VoteStore {
 }
 
 impl VoteStore {
+    /// The store as traces show it.
+    pub fn peer(&self) -> &Peer {
+        match self {
+            Self::Postgres(store) => store.peer(),
+            Self::Sqlite(store) => store.peer(),
+        }
+    }
+
     /// Counts the votes of a round, durably and in one step: all of them or none. A vote whose key is known already is
     /// not counted again. A missing row is made.
     ///

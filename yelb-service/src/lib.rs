@@ -2,7 +2,7 @@
 //!
 //! Read it in the order in which a process meets it:
 //!
-//! - [`settings`] reads the environment, once; [`telemetry`] starts the log;
+//! - [`settings`] reads the environment, once; [`telemetry`] starts log and traces;
 //! - [`keeper`] keeps a connection to each store, [`names`] finds where it is;
 //! - [`process`] binds, serves and stops; [`serve`] is one listener, [`framing`] what it lets in;
 //! - [`observe`] gives each request its span, log line and metrics, [`problem`] each failure its answer;

@@ -18,7 +18,7 @@ use yelb_ui::{ADMIN_PORT, router};
 ///
 /// Settings come from the environment; a flag wins over the variable of the same meaning.
 #[derive(Parser)]
-#[command(version, after_help = config::ALIASES)]
+#[command(version, after_help = format!("{}\n{}", config::ALIASES, telemetry::HELP))]
 struct Cli {
     /// Port of the page, 0 for any free one [env: `PORT`] [default: 8080]
     #[arg(long, global = true, value_name = "PORT")]
@@ -56,7 +56,13 @@ async fn main() -> ExitCode {
 }
 
 async fn serve(environment: &Environment) -> anyhow::Result<()> {
-    telemetry::init(environment, Level::INFO)?;
+    let telemetry = telemetry::init(environment, "yelb-ui", Level::INFO)?;
+    let outcome = run(environment).await;
+    telemetry.shutdown().await;
+    outcome
+}
+
+async fn run(environment: &Environment) -> anyhow::Result<()> {
     let metrics = Metrics::install()?;
     let listening = Listening::from_environment(environment, ADMIN_PORT)?;
     let config = Config::from_environment(environment)?;

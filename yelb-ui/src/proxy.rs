@@ -1,7 +1,8 @@
 //! `/api`, passed on to the app server.
 //!
 //! A gateway in the words of RFC 9110 section 3.7: paths, queries, bodies and unknown fields go on as they came, trace
-//! headers among them; what belongs to one connection does not. Nothing is tried twice: a vote is a `GET` here.
+//! headers among them as long as traces are off (else they name our call); what belongs to one connection does not.
+//! Nothing is tried twice: a vote is a `GET` here.
 
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -20,6 +21,7 @@ use tower_http::timeout::TimeoutBody;
 use yelb_service::health::Dependency;
 use yelb_service::names::Names;
 use yelb_service::problem::{Chain, Problem};
+use yelb_service::telemetry::span::Span;
 
 use crate::config::Endpoint;
 
@@ -68,6 +70,17 @@ enum UpstreamError {
     Silent { endpoint: uri::Authority },
 }
 
+impl UpstreamError {
+    /// For counting.
+    fn kind(&self) -> &'static str {
+        match self {
+            Self::Unreachable { .. } => "unreachable",
+            Self::HungUp { .. } => "hung_up",
+            Self::Silent { .. } => "timeout",
+        }
+    }
+}
+
 impl Upstream {
     /// The app server at `endpoint`. Nothing is connected before the first request.
     ///
@@ -82,6 +95,18 @@ impl Upstream {
             .build(connector);
         dependency.prepared();
         Self { client, endpoint, dependency }
+    }
+
+    /// Sends the request as a part of the trace that it belongs to.
+    async fn call(&self, mut request: Request) -> Result<Response, UpstreamError> {
+        let span = Span::of_call("yelb-appserver", request.method(), request.uri());
+        span.inject(request.headers_mut());
+        let outcome = span.run(self.send(request)).await;
+        match &outcome {
+            Ok(response) => span.call_answered(response.status()),
+            Err(error) => span.failed(error.kind(), &Chain(error)),
+        }
+        outcome
     }
 
     async fn send(&self, request: Request) -> Result<Response, UpstreamError> {
@@ -111,7 +136,7 @@ pub async fn forward(
     mut request: Request,
 ) -> Result<Response, Problem> {
     readdress(&mut request, peer, &upstream.endpoint);
-    let mut response = upstream.send(request).await?;
+    let mut response = upstream.call(request).await?;
     // The version, too, belongs to one connection.
     *response.version_mut() = Version::HTTP_11;
     remove_hop_by_hop(response.headers_mut());

@@ -21,7 +21,7 @@ use yelb_ui::proxy::Upstream;
 ///
 /// Settings come from the environment; a flag wins over the variable of the same meaning.
 #[derive(Parser)]
-#[command(version, after_help = yelb_appserver::config::ALIASES)]
+#[command(version, after_help = format!("{}\n{}", yelb_appserver::config::ALIASES, telemetry::HELP))]
 struct Cli {
     /// Port of the page, 0 for any free one [env: `PORT`] [default: 8080]
     #[arg(long, value_name = "PORT")]
@@ -48,7 +48,13 @@ async fn main() -> ExitCode {
 
 async fn serve(environment: &Environment) -> anyhow::Result<()> {
     // Quieter than the servers by themselves: here the log shares a terminal with the person who votes.
-    telemetry::init(environment, Level::WARN)?;
+    let telemetry = telemetry::init(environment, "yelb", Level::WARN)?;
+    let outcome = run(environment).await;
+    telemetry.shutdown().await;
+    outcome
+}
+
+async fn run(environment: &Environment) -> anyhow::Result<()> {
     let metrics = Metrics::install()?;
     let listening = Listening::from_environment(environment, yelb_appserver::ADMIN_PORT)?;
     let config = Config::from_environment(environment)?;

@@ -1,0 +1,127 @@
+//! To X-Ray, over UDP: the daemon's protocol, which the OpenTelemetry collectors of AWS speak as well.
+
+use std::fmt;
+use std::io;
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
+
+use opentelemetry::KeyValue;
+use opentelemetry::trace::SpanKind;
+use opentelemetry_aws::xray_exporter::{
+    SegmentDocument, SegmentDocumentExporter, SegmentTranslator, XrayExporter,
+};
+use opentelemetry_sdk::Resource;
+use opentelemetry_sdk::error::OTelSdkResult;
+use opentelemetry_sdk::trace::{SpanData, SpanExporter};
+use tokio::net::UdpSocket;
+use tokio::runtime::Handle;
+use tokio::time::timeout;
+
+use super::settings::Address;
+use super::traces::EXPORT_LIMIT;
+use crate::names::Names;
+
+/// What precedes each document.
+const HEADER: &str = "{\"format\": \"json\", \"version\": 1}\n";
+
+/// Spans as segments, to the daemon at `address`.
+pub(super) fn exporter(address: Address, names: Names, runtime: Handle) -> impl SpanExporter {
+    let translator = SegmentTranslator::new()
+        // Of a trace that others began, its id is theirs to choose; W3C's have no time in them.
+        .skip_timestamp_validation()
+        .with_indexed_attr("http.route".to_owned())
+        .with_metadata_attr("db.operation.name".to_owned());
+    Segments(XrayExporter::new(Daemon { address, names, runtime }).with_translator(translator))
+}
+
+/// Corrects spans before they are translated.
+#[derive(Debug)]
+struct Segments<E>(E);
+
+impl<E: SpanExporter> SpanExporter for Segments<E> {
+    async fn export(&self, mut batch: Vec<SpanData>) -> OTelSdkResult {
+        for span in &mut batch {
+            drop_false_sql(span);
+        }
+        self.0.export(batch).await
+    }
+
+    fn set_resource(&mut self, resource: &Resource) {
+        // The translator takes everything that has a version for an application on Elastic Beanstalk.
+        let others = resource.iter().filter(|(key, _)| key.as_str() != "service.version");
+        let others = others.map(|(key, value)| KeyValue::new(key.clone(), value.clone()));
+        self.0.set_resource(&Resource::builder_empty().with_attributes(others).build());
+    }
+}
+
+/// The translator takes every subsegment with an address for a call of an SQL database.
+fn drop_false_sql(span: &mut SpanData) {
+    let sql = |system: &str| matches!(system, "postgresql" | "sqlite");
+    let system =
+        span.attributes.iter().find(|attribute| attribute.key.as_str() == "db.system.name");
+    if span.span_kind != SpanKind::Server
+        && !system.is_some_and(|system| sql(&system.value.as_str()))
+    {
+        let reads_as_sql = ["server.address", "server.port", "db.namespace", "db.system.name"];
+        span.attributes.retain(|attribute| !reads_as_sql.contains(&attribute.key.as_str()));
+    }
+}
+
+/// The daemon. It may come later than we do, and elsewhere: its name is looked up for each batch.
+struct Daemon {
+    address: Address,
+    names: Names,
+    runtime: Handle,
+}
+
+impl SegmentDocumentExporter for Daemon {
+    type Error = io::Error;
+
+    async fn export_segment_documents(&self, batch: Vec<SegmentDocument<'_>>) -> io::Result<()> {
+        let packets: Vec<String> =
+            batch.iter().map(|document| format!("{HEADER}{}", document.to_string())).collect();
+        let (address, names) = (self.address.clone(), self.names.clone());
+        let sending = timeout_in(&self.runtime, async move {
+            let found = names.resolve(&address.host, address.port).await?;
+            send(preferred(&found)?, &packets).await
+        });
+        sending.await
+    }
+}
+
+/// Nobody says whether UDP arrives. A daemon listens on IPv4 unless it is told otherwise; `localhost` is both.
+fn preferred(found: &[SocketAddr]) -> io::Result<SocketAddr> {
+    let v4 = found.iter().find(|address| address.is_ipv4());
+    Ok(*v4.or(found.first()).ok_or(io::ErrorKind::NotFound)?)
+}
+
+/// Runs `work` on the runtime, which the thread that exports is not part of.
+async fn timeout_in(
+    runtime: &Handle,
+    work: impl Future<Output = io::Result<()>> + Send + 'static,
+) -> io::Result<()> {
+    let limited = runtime.spawn(async { timeout(EXPORT_LIMIT, work).await? });
+    limited.await?
+}
+
+/// Sends all packets, and answers with the last failure: one that is too large does not hold up the others.
+async fn send(daemon: SocketAddr, packets: &[String]) -> io::Result<()> {
+    let any: SocketAddr = match daemon {
+        SocketAddr::V4(_) => (Ipv4Addr::UNSPECIFIED, 0).into(),
+        SocketAddr::V6(_) => (Ipv6Addr::UNSPECIFIED, 0).into(),
+    };
+    // Not connected: a daemon that was away for a moment would be held against the packets after it.
+    let socket = UdpSocket::bind(any).await?;
+    let mut outcome = Ok(());
+    for packet in packets {
+        if let Err(error) = socket.send_to(packet.as_bytes(), daemon).await {
+            outcome = Err(error);
+        }
+    }
+    outcome
+}
+
+impl fmt::Debug for Daemon {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Daemon({}:{})", self.address.host, self.address.port)
+    }
+}
