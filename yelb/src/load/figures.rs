@@ -45,8 +45,10 @@ impl Asked {
 
     /// One succeeded, so long after it was due and so long after it was sent.
     pub(crate) fn succeed(&mut self, latency: Duration, service: Duration) {
-        self.latency.saturating_record(micros(latency));
-        self.service.saturating_record(micros(service));
+        for (histogram, time) in [(&mut self.latency, latency), (&mut self.service, service)] {
+            // Not `saturating_record`: that one does not let the histogram grow.
+            histogram.record(micros(time)).expect("a histogram without a bound grows as needed");
+        }
     }
 }
 
@@ -122,6 +124,16 @@ impl Numbers {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn an_hour_is_as_good_a_latency_as_a_millisecond() {
+        let mut asked = Asked::new();
+        for time in [Duration::from_millis(1), Duration::from_hours(1)] {
+            asked.succeed(time, time);
+        }
+        assert_eq!((asked.answered(), asked.service.min()), (2, 1000));
+        assert!(asked.latency.max() >= 3_600_000_000);
+    }
 
     #[test]
     fn a_number_that_two_votes_got_is_repeated() {

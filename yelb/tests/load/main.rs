@@ -74,14 +74,15 @@ fn every_vote_is_counted_once() {
     let yelb = Yelb::start();
     let (_server, address) = yelb.app_server(0);
 
-    let flags = "--rate 300 --duration 2s --reads 25 --verify --json";
+    // A machine with other things to do can make the store too slow for the server, which then says 503.
+    let flags = "--rate 300 --duration 2s --reads 25 --retry --verify --json";
     let output = load(&format!("http://{address}/"), flags).run_to_end(PATIENCE);
 
     assert_eq!(output.status.code(), Some(0), "{output:?}");
     let [sent, acknowledged, counted, lost, duplicated] = verdict(&output);
-    assert_eq!((sent, sent, 0, 0), (acknowledged, counted, lost, duplicated));
     let report = report(&output);
-    assert_eq!(sent + report["reads"]["answered"].as_i64().unwrap(), 600);
+    assert_eq!((acknowledged, counted, lost, duplicated), (sent, sent, 0, 0), "{report}");
+    assert_eq!(sent + report["reads"]["due"].as_i64().unwrap(), 600);
     assert_eq!(report["verify"]["repeated_answers"], 0);
 }
 
@@ -125,7 +126,7 @@ fn a_server_that_acknowledges_without_counting_is_found_out() {
     let calls = std::sync::atomic::AtomicU64::new(0);
     let fake = Fake::yelb(move |count| {
         let call = calls.fetch_add(1, std::sync::atomic::Ordering::SeqCst);
-        *count += u64::from(call % 10 != 0);
+        *count += u64::from(!call.is_multiple_of(10));
         Some(*count)
     });
     let output = load(&fake.url(), "--rate 200 --duration 500ms --verify").run_to_end(PATIENCE);
