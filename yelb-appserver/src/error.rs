@@ -32,16 +32,20 @@ impl IntoResponse for ApiError {
     fn into_response(self) -> Response {
         match self {
             Self::Votes(RoundError::Full) | Self::PageViews(RoundError::Full) => {
-                Problem::unavailable("Too many requests are waiting. This one was not counted.").because(self)
-            }
-            Self::Votes(_) => {
-                Problem::unavailable("The database of the votes cannot be reached. A vote was not confirmed.")
+                Problem::unavailable("Too many requests are waiting. This one was not counted.")
                     .because(self)
             }
-            Self::PageViews(_) => Problem::unavailable("The counter of page views cannot be reached.").because(self),
-            Self::InvalidKey(_) => {
-                Problem::new(StatusCode::BAD_REQUEST, "Idempotency-Key must be 1 to 255 visible ASCII characters.")
+            Self::Votes(_) => Problem::unavailable(
+                "The votes can be neither counted nor read just now. A vote was not confirmed.",
+            )
+            .because(self),
+            Self::PageViews(_) => {
+                Problem::unavailable("Page views cannot be counted just now.").because(self)
             }
+            Self::InvalidKey(_) => Problem::new(
+                StatusCode::BAD_REQUEST,
+                "Idempotency-Key must be 1 to 255 visible ASCII characters.",
+            ),
             Self::KeyReused(_) => Problem::new(
                 StatusCode::UNPROCESSABLE_ENTITY,
                 "This Idempotency-Key was used to vote for another restaurant.",

@@ -62,11 +62,12 @@ async fn serve(environment: &Environment) -> anyhow::Result<()> {
     let listening = Listening::from_environment(environment, ADMIN_PORT)?;
     let config = Config::from_environment(environment)?;
     let listener = listening.bind("PORT", config.port).await?;
+    let admin_listener = listening.bind_admin().await?;
 
     let (state, health) = yelb_appserver::start(&config).await?;
     let mut process = Process::new(health.clone(), listening.stop_wait);
     process.serve("api", listener, router::app(state, &health))?;
-    process.serve_admin(&listening, &metrics).await?;
+    process.serve_admin(admin_listener, &metrics)?;
     process.run_until_told().await
 }
 

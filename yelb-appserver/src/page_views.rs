@@ -142,7 +142,9 @@ impl Counter {
 
     async fn current(&self) -> Result<i64, ViewsError> {
         match self {
-            Self::Redis(link) => Ok(ask::<Option<i64>>(link, redis::cmd("GET").arg(KEY)).await?.unwrap_or(0)),
+            Self::Redis(link) => {
+                Ok(ask::<Option<i64>>(link, redis::cmd("GET").arg(KEY)).await?.unwrap_or(0))
+            }
             Self::Embedded(file) => Ok(file.views().await?),
         }
     }

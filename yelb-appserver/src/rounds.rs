@@ -27,7 +27,8 @@ pub trait Work: Send + Sync + 'static {
     type Error: Send + Sync;
 
     /// Does it, once, for everybody. Limits its own time.
-    fn run(&self, load: Self::Load) -> impl Future<Output = Result<Self::Done, Self::Error>> + Send;
+    fn run(&self, load: Self::Load)
+    -> impl Future<Output = Result<Self::Done, Self::Error>> + Send;
 }
 
 /// The rounds of one kind of work. Cloning it clones a handle.
@@ -86,7 +87,8 @@ impl<E> Clone for RoundError<E> {
 impl<W: Work> Rounds<W> {
     /// Rounds of `work`, none of which has begun.
     pub fn new(work: W) -> Self {
-        let gathering = Gathering { load: W::Load::default(), joined: 0, round: Arc::default(), driven: false };
+        let gathering =
+            Gathering { load: W::Load::default(), joined: 0, round: Arc::default(), driven: false };
         Self(Arc::new(Shared { work, gathering: Mutex::new(gathering) }))
     }
 

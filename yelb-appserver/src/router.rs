@@ -79,7 +79,7 @@ async fn read() -> Response<Body> {
 async fn nothing_here(request: Request) -> Response {
     if request.method() == Method::OPTIONS && request.uri().path() == "*" {
         // Asks of the server as a whole (RFC 9110 section 9.3.7).
-        return cors::options(VOTE);
+        return (StatusCode::NO_CONTENT, [(header::ALLOW, VOTE)]).into_response();
     }
     Problem::not_found().into_response()
 }

@@ -48,8 +48,14 @@ impl Votes {
     /// Counts a vote and answers with the count that it made, once the store has committed it.
     ///
     /// A vote whose `key` was counted before is not counted again, and gets the answer of the first time.
-    pub async fn cast(&self, restaurant: &Restaurant, key: Option<VoteKey>) -> Result<i64, ApiError> {
-        let counted = self.casting.join(|round| round.add(restaurant, key), |ticket, counted| counted.count(ticket));
+    pub async fn cast(
+        &self,
+        restaurant: &Restaurant,
+        key: Option<VoteKey>,
+    ) -> Result<i64, ApiError> {
+        let counted = self
+            .casting
+            .join(|round| round.add(restaurant, key), |ticket, counted| counted.count(ticket));
         let count = counted.await.map_err(ApiError::Votes)?.map_err(ApiError::KeyReused)?;
         metrics::counter!("yelb_votes_total", "restaurant" => restaurant.to_string()).increment(1);
         Ok(count)

@@ -2,6 +2,7 @@
 
 mod counting;
 
+use std::fmt;
 use std::str::FromStr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -25,8 +26,8 @@ static MIGRATIONS: Migrator = {
     migrations
 };
 
-/// Few: the counts are four hot rows, and more writers only wait for each other.
-const MAX_CONNECTIONS: u32 = 8;
+/// A round of votes, a round of reads, and one each that was given up and has not noticed yet.
+const MAX_CONNECTIONS: u32 = 4;
 /// The longest wait for a free connection of the pool.
 const ACQUIRE_LIMIT: Duration = Duration::from_secs(1);
 /// The server gives a statement up before we give up waiting for it, so that a vote that was answered 503 because of
@@ -36,7 +37,7 @@ const STATEMENT_LIMIT: &str = "set statement_timeout = '1800ms'";
 const MIGRATION_LOCK_LIMIT: &str = "set lock_timeout = '5s'";
 
 /// Where the database is and how to log in.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct PostgresOptions(Box<PgConnectOptions>);
 
 impl PostgresOptions {
@@ -71,6 +72,13 @@ impl PostgresOptions {
 
     fn new(options: PgConnectOptions) -> Self {
         Self(Box::new(options))
+    }
+}
+
+impl fmt::Debug for PostgresOptions {
+    /// Without the login, which the driver's own would print.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "PostgresOptions({}:{})", self.0.get_host(), self.0.get_port())
     }
 }
 
@@ -172,13 +180,13 @@ impl Database {
     /// The options with the name under which the host resolves now.
     async fn located(&self) -> PgConnectOptions {
         let host = self.names.qualify(self.options.get_host()).await;
-        self.options.clone().host(&host)
+        self.options.clone().host(&host).application_name("yelb-appserver")
     }
 
+    /// A session of the keeper's own, with a name by which an operator knows it.
     async fn log_in(&self) -> Result<PgConnection, StoreError> {
-        PgConnection::connect_with(&self.located().await)
-            .await
-            .map_err(StoreError::doing("connect"))
+        let options = self.located().await.application_name("yelb-appserver keeper");
+        PgConnection::connect_with(&options).await.map_err(StoreError::doing("connect"))
     }
 }
 
@@ -199,6 +207,8 @@ impl Store for Database {
                 )
             })
             .connect_lazy_with(self.located().await);
+        // The first request does not wait for a login.
+        drop(pool.acquire().await.map_err(StoreError::doing("log in"))?);
         Ok(Session { pool, own: Arc::new(Mutex::new(own)) })
     }
 

@@ -18,7 +18,8 @@ impl FromStr for VoteKey {
     type Err = InvalidKey;
 
     fn from_str(key: &str) -> Result<Self, InvalidKey> {
-        let usable = (1..=255).contains(&key.len()) && key.bytes().all(|byte| byte.is_ascii_graphic());
+        let usable =
+            (1..=255).contains(&key.len()) && key.bytes().all(|byte| byte.is_ascii_graphic());
         if usable { Ok(Self(key.into())) } else { Err(InvalidKey) }
     }
 }
@@ -64,15 +65,19 @@ impl Round {
     pub fn add(&mut self, restaurant: &Restaurant, key: Option<VoteKey>) -> Ticket {
         match key {
             None => self.add_plain(restaurant),
-            Some(key) => Ticket::Keyed { index: self.add_keyed(restaurant, key), restaurant: restaurant.clone() },
+            Some(key) => Ticket::Keyed {
+                index: self.add_keyed(restaurant, key),
+                restaurant: restaurant.clone(),
+            },
         }
     }
 
     fn add_plain(&mut self, restaurant: &Restaurant) -> Ticket {
-        let index = self.plain.iter().position(|(name, _)| name == restaurant).unwrap_or_else(|| {
-            self.plain.push((restaurant.clone(), 0));
-            self.plain.len() - 1
-        });
+        let index =
+            self.plain.iter().position(|(name, _)| name == restaurant).unwrap_or_else(|| {
+                self.plain.push((restaurant.clone(), 0));
+                self.plain.len() - 1
+            });
         let (_, votes) = &mut self.plain[index];
         *votes += 1;
         Ticket::Plain { restaurant: index, place: *votes }
@@ -153,11 +158,14 @@ mod tests {
     #[test]
     fn every_vote_without_a_key_has_its_own_count() {
         let mut round = Round::default();
-        let tickets: Vec<Ticket> =
-            ["ihop", "outback", "ihop"].into_iter().map(|name| round.add(&restaurant(name), None)).collect();
+        let tickets: Vec<Ticket> = ["ihop", "outback", "ihop"]
+            .into_iter()
+            .map(|name| round.add(&restaurant(name), None))
+            .collect();
         let counted = Counted { before: vec![44, 11], keyed: vec![] };
 
-        let counts: Vec<i64> = tickets.into_iter().map(|ticket| counted.count(ticket).unwrap()).collect();
+        let counts: Vec<i64> =
+            tickets.into_iter().map(|ticket| counted.count(ticket).unwrap()).collect();
         assert_eq!(counts, [45, 12, 46]);
     }
 

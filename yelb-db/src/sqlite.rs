@@ -27,8 +27,10 @@ pub struct Sqlite {
 impl Sqlite {
     /// Opens the database of a `sqlite:` URL, making the file, its folder and the schema where they are missing.
     pub async fn open(url: &str, poll: &Poll) -> Result<Self, StoreError> {
-        let options = SqliteConnectOptions::from_str(url).map_err(StoreError::doing("read the sqlite: URL"))?;
-        make_folder(options.get_filename()).map_err(StoreError::doing("make the folder of the database"))?;
+        let options = SqliteConnectOptions::from_str(url)
+            .map_err(StoreError::doing("read the sqlite: URL"))?;
+        make_folder(options.get_filename())
+            .map_err(StoreError::doing("make the folder of the database"))?;
         let options = options
             .create_if_missing(true)
             .journal_mode(SqliteJournalMode::Wal)
@@ -47,7 +49,9 @@ impl Sqlite {
             .await
             .map_err(StoreError::doing("open the database"))?;
         MIGRATIONS.run(&pool).await.map_err(StoreError::Migrate)?;
-        add_missing(&pool, poll).await.map_err(StoreError::doing("add the restaurants of the poll"))?;
+        add_missing(&pool, poll)
+            .await
+            .map_err(StoreError::doing("add the restaurants of the poll"))?;
         let sweep = Sweep::start(pool.clone(), forget_keys);
         Ok(Self { pool, _sweep: sweep })
     }
@@ -90,7 +94,9 @@ fn make_folder(file: &Path) -> Result<(), sqlx::Error> {
 
 async fn add_missing(pool: &SqlitePool, poll: &Poll) -> Result<(), sqlx::Error> {
     for restaurant in poll.restaurants() {
-        let insert = sqlx::query("insert into restaurants (name, count) values ($1, 0) on conflict do nothing");
+        let insert = sqlx::query(
+            "insert into restaurants (name, count) values ($1, 0) on conflict do nothing",
+        );
         insert.bind(restaurant.name()).execute(pool).await?;
     }
     Ok(())
@@ -119,7 +125,11 @@ async fn count(pool: &SqlitePool, round: &Round) -> Result<Counted, sqlx::Error>
     Ok(counted)
 }
 
-async fn add(connection: &mut SqliteConnection, restaurant: &Restaurant, votes: i64) -> Result<i64, sqlx::Error> {
+async fn add(
+    connection: &mut SqliteConnection,
+    restaurant: &Restaurant,
+    votes: i64,
+) -> Result<i64, sqlx::Error> {
     sqlx::query_scalar(
         "insert into restaurants (name, count) values ($1, $2)
          on conflict (name) do update set count = count + excluded.count returning count",
@@ -130,7 +140,10 @@ async fn add(connection: &mut SqliteConnection, restaurant: &Restaurant, votes: 
     .await
 }
 
-async fn known(connection: &mut SqliteConnection, key: &VoteKey) -> Result<Option<(String, i64)>, sqlx::Error> {
+async fn known(
+    connection: &mut SqliteConnection,
+    key: &VoteKey,
+) -> Result<Option<(String, i64)>, sqlx::Error> {
     let query = sqlx::query_as("select name, count from vote_keys where key = $1");
     query.bind(key.as_str()).fetch_optional(connection).await
 }
@@ -142,7 +155,13 @@ async fn remember(
     count: i64,
 ) -> Result<(), sqlx::Error> {
     let insert = sqlx::query("insert into vote_keys (key, name, count) values ($1, $2, $3)");
-    insert.bind(key.as_str()).bind(restaurant.name()).bind(count).execute(connection).await.map(drop)
+    insert
+        .bind(key.as_str())
+        .bind(restaurant.name())
+        .bind(count)
+        .execute(connection)
+        .await
+        .map(drop)
 }
 
 /// Forgets keys that are older than a day, a part of them at a time, and says how many it were.
@@ -183,7 +202,10 @@ mod tests {
         store.pool.close().await;
 
         let store = open(&url).await;
-        assert_eq!(vote(&store, &[("outback", None), ("ihop", None), ("ihop", None)]).await, [1, 2, 3]);
+        assert_eq!(
+            vote(&store, &[("outback", None), ("ihop", None), ("ihop", None)]).await,
+            [1, 2, 3]
+        );
         assert_eq!(store.views().await.unwrap(), 1);
     }
 
@@ -194,7 +216,8 @@ mod tests {
         vote(&store, &[("chipotle", None)]).await;
 
         let tally = VoteStore::Sqlite(store).tally(&poll).await.unwrap();
-        let tally: Vec<_> = tally.iter().map(|(restaurant, count)| (restaurant.name(), *count)).collect();
+        let tally: Vec<_> =
+            tally.iter().map(|(restaurant, count)| (restaurant.name(), *count)).collect();
         assert_eq!(tally, [("outback", 0), ("bucadibeppo", 0), ("ihop", 0), ("chipotle", 1)]);
     }
 
@@ -208,8 +231,14 @@ mod tests {
     #[tokio::test]
     async fn a_key_is_counted_once_and_answered_again() {
         let store = open("sqlite::memory:").await;
-        assert_eq!(vote(&store, &[("ihop", None), ("ihop", Some("a")), ("ihop", Some("b"))]).await, [1, 2, 3]);
-        assert_eq!(vote(&store, &[("ihop", Some("a")), ("ihop", Some("c")), ("ihop", None)]).await, [2, 5, 4]);
+        assert_eq!(
+            vote(&store, &[("ihop", None), ("ihop", Some("a")), ("ihop", Some("b"))]).await,
+            [1, 2, 3]
+        );
+        assert_eq!(
+            vote(&store, &[("ihop", Some("a")), ("ihop", Some("c")), ("ihop", None)]).await,
+            [2, 5, 4]
+        );
     }
 
     #[tokio::test]

@@ -31,7 +31,10 @@ fn the_originals_statements_work_on_the_images_database() {
          execute votes('ihop');
          execute votes('outback');",
     );
-    assert_eq!(counts.lines().filter(|line| line.parse::<i64>().is_ok()).collect::<Vec<_>>(), ["1", "0"]);
+    assert_eq!(
+        counts.lines().filter(|line| line.parse::<i64>().is_ok()).collect::<Vec<_>>(),
+        ["1", "0"]
+    );
 }
 
 #[test]

@@ -5,7 +5,9 @@ use std::time::Duration;
 
 use testbed::Postgres as Server;
 use tokio::task::JoinSet;
-use yelb_db::{Counted, Migrate, Poll, Postgres, PostgresOptions, Round, StoreError, Ticket, VoteStore};
+use yelb_db::{
+    Counted, Migrate, Poll, Postgres, PostgresOptions, Round, StoreError, Ticket, VoteStore,
+};
 use yelb_service::health::Dependency;
 use yelb_service::names::Names;
 
@@ -13,7 +15,13 @@ use yelb_service::names::Names;
 async fn app_server(server: &Server) -> VoteStore {
     let options = PostgresOptions::from_url(&server.url("yelbdatabase")).unwrap();
     let dependency = Dependency::new("votes", "postgresql");
-    let store = Postgres::keep(options, Migrate::Auto, Poll::default(), Names::default(), dependency.clone());
+    let store = Postgres::keep(
+        options,
+        Migrate::Auto,
+        Poll::default(),
+        Names::default(),
+        dependency.clone(),
+    );
     let prepared = async {
         while !dependency.was_prepared() {
             tokio::time::sleep(Duration::from_millis(5)).await;
@@ -57,7 +65,13 @@ async fn each_vote_of_a_round_has_its_own_count() {
     let server = database();
     let store = app_server(&server).await;
 
-    let votes = [("ihop", None), ("outback", None), ("ihop", Some("a")), ("ihop", None), ("chipotle", Some("b"))];
+    let votes = [
+        ("ihop", None),
+        ("outback", None),
+        ("ihop", Some("a")),
+        ("ihop", None),
+        ("chipotle", Some("b")),
+    ];
     assert_eq!(vote(&store, &votes).await, [1, 1, 3, 2, 1]);
     assert_eq!(total(&server), "5");
 }
@@ -68,7 +82,10 @@ async fn a_known_key_is_answered_again_and_not_counted() {
     let store = app_server(&server).await;
 
     assert_eq!(vote(&store, &[("ihop", Some("a")), ("ihop", Some("b"))]).await, [1, 2]);
-    assert_eq!(vote(&store, &[("ihop", None), ("ihop", Some("a")), ("ihop", Some("c"))]).await, [3, 1, 4]);
+    assert_eq!(
+        vote(&store, &[("ihop", None), ("ihop", Some("a")), ("ihop", Some("c"))]).await,
+        [3, 1, 4]
+    );
     assert_eq!(vote(&store, &[("ihop", Some("a")), ("ihop", Some("b"))]).await, [1, 2]);
     assert_eq!(total(&server), "4");
 }
@@ -91,7 +108,10 @@ async fn missing_rows_are_made() {
     let store = app_server(&server).await;
     server.sql("yelbdatabase", "delete from restaurants where name in ('ihop', 'chipotle')");
 
-    assert_eq!(vote(&store, &[("ihop", None), ("outback", None), ("chipotle", Some("a"))]).await, [1, 1, 1]);
+    assert_eq!(
+        vote(&store, &[("ihop", None), ("outback", None), ("chipotle", Some("a"))]).await,
+        [1, 1, 1]
+    );
     assert_eq!(total(&server), "3");
 }
 
@@ -108,7 +128,8 @@ async fn app_servers_that_count_the_same_keys_at_once_count_each_once() {
             for round in 0..ROUNDS {
                 // The same keys everywhere, in another order here and there, beside votes without one.
                 let keys = [format!("{round}-a"), format!("{round}-b"), format!("{round}-c")];
-                let mut votes: Vec<(&str, Option<&str>)> = keys.iter().map(|key| ("ihop", Some(key.as_str()))).collect();
+                let mut votes: Vec<(&str, Option<&str>)> =
+                    keys.iter().map(|key| ("ihop", Some(key.as_str()))).collect();
                 votes.rotate_left(number);
                 votes.push(("outback", None));
                 let mut counts = vote(&store, &votes).await;
@@ -121,8 +142,14 @@ async fn app_servers_that_count_the_same_keys_at_once_count_each_once() {
     }
 
     let answers = app_servers.join_all().await;
-    assert!(answers.windows(2).all(|pair| pair[0] == pair[1]), "a key has one answer, whoever is asked");
-    assert_eq!(server.sql("yelbdatabase", "select count from restaurants where name = 'ihop'"), (ROUNDS * 3).to_string());
+    assert!(
+        answers.windows(2).all(|pair| pair[0] == pair[1]),
+        "a key has one answer, whoever is asked"
+    );
+    assert_eq!(
+        server.sql("yelbdatabase", "select count from restaurants where name = 'ihop'"),
+        (ROUNDS * 3).to_string()
+    );
     let outback = "select count from restaurants where name = 'outback'";
     assert_eq!(server.sql("yelbdatabase", outback), (ROUNDS * SERVERS).to_string());
 }
@@ -153,6 +180,7 @@ async fn a_lost_database_is_an_error_at_once() {
     let store = app_server(&server).await;
     server.kill();
     let (round, _) = round(&[("ihop", Some("a"))]);
-    let failure = tokio::time::timeout(Duration::from_secs(5), store.count(&round)).await.expect("in time");
+    let failure =
+        tokio::time::timeout(Duration::from_secs(5), store.count(&round)).await.expect("in time");
     assert!(matches!(failure, Err(StoreError::Away | StoreError::Database { .. })));
 }

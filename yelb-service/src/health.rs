@@ -142,8 +142,17 @@ impl Dependency {
     }
 
     /// It answers, but lacks something, such as a schema.
-    pub fn missing(&self, what: impl std::fmt::Display) {
-        self.lock().missing = Some(what.to_string());
+    pub fn missing(&self, what: &str) {
+        let mut state = self.lock();
+        if state.missing.as_deref() != Some(what) {
+            tracing::warn!(
+                dependency = self.name,
+                kind = self.kind,
+                what,
+                "dependency lacks something"
+            );
+            state.missing = Some(what.to_owned());
+        }
     }
 
     /// Whether it answered when last asked.

@@ -9,17 +9,21 @@ use std::time::Duration;
 
 use tokio::sync::{Notify, watch};
 use tokio::task::AbortHandle;
-use tokio::time::{sleep, timeout};
+use tokio::time::{Instant, sleep, timeout};
 
 use crate::health::Dependency;
 use crate::problem::Chain;
 
 /// How long the keeper waits for an answer: a store that accepts and stays silent is away, too.
 const PROBE_LIMIT: Duration = Duration::from_secs(1);
+/// How long it takes at most to connect and log in.
+const CONNECT_LIMIT: Duration = Duration::from_secs(2);
 /// How often it looks, and how long it pauses before it tries again.
 const INTERVAL: Duration = Duration::from_secs(1);
 /// How long the preparation of a store may take, a migration under somebody else's lock included.
 const PREPARE_LIMIT: Duration = Duration::from_secs(30);
+/// The longest pause between two attempts to prepare a store.
+const PREPARE_PAUSE: Duration = Duration::from_secs(8);
 
 /// A store as its keeper sees it.
 pub trait Store: Send + Sync + 'static {
@@ -95,27 +99,33 @@ struct Keeper<S: Store> {
 impl<S: Store> Keeper<S> {
     async fn run(self) {
         loop {
-            match limited(PROBE_LIMIT, self.store.connect()).await {
-                Ok(connection) => self.watch(connection).await,
-                Err(reason) => self.dependency.away(reason),
+            match limited(CONNECT_LIMIT, self.store.connect()).await {
+                Ok(connection) => {
+                    self.publish.send_replace(Some(connection.clone()));
+                    self.dependency.up();
+                    // It may be no more than this session that was lost: requests keep theirs until
+                    // connecting fails, too.
+                    self.watch(connection).await;
+                }
+                Err(reason) => {
+                    self.publish.send_replace(None);
+                    self.dependency.away(reason);
+                    sleep(INTERVAL).await;
+                }
             }
-            sleep(INTERVAL).await;
         }
     }
 
-    /// Serves `connection` to the requests for as long as the store answers.
+    /// Looks after `connection` for as long as the store answers.
     async fn watch(&self, connection: S::Connection) {
-        self.publish.send_replace(Some(connection.clone()));
-        self.dependency.up();
-        let mut prepared = false;
+        let mut preparation = Preparation::default();
         loop {
-            if !prepared {
-                prepared = self.prepare(&connection).await;
+            if preparation.is_due() {
+                preparation.tried(self.prepare(&connection).await);
             }
             let _ = timeout(INTERVAL, self.doubt.notified()).await;
             if let Err(reason) = limited(PROBE_LIMIT, self.store.probe(&connection)).await {
-                self.publish.send_replace(None);
-                self.dependency.away(reason);
+                tracing::debug!(reason, "a store did not answer its keeper");
                 return;
             }
         }
@@ -123,10 +133,36 @@ impl<S: Store> Keeper<S> {
 
     async fn prepare(&self, connection: &S::Connection) -> bool {
         match limited(PREPARE_LIMIT, self.store.prepare(connection)).await {
-            Ok(()) => self.dependency.prepared(),
-            Err(ref reason) => self.dependency.missing(reason),
+            Ok(()) => {
+                self.dependency.prepared();
+                true
+            }
+            Err(reason) => {
+                self.dependency.missing(&reason);
+                false
+            }
         }
-        self.dependency.was_prepared()
+    }
+}
+
+/// When to prepare a store: at once, and while that fails less and less often, because a migration
+/// takes locks that votes wait for.
+#[derive(Default)]
+struct Preparation {
+    next: Option<Instant>,
+    pause: Duration,
+    done: bool,
+}
+
+impl Preparation {
+    fn is_due(&self) -> bool {
+        !self.done && self.next.is_none_or(|next| next <= Instant::now())
+    }
+
+    fn tried(&mut self, done: bool) {
+        self.done = done;
+        self.pause = (self.pause * 2).clamp(INTERVAL, PREPARE_PAUSE);
+        self.next = Some(Instant::now() + self.pause);
     }
 }
 
@@ -152,6 +188,7 @@ mod tests {
     struct Fake {
         away: Arc<AtomicBool>,
         silent: Arc<AtomicBool>,
+        session_lost: Arc<AtomicBool>,
         connects: Arc<AtomicUsize>,
     }
 
@@ -178,6 +215,9 @@ mod tests {
         }
 
         async fn probe(&self, _: &usize) -> Result<(), Refused> {
+            if self.session_lost.swap(false, Ordering::Relaxed) {
+                return Err(Refused);
+            }
             self.answer().await
         }
     }
@@ -198,6 +238,17 @@ mod tests {
 
         store.away.store(false, Ordering::Relaxed);
         connection_is(&mut link, Some(1)).await;
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_lost_session_is_replaced_without_an_outage() {
+        let store = Fake::default();
+        let mut link = keep(store.clone(), Dependency::new("fake", "test"));
+        connection_is(&mut link, Some(0)).await;
+
+        store.session_lost.store(true, Ordering::Relaxed);
+        let next = link.current.wait_for(|current| *current != Some(0));
+        assert_eq!(*next.await.unwrap(), Some(1), "not withdrawn in between");
     }
 
     #[tokio::test(start_paused = true)]

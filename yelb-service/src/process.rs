@@ -1,10 +1,8 @@
 //! A process: bind, serve, stop.
 
 use std::convert::Infallible;
-use std::future::Future;
 use std::io::Write;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
-use std::process::ExitCode;
 use std::time::Duration;
 
 use axum::Router;
@@ -12,14 +10,14 @@ use axum::body::Body;
 use axum::http::Request;
 use axum::response::Response;
 use tokio::net::TcpListener;
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 use tower::Service;
 
 use crate::health::Health;
 use crate::metrics::Metrics;
-use crate::problem::Problem;
+use crate::problem::{Chain, Problem};
 use crate::serve::serve;
 use crate::settings::{Environment, SettingError};
 
@@ -95,6 +93,14 @@ impl Listening {
             SettingError::new(name, format!("cannot listen on {address} ({error}); give another"))
         })
     }
+
+    /// Binds the admin port, unless it is off.
+    pub async fn bind_admin(&self) -> Result<Option<TcpListener>, SettingError> {
+        match self.admin_port {
+            None => Ok(None),
+            Some(port) => self.bind("YELB_ADMIN_PORT", port).await.map(Some),
+        }
+    }
 }
 
 /// Reads a port under `names`, 0 meaning any free one.
@@ -132,6 +138,7 @@ pub struct Process {
     health: Health,
     stop_wait: Duration,
     servers: Vec<Server>,
+    signals: std::io::Result<Signals>,
 }
 
 struct Server {
@@ -140,9 +147,9 @@ struct Server {
 }
 
 impl Process {
-    /// A process that serves nothing yet.
+    /// A process that serves nothing yet. From now on it does not miss a signal.
     pub fn new(health: Health, stop_wait: Duration) -> Self {
-        Self { health, stop_wait, servers: Vec::new() }
+        Self { health, stop_wait, servers: Vec::new(), signals: Signals::watch() }
     }
 
     /// Serves `app` on `listener` from now on. `name` is for the log.
@@ -165,14 +172,13 @@ impl Process {
         Ok(address)
     }
 
-    /// Serves metrics and health on the admin port, unless it is off.
-    pub async fn serve_admin(
+    /// Serves metrics and health on `listener`, unless the admin port is off.
+    pub fn serve_admin(
         &mut self,
-        listening: &Listening,
+        listener: Option<TcpListener>,
         metrics: &Metrics,
-    ) -> anyhow::Result<()> {
-        let Some(port) = listening.admin_port else { return Ok(()) };
-        let listener = listening.bind("YELB_ADMIN_PORT", port).await?;
+    ) -> std::io::Result<()> {
+        let Some(listener) = listener else { return Ok(()) };
         let app = Router::new()
             .merge(self.health.routes())
             .merge(metrics.routes())
@@ -185,30 +191,36 @@ impl Process {
     ///
     /// A second signal ends the process at once.
     pub async fn run_until_told(self) -> anyhow::Result<()> {
-        let told = told_to_stop()?;
-        let patience = match told.await {
+        let mut signals = self.signals?;
+        let patience = match signals.next().await {
             Told::Terminate => self.stop_wait,
             // Somebody at a keyboard, not a balancer.
             Told::Interrupt => Duration::ZERO,
         };
-        let again = told_to_stop()?;
         tokio::select! {
-            () = self.stop(patience) => tracing::info!("stopped"),
-            _ = again => tracing::warn!("told twice: stopped at once"),
+            () = stop(&self.health, self.servers, patience) => tracing::info!("stopped"),
+            _ = signals.next() => tracing::warn!("told twice: stopped at once"),
         }
         Ok(())
     }
+}
 
-    async fn stop(self, patience: Duration) {
-        tracing::info!(wait_seconds = patience.as_secs(), "stopping");
-        self.health.drain();
-        tokio::time::sleep(patience).await;
-        for Server { stop, task } in self.servers {
-            // A server that has ended already cannot be told, and need not.
-            let _ = stop.send(());
-            let _ = task.await;
-        }
+async fn stop(health: &Health, servers: Vec<Server>, patience: Duration) {
+    tracing::info!(wait_seconds = patience.as_secs(), "stopping");
+    health.drain();
+    tokio::time::sleep(patience).await;
+    for Server { stop, task } in servers {
+        // A server that has ended already cannot be told, and need not.
+        let _ = stop.send(());
+        let _ = task.await;
     }
+}
+
+/// SIGTERM and SIGINT. Until they are watched the kernel acts on them: it ends the process, or, if that is the first of
+/// its container, drops them.
+struct Signals {
+    terminate: Signal,
+    interrupt: Signal,
 }
 
 enum Told {
@@ -216,25 +228,28 @@ enum Told {
     Interrupt,
 }
 
-fn told_to_stop() -> std::io::Result<impl Future<Output = Told>> {
-    let mut terminate = signal(SignalKind::terminate())?;
-    let mut interrupt = signal(SignalKind::interrupt())?;
-    Ok(async move {
+impl Signals {
+    fn watch() -> std::io::Result<Self> {
+        Ok(Self {
+            terminate: signal(SignalKind::terminate())?,
+            interrupt: signal(SignalKind::interrupt())?,
+        })
+    }
+
+    async fn next(&mut self) -> Told {
         tokio::select! {
-            _ = terminate.recv() => Told::Terminate,
-            _ = interrupt.recv() => Told::Interrupt,
+            _ = self.terminate.recv() => Told::Terminate,
+            _ = self.interrupt.recv() => Told::Interrupt,
         }
-    })
+    }
 }
 
-/// How a process ends: 0, or one line on standard error and 2 for a setting that cannot be used, 1 for all else.
-pub fn exit(name: &str, outcome: anyhow::Result<()>) -> ExitCode {
-    let Err(error) = outcome else { return ExitCode::SUCCESS };
+/// Ends the process: with 0, or with one line on standard error and 2 for a setting that cannot be used, 1 for all else.
+///
+/// At once: the runtime would wait for look-ups of names that are under way.
+pub fn exit(name: &str, outcome: anyhow::Result<()>) -> ! {
+    let Err(error) = outcome else { std::process::exit(0) };
     // Nobody may be listening on standard error; the code still tells.
-    let _ = writeln!(std::io::stderr(), "{name}: {error:#}");
-    if error.downcast_ref::<SettingError>().is_some() {
-        ExitCode::from(2)
-    } else {
-        ExitCode::FAILURE
-    }
+    let _ = writeln!(std::io::stderr(), "{name}: {}", Chain(error.as_ref()));
+    std::process::exit(if error.is::<SettingError>() { 2 } else { 1 })
 }

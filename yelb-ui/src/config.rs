@@ -80,11 +80,11 @@ impl Endpoint {
             && matches!(uri.path_and_query().map_or("/", |path| path.as_str()), "" | "/")
             && !authority.as_str().contains('@')
             && is_host(authority.host());
-        let port = match authority.port() {
-            Some(port) => port.as_str().parse().ok()?,
+        // Not `authority.port()`, which takes a number that is too large for none.
+        let port = match authority.as_str().strip_prefix(authority.host())? {
+            "" => APPSERVER_PORT,
             // A colon without a number is a slip.
-            None if authority.as_str().ends_with(':') => return None,
-            None => APPSERVER_PORT,
+            port => port.strip_prefix(':')?.parse().ok()?,
         };
         plain.then(|| format!("{}:{port}", authority.host()).parse().ok().map(Self)).flatten()
     }

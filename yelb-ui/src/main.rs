@@ -61,13 +61,14 @@ async fn serve(environment: &Environment) -> anyhow::Result<()> {
     let listening = Listening::from_environment(environment, ADMIN_PORT)?;
     let config = Config::from_environment(environment)?;
     let listener = listening.bind("PORT", config.port).await?;
+    let admin_listener = listening.bind_admin().await?;
 
     let appserver = Dependency::new("yelb-appserver", "http");
     let health = Health::new([appserver.clone()]);
     let upstream = Upstream::new(config.appserver, config.names, appserver);
     let mut process = Process::new(health.clone(), listening.stop_wait);
     process.serve("page", listener, router::app(upstream, &health))?;
-    process.serve_admin(&listening, &metrics).await?;
+    process.serve_admin(admin_listener, &metrics)?;
     process.run_until_told().await
 }
 

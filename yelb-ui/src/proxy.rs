@@ -9,8 +9,9 @@ use std::time::Duration;
 use axum::body::Body;
 use axum::extract::{ConnectInfo, Request, State};
 use axum::http::header::{self, HeaderName};
-use axum::http::{HeaderMap, HeaderValue, StatusCode, Uri, uri};
+use axum::http::{HeaderMap, HeaderValue, StatusCode, Uri, Version, uri};
 use axum::response::Response;
+use hyper::body::Body as _;
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::client::legacy::{self, Client};
 use hyper_util::rt::{TokioExecutor, TokioTimer};
@@ -111,6 +112,8 @@ pub async fn forward(
 ) -> Result<Response, Problem> {
     readdress(&mut request, peer, &upstream.endpoint);
     let mut response = upstream.send(request).await?;
+    // The version, too, belongs to one connection.
+    *response.version_mut() = Version::HTTP_11;
     remove_hop_by_hop(response.headers_mut());
     Ok(response)
 }
@@ -118,8 +121,14 @@ pub async fn forward(
 /// Addresses the request to the app server, and says on whose behalf it comes.
 fn readdress(request: &mut Request, peer: SocketAddr, endpoint: &Endpoint) {
     *request.uri_mut() = upstream_uri(request.uri(), endpoint);
+    *request.version_mut() = Version::HTTP_11;
+    let chunked = request.body().size_hint().exact().is_none();
     let headers = request.headers_mut();
     remove_hop_by_hop(headers);
+    if chunked {
+        // hyper takes a GET of unknown length for one without a body, unless it is told.
+        headers.insert(header::TRANSFER_ENCODING, HeaderValue::from_static("chunked"));
+    }
     // The server in front of us has answered it.
     headers.remove(header::EXPECT);
     append(headers, FORWARDED_FOR, &peer.ip().to_canonical().to_string());

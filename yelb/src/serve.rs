@@ -54,6 +54,7 @@ pub(crate) async fn run(flags: ServeFlags) -> anyhow::Result<()> {
     let api_port = process::port(environment, &["YELB_API_PORT"], yelb_appserver::config::PORT)?;
     let page_listener = listening.bind("PORT", page_port).await?;
     let api_listener = listening.bind("YELB_API_PORT", api_port).await?;
+    let admin_listener = listening.bind_admin().await?;
 
     let (state, health) = yelb_appserver::start(&config).await?;
     let appserver = Dependency::new("yelb-appserver", "http");
@@ -67,7 +68,7 @@ pub(crate) async fn run(flags: ServeFlags) -> anyhow::Result<()> {
     let mut process = Process::new(health.clone(), listening.stop_wait);
     let page = process.serve("page", page_listener, yelb_ui::router::app(upstream, &health))?;
     let api = process.serve("api", api_listener, yelb_appserver::router::app(state, &health))?;
-    process.serve_admin(&listening, &metrics).await?;
+    process.serve_admin(admin_listener, &metrics)?;
     greet(page, api, &config)?;
     process.run_until_told().await
 }

@@ -123,7 +123,9 @@ async fn a_failure_is_everybodys_in_the_round_and_nobodys_in_the_next() {
 
     bench.gate.add_permits(1);
     for failed in [first, second] {
-        assert!(matches!(failed.await.unwrap(), Err(RoundError::Failed(error)) if *error == Negative));
+        assert!(
+            matches!(failed.await.unwrap(), Err(RoundError::Failed(error)) if *error == Negative)
+        );
     }
     bench.gate.add_permits(1);
     assert_eq!(third.await.unwrap().unwrap(), 7);
@@ -185,7 +187,9 @@ async fn nothing_is_lost_or_counted_twice_on_many_threads() {
     for _ in 0..VOTES {
         votes.spawn(add_one(bench.counter.clone()));
     }
-    let all = tokio::time::timeout(Duration::from_secs(30), votes.join_all()).await.expect("nobody is forgotten");
+    let all = tokio::time::timeout(Duration::from_secs(30), votes.join_all())
+        .await
+        .expect("nobody is forgotten");
     // More wait at a time than there is room for: those are turned away, and not counted.
     let mut counts: Vec<i64> = all.into_iter().filter_map(Result::ok).collect();
     counts.sort_unstable();

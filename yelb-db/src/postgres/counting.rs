@@ -62,7 +62,7 @@ async fn add_plain(pool: &PgPool, round: &Round) -> Result<Vec<Total>, sqlx::Err
          update restaurants set count = coalesce(restaurants.count, 0) + added.votes
          from added
          where restaurants.name = added.name
-             and (select count(*) from locked) = (select count(*) from added)
+             and (select count(distinct name) from locked) = (select count(*) from added)
          returning restaurants.name::text, restaurants.count::bigint, 0::bigint",
     )
     .bind(names)
@@ -75,10 +75,16 @@ async fn add_plain(pool: &PgPool, round: &Round) -> Result<Vec<Total>, sqlx::Err
 /// with the count that each has made.
 ///
 /// A key that another app server is counting at this moment violates the primary key, and nothing of the round is counted.
-async fn add_all(pool: &PgPool, round: &Round) -> Result<(Vec<Total>, Vec<Remembered>), sqlx::Error> {
+async fn add_all(
+    pool: &PgPool,
+    round: &Round,
+) -> Result<(Vec<Total>, Vec<Remembered>), sqlx::Error> {
     let (names, votes) = plain_columns(round);
-    let (keys, keyed_names): (Vec<String>, Vec<String>) =
-        round.keyed().iter().map(|(key, restaurant)| (key.as_str().to_owned(), restaurant.to_string())).unzip();
+    let (keys, keyed_names): (Vec<String>, Vec<String>) = round
+        .keyed()
+        .iter()
+        .map(|(key, restaurant)| (key.as_str().to_owned(), restaurant.to_string()))
+        .unzip();
     let rows: Vec<(Option<String>, String, i64, i64)> = sqlx::query_as(
         "with asked as (
              select key, name::bpchar as name, place
@@ -104,7 +110,7 @@ async fn add_all(pool: &PgPool, round: &Round) -> Result<(Vec<Total>, Vec<Rememb
              update restaurants set count = coalesce(restaurants.count, 0) + added.votes
              from added
              where restaurants.name = added.name
-                 and (select count(*) from locked) = (select count(*) from added)
+                 and (select count(distinct name) from locked) = (select count(*) from added)
              returning restaurants.name, restaurants.count::bigint as count, added.keyed
          ), remembered as (
              insert into vote_keys (key, name, count)

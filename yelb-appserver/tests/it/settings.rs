@@ -1,0 +1,375 @@
+//! Settings that cannot be used end the program with one line; all others reach what they name.
+
+use std::ffi::OsStr;
+use std::fs;
+use std::net::TcpListener;
+use std::os::unix::ffi::OsStrExt;
+use std::time::Duration;
+
+use testbed::{Output, PATIENCE, Postgres, Program, Redis, eventually, http};
+use yelb_appserver::config::Config;
+
+use crate::{appserver, await_ready};
+
+/// How soon a person who made a mistake is told.
+const AT_ONCE: Duration = Duration::from_secs(2);
+/// Is in every secret that a test hands over, and must not come out again.
+const SECRET: &str = "hunter2";
+
+/// A secret that would have to be escaped in a URL, and the file that every program here finds it in, in its directory.
+const PASSWORD: &str = "hunter2@'";
+const PASSWORD_FILE: &str = "password";
+
+/// Variables that cannot be used, and how the line begins that says so.
+const NONSENSE: &str = "
+    DATABASE_URL=mysql://yelb:hunter2@db/yelb               => DATABASE_URL: must be a URL: postgres://
+    DATABASE_URL=postgres://                                => DATABASE_URL: must be a URL: postgres://
+    DATABASE_URL=postgres:///yelb                           => DATABASE_URL: must be a URL: postgres://
+    DATABASE_URL=postgres://yelb:hunter2@db:port/yelb       => DATABASE_URL: must be a URL: postgres://
+    DATABASE_URL=postgres://yelb:hunter2@db:99999/yelb      => DATABASE_URL: must be a URL: postgres://
+    DATABASE_URL=postgres://db/yelb?sslmode=hunter2         => DATABASE_URL: must be a URL: postgres://
+    DATABASE_URL=hunter2                                    => DATABASE_URL: must be a URL: postgres://
+    DATABASE_URL=sqlite:/dev/null/yelb.db                   => DATABASE_URL: must name a store that can be reached or made
+    DATABASE_URL=sqlite:/                                   => DATABASE_URL: must name a store that can be reached or made
+    REDIS_URL=http://:hunter2@redis                         => REDIS_URL: must be a URL: redis://
+    REDIS_URL=redis://                                      => REDIS_URL: must be a URL: redis://
+    REDIS_URL=redis://:hunter2@redis:port                   => REDIS_URL: must be a URL: redis://
+    REDIS_URL=redis://:hunter2@redis/yelb                   => REDIS_URL: must be a URL: redis://
+    REDIS_URL=hunter2                                       => REDIS_URL: must be a URL: redis://
+    PORT=http                                               => PORT: must be a port from 0 to 65535
+    PORT=65536                                              => PORT: must be a port from 0 to 65535
+    PORT=-1                                                 => PORT: must be a port from 0 to 65535
+    YELB_BIND=everywhere                                    => YELB_BIND: must be an IP address
+    YELB_BIND=192.0.2.1                                     => YELB_BIND: cannot listen on 192.0.2.1:0
+    YELB_ADMIN_PORT=on                                      => YELB_ADMIN_PORT: must be a port from 0 to 65535, or `off`
+    YELB_STOP_WAIT=soon                                     => YELB_STOP_WAIT: must be a number of whole seconds
+    YELB_STOP_WAIT=-3                                       => YELB_STOP_WAIT: must be a number of whole seconds
+    YELB_STOP_WAIT=1.5                                      => YELB_STOP_WAIT: must be a number of whole seconds
+    SEARCH_DOMAIN=example local!                            => SEARCH_DOMAIN: must be a DNS domain
+    YELB_MIGRATE=maybe                                      => YELB_MIGRATE: must be auto or never
+    RACK_ENV=staging                                        => RACK_ENV: must be production, test, development or custom
+    RUST_LOG=yelb=loud                                      => RUST_LOG: must be a level
+
+    YELB_DB_SERVER_ENDPOINT=yelb db                         => YELB_DB_SERVER_ENDPOINT: must be a host name or an IP address
+    DB_HOST=postgres://yelb-db                              => DB_HOST: must be a host name or an IP address
+    DB_HOST=db, YELB_DB_SERVER_PORT=x                       => YELB_DB_SERVER_PORT: must be a port from 0 to 65535
+    DB_HOST=db, YELB_DB_PASSWORD_FILE=nowhere               => YELB_DB_PASSWORD_FILE: must name a readable text file
+    REDIS_SERVER_ENDPOINT=redis:6379                        => REDIS_SERVER_ENDPOINT: must be a host name or an IP address
+    YELB_REDIS_SERVER_ENDPOINT=/redis                       => YELB_REDIS_SERVER_ENDPOINT: must be a host name or an IP address
+    CACHE_HOST=redis@                                       => CACHE_HOST: must be a host name or an IP address
+    CACHE_HOST=redis, REDIS_SERVER_PORT=x                   => REDIS_SERVER_PORT: must be a port from 0 to 65535
+    CACHE_HOST=redis, REDIS_TLS=maybe                       => REDIS_TLS: must be true or false
+    CACHE_HOST=redis, REDIS_PASSWORD_FILE=nowhere           => REDIS_PASSWORD_FILE: must name a readable text file
+    RACK_ENV=custom, CACHE_HOST=redis                       => YELB_DB_SERVER_ENDPOINT: must be set, because RACK_ENV is custom
+    RACK_ENV=custom, DB_HOST=db                             => REDIS_SERVER_ENDPOINT: must be set, because RACK_ENV is custom
+
+    DATABASE_URL=postgres://u:hunter2@db/yelb, DB_HOST=db                => DB_HOST: excludes DATABASE_URL
+    DATABASE_URL=postgres://db/yelb, YELB_DB_NAME=yelb                   => YELB_DB_NAME: excludes DATABASE_URL
+    DATABASE_URL=postgres://u:hunter2@db/yelb, YELB_DB_PASSWORD=hunter2  => YELB_DB_PASSWORD: excludes a password in DATABASE_URL
+    DB_HOST=db, YELB_DB_PASSWORD=hunter2, YELB_DB_PASSWORD_FILE=password => YELB_DB_PASSWORD_FILE: excludes YELB_DB_PASSWORD
+    YELB_DB_SERVER_ENDPOINT=one, DB_HOST=other                           => DB_HOST: says something else than YELB_DB_SERVER_ENDPOINT
+    REDIS_URL=redis://:hunter2@redis, REDIS_SERVER_ENDPOINT=redis        => REDIS_SERVER_ENDPOINT: excludes REDIS_URL
+    REDIS_URL=redis://:hunter2@redis, REDIS_PASSWORD=hunter2             => REDIS_PASSWORD: excludes a password in REDIS_URL
+    REDIS_URL=redis://redis, REDIS_TLS=true                              => REDIS_TLS: excludes REDIS_URL
+    CACHE_HOST=a, REDIS_PASSWORD=hunter2, REDIS_PASSWORD_FILE=password   => REDIS_PASSWORD_FILE: excludes REDIS_PASSWORD
+    REDIS_SERVER_ENDPOINT=one, CACHE_HOST=other                          => CACHE_HOST: says something else than REDIS_SERVER_ENDPOINT
+
+    YELB_DB_PASSWORD=hunter2                                => YELB_DB_PASSWORD: has no effect without DATABASE_URL or a host
+    YELB_DB_SERVER_PORT=5432                                => YELB_DB_SERVER_PORT: has no effect without DATABASE_URL or a host
+    DATABASE_URL=sqlite:yelb.db, YELB_DB_PASSWORD=hunter2   => YELB_DB_PASSWORD: has no effect without a postgres:// URL
+    REDIS_PASSWORD=hunter2                                  => REDIS_PASSWORD: has no effect without REDIS_URL or a host
+    REDIS_SERVER_PORT=6379                                  => REDIS_SERVER_PORT: has no effect without REDIS_URL or a host
+    YELB_DDB_RESTAURANTS=table                              => YELB_DDB_RESTAURANTS: DynamoDB is not supported
+    YELB_DDB_CACHE=table                                    => YELB_DDB_CACHE: DynamoDB is not supported
+";
+
+#[test]
+fn a_setting_that_cannot_be_used_is_named_in_one_line() {
+    for row in NONSENSE.lines().map(str::trim).filter(|row| !row.is_empty()) {
+        let (variables, line) = row.split_once("=>").unwrap();
+        refuses(with(variables), line.trim());
+    }
+    // By then the log has begun: the votes are in a file of their own.
+    let views = with("REDIS_URL=sqlite:/dev/null/views.db, RUST_LOG=error");
+    refuses(views, "REDIS_URL: must name a store that can be reached or made");
+}
+
+#[test]
+fn a_variable_that_is_not_text_is_named() {
+    let nonsense = OsStr::from_bytes(b"\xff");
+    for name in ["DATABASE_URL", "PORT", "RUST_LOG"] {
+        refuses(appserver().env(name, nonsense), &format!("{name}: must be UTF-8"));
+    }
+}
+
+#[test]
+fn a_flag_that_cannot_be_used_is_told_by_its_variable() {
+    for (flag, value, setting) in [
+        ("--database-url", "mysql://yelb:hunter2@db", "DATABASE_URL"),
+        ("--redis-url", "memcached://redis", "REDIS_URL"),
+        ("--port", "http", "PORT"),
+        ("--bind", "everywhere", "YELB_BIND"),
+        ("--admin-port", "on", "YELB_ADMIN_PORT"),
+        ("--stop-wait", "soon", "YELB_STOP_WAIT"),
+        ("--search-domain", "example local!", "SEARCH_DOMAIN"),
+        ("--migrate", "maybe", "YELB_MIGRATE"),
+    ] {
+        refuses(appserver().args([flag, value]), &format!("{setting}: must be"));
+    }
+}
+
+#[test]
+fn a_port_that_somebody_else_has_is_told_by_its_setting() {
+    let somebody = TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = somebody.local_addr().unwrap().port().to_string();
+    for setting in ["PORT", "YELB_ADMIN_PORT"] {
+        // The log may have begun by then.
+        let program = appserver().env(setting, &port).env("RUST_LOG", "error");
+        refuses(program, &format!("{setting}: cannot listen on 127.0.0.1:{port} "));
+    }
+}
+
+#[test]
+fn a_flag_that_does_not_exist_is_refused() {
+    for arguments in [&["--no-such-flag"][..], &["--port"], &["no-such-command"], &["migrate", "x"]]
+    {
+        let output = appserver().args(arguments).run_to_end(AT_ONCE);
+        assert_eq!(output.status.code(), Some(2), "{output:?}");
+        assert_eq!(output.stdout, "", "{output:?}");
+        assert!(output.stderr.contains(arguments.last().unwrap()), "{output:?}");
+    }
+}
+
+#[test]
+fn help_names_every_setting_and_tells_no_secret() {
+    let output = appserver()
+        .env("DATABASE_URL", "postgres://yelb:hunter2@db/yelb")
+        .env("REDIS_URL", "redis://:hunter2@redis")
+        .env("YELB_DB_PASSWORD", SECRET)
+        .arg("--help")
+        .run_to_end(AT_ONCE);
+    assert!(output.status.success(), "{output:?}");
+    for name in [
+        "DATABASE_URL",
+        "YELB_DB_SERVER_ENDPOINT",
+        "DB_HOST",
+        "YELB_DB_SERVER_PORT",
+        "YELB_DB_NAME",
+        "YELB_DB_USERNAME",
+        "YELB_DB_PASSWORD",
+        "YELB_DB_PASSWORD_FILE",
+        "REDIS_URL",
+        "REDIS_SERVER_ENDPOINT",
+        "YELB_REDIS_SERVER_ENDPOINT",
+        "CACHE_HOST",
+        "REDIS_SERVER_PORT",
+        "REDIS_PASSWORD",
+        "REDIS_PASSWORD_FILE",
+        "REDIS_TLS",
+        "RACK_ENV",
+        "SEARCH_DOMAIN",
+        "PORT",
+        "YELB_BIND",
+        "YELB_ADMIN_PORT",
+        "YELB_STOP_WAIT",
+        "YELB_MIGRATE",
+        "RUST_LOG",
+    ] {
+        assert!(output.stdout.contains(name), "{name} is missing in:\n{}", output.stdout);
+    }
+    assert!(!output.stdout.contains(SECRET), "{}", output.stdout);
+}
+
+#[test]
+fn every_way_to_say_where_the_votes_are_reaches_them() {
+    let postgres = Postgres::start();
+    postgres.create_original_schema();
+    postgres.sql("postgres", "create role voter login password 'hunter2@'''");
+    postgres.sql("postgres", "create database ballots owner voter");
+    let port = postgres.port();
+    let url = postgres.url("yelbdatabase");
+    // A short name that is an address once the domain is added, so that no name server is asked.
+    let short = url.replace("127.0.0.1", "127");
+    let voter = "postgres://voter";
+    let ballots = format!("@127.0.0.1:{port}/ballots");
+    for (variables, database) in [
+        (format!("DATABASE_URL={url}"), "yelbdatabase"),
+        (format!("YELB_DB_SERVER_ENDPOINT=127.0.0.1, YELB_DB_SERVER_PORT={port}"), "yelbdatabase"),
+        (format!("DB_HOST=localhost, YELB_DB_SERVER_PORT={port}"), "yelbdatabase"),
+        (format!("RACK_ENV=development, YELB_DB_SERVER_PORT={port}"), "yelbdatabase"),
+        (format!("DATABASE_URL={short}, SEARCH_DOMAIN=0.0.1"), "yelbdatabase"),
+        (format!("DATABASE_URL={voter}:hunter2%40%27{ballots}"), "ballots"),
+        (format!("DATABASE_URL={voter}{ballots}, YELB_DB_PASSWORD={PASSWORD}"), "ballots"),
+        (
+            format!("DATABASE_URL={voter}{ballots}, YELB_DB_PASSWORD_FILE={PASSWORD_FILE}"),
+            "ballots",
+        ),
+        (
+            format!(
+                "DB_HOST=127.0.0.1, YELB_DB_SERVER_PORT={port}, YELB_DB_NAME=ballots, \
+                 YELB_DB_USERNAME=voter, YELB_DB_PASSWORD_FILE={PASSWORD_FILE}"
+            ),
+            "ballots",
+        ),
+    ] {
+        let votes = || {
+            let sum = "select coalesce(sum(count), 0) from restaurants";
+            // The first to come makes the table.
+            let sum = postgres.try_sql(database, sum, PATIENCE).unwrap_or_default();
+            sum.parse().unwrap_or(0)
+        };
+        let before: u64 = votes();
+        let vote = answer_with(&variables, "/api/chipotle");
+        assert_eq!((vote, votes()), ((before + 1).to_string(), before + 1), "{variables}");
+    }
+}
+
+#[test]
+fn every_way_to_say_where_the_page_views_are_reaches_them() {
+    let (open, guarded) = (Redis::start(), Redis::start_with(&["--requirepass", PASSWORD]));
+    let (port, guarded_port) = (open.port(), guarded.port());
+    let guarded_host = format!("CACHE_HOST=127.0.0.1, REDIS_SERVER_PORT={guarded_port}");
+    let guarded_url = format!("REDIS_URL=redis://127.0.0.1:{guarded_port}");
+    let sqlite = "DATABASE_URL=sqlite::memory:";
+    for (variables, redis) in [
+        (format!("REDIS_URL=redis://127.0.0.1:{port}"), &open),
+        (format!("REDIS_SERVER_ENDPOINT=127.0.0.1, REDIS_SERVER_PORT={port}"), &open),
+        (format!("YELB_REDIS_SERVER_ENDPOINT=localhost, REDIS_SERVER_PORT={port}"), &open),
+        (format!("CACHE_HOST=127.0.0.1, REDIS_SERVER_PORT={port}, REDIS_TLS=false"), &open),
+        (format!("RACK_ENV=development, REDIS_SERVER_PORT={port}, {sqlite}"), &open),
+        (format!("REDIS_URL=redis://127:{port}, SEARCH_DOMAIN=0.0.1"), &open),
+        (format!("REDIS_URL=redis://:hunter2%40%27@127.0.0.1:{guarded_port}"), &guarded),
+        (format!("{guarded_url}, REDIS_PASSWORD={PASSWORD}"), &guarded),
+        (format!("{guarded_url}, REDIS_PASSWORD_FILE={PASSWORD_FILE}"), &guarded),
+        (format!("{guarded_host}, REDIS_PASSWORD={PASSWORD}"), &guarded),
+        (format!("{guarded_host}, REDIS_PASSWORD_FILE={PASSWORD_FILE}"), &guarded),
+    ] {
+        let before: u64 = redis.cli(&["get", "pageviews"]).parse().unwrap_or(0);
+        let view = answer_with(&variables, "/api/pageviews");
+        let after = (before + 1).to_string();
+        assert_eq!((view, redis.cli(&["get", "pageviews"])), (after.clone(), after), "{variables}");
+    }
+}
+
+#[test]
+fn a_flag_wins_over_its_variable() {
+    let redis = Redis::start();
+    let server = appserver()
+        .env("REDIS_URL", "redis://127.0.0.1:1")
+        .env("DATABASE_URL", "nonsense")
+        .env("YELB_ADMIN_PORT", "nonsense")
+        .args(["--redis-url", &redis.url(), "--database-url", "sqlite::memory:"])
+        .args(["--admin-port", "0"])
+        .spawn();
+    let api = server.address("api");
+    eventually(PATIENCE, "page views are counted", || {
+        http::get(api, "/api/pageviews").status == 200
+    });
+    assert_ne!(redis.cli(&["get", "pageviews"]), "");
+    assert_eq!(http::get(api, "/api/ihop").text(), "1");
+    assert_eq!(http::get(server.address("admin"), "/metrics").status, 200);
+}
+
+#[test]
+fn without_any_setting_everything_is_in_a_file_of_the_users() {
+    let server = appserver().spawn();
+    let api = server.address("api");
+    assert_eq!(http::get(api, "/api/ihop").text(), "1");
+    assert_eq!(http::get(api, "/api/pageviews").text(), "1");
+    assert!(server.home().join(".local/share/yelb/yelb.db").is_file());
+}
+
+#[test]
+fn a_redis_that_does_not_speak_tls_or_wants_another_password_is_away_and_the_reason_told() {
+    let (redis, guarded) = (Redis::start(), Redis::start_with(&["--requirepass", SECRET]));
+    let (redis, guarded) = (redis.port(), guarded.port());
+    for variables in [
+        format!("CACHE_HOST=127.0.0.1, REDIS_SERVER_PORT={redis}, REDIS_TLS=true"),
+        format!("CACHE_HOST=127.0.0.1, REDIS_SERVER_PORT={guarded}"),
+        format!("CACHE_HOST=127.0.0.1, REDIS_SERVER_PORT={guarded}, REDIS_PASSWORD=not-{SECRET}"),
+    ] {
+        let server = with(&variables).spawn();
+        let api = server.address("api");
+        eventually(PATIENCE, "the page views are away", || {
+            let readiness = http::get(api, "/readyz").json();
+            let views = &readiness["dependencies"][1];
+            assert!(!readiness.to_string().contains(SECRET), "{readiness}");
+            views["name"] == "page-views" && views["state"] == "away" && views["reason"].is_string()
+        });
+        assert_eq!(http::get(api, "/api/getstats").status, 503);
+        assert_eq!(http::get(api, "/api/ihop").text(), "1");
+        server.kill();
+        assert!(!server.stderr().contains(SECRET), "{server:?}");
+    }
+}
+
+#[test]
+fn a_login_that_is_refused_is_away_and_tells_no_secret() {
+    let postgres = Postgres::start();
+    let url = postgres.url("postgres").replace("postgres_password", SECRET);
+    let server = appserver().env("DATABASE_URL", url).env("RUST_LOG", "debug").spawn();
+    let api = server.address("api");
+    eventually(PATIENCE, "the votes are away", || {
+        http::get(api, "/readyz").text().contains("password authentication failed")
+    });
+    assert_eq!(http::get(api, "/api/ihop").status, 503);
+    assert!(!http::get(api, "/readyz").text().contains(SECRET));
+    server.kill();
+    assert!(!server.stderr().contains(SECRET), "{server:?}");
+}
+
+#[test]
+fn the_originals_profiles_name_the_originals_hosts() {
+    for (profile, votes, page_views) in [
+        ("production", "yelb-db", "redis-server"),
+        ("test", "yelb-db", "redis-server"),
+        ("development", "localhost", "localhost"),
+    ] {
+        let config = Config::from_environment(&[("RACK_ENV", profile)].into_iter().collect());
+        let config = config.unwrap();
+        let (votes_at, views_at) =
+            (format!("{:?}", config.votes), format!("{:?}", config.page_views));
+        assert!(votes_at.contains(votes), "{profile}: {votes_at}");
+        assert!(views_at.contains(&format!("{page_views}:6379")), "{profile}: {views_at}");
+    }
+}
+
+/// The app server with these variables, and a password in a file, with the line end that editors leave.
+fn with(variables: &str) -> Program {
+    let program = appserver();
+    fs::write(program.home().join(PASSWORD_FILE), format!("{PASSWORD}\n"))
+        .expect("a program's home can be written");
+    variables.split(", ").fold(program, |program, variable| {
+        let (name, value) = variable.split_once('=').expect("NAME=value, NAME=value");
+        program.env(name.trim(), value.trim())
+    })
+}
+
+/// What an app server with these settings answers, once it has found its stores.
+#[track_caller]
+fn answer_with(variables: &str, path: &str) -> String {
+    let server = with(variables).spawn();
+    let api = server.address("api");
+    await_ready(api);
+    let mut answer = http::get(api, path);
+    // Ready does not wait for Redis.
+    eventually(PATIENCE, &format!("{path} is answered with {variables}"), || {
+        if answer.status == 503 {
+            answer = http::get(api, path);
+        }
+        answer.status == 200
+    });
+    answer.text().to_owned()
+}
+
+/// The program ends at once with the code for bad settings and this line, which does not tell a secret.
+#[track_caller]
+fn refuses(program: Program, line: &str) {
+    let output = program.run_to_end(AT_ONCE);
+    let Output { status, stdout, stderr } = &output;
+    assert_eq!(status.code(), Some(2), "{line}: {output:?}");
+    assert!(stderr.starts_with(&format!("yelb-appserver: {line}")), "{line}: {output:?}");
+    assert_eq!(stderr.lines().count(), 1, "{output:?}");
+    assert_eq!(stdout, "", "{output:?}");
+    assert!(!stderr.contains(SECRET), "{output:?}");
+}

@@ -1,0 +1,153 @@
+//! Settings that cannot be used end the program with one line; all others reach what they name.
+
+use std::net::TcpListener;
+use std::time::Duration;
+
+use testbed::{Output, Program, http};
+
+use crate::upstream::Upstream;
+use crate::{start_ui_of, ui, ui_of};
+
+/// How soon a person who made a mistake is told.
+const AT_ONCE: Duration = Duration::from_secs(2);
+
+/// Variables that cannot be used, and how the line begins that says so.
+const NONSENSE: &str = "
+    YELB_APPSERVER_ENDPOINT=yelb-appserver:4567         => YELB_APPSERVER_ENDPOINT: must be a URL without a path: http://
+    YELB_APPSERVER_ENDPOINT=yelb-appserver              => YELB_APPSERVER_ENDPOINT: must be a URL without a path: http://
+    YELB_APPSERVER_ENDPOINT=https://yelb-appserver:4567 => YELB_APPSERVER_ENDPOINT: must be a URL without a path: http://
+    YELB_APPSERVER_ENDPOINT=http://                     => YELB_APPSERVER_ENDPOINT: must be a URL without a path: http://
+    YELB_APPSERVER_ENDPOINT=http://:4567                => YELB_APPSERVER_ENDPOINT: must be a URL without a path: http://
+    YELB_APPSERVER_ENDPOINT=http://api/v1               => YELB_APPSERVER_ENDPOINT: must be a URL without a path: http://
+    YELB_APPSERVER_ENDPOINT=http://api?x=y              => YELB_APPSERVER_ENDPOINT: must be a URL without a path: http://
+    YELB_APPSERVER_ENDPOINT=http://me:hunter2@api       => YELB_APPSERVER_ENDPOINT: must be a URL without a path: http://
+    YELB_APPSERVER_ENDPOINT=http://api:99999            => YELB_APPSERVER_ENDPOINT: must be a URL without a path: http://
+    YELB_APPSERVER_ENDPOINT=http://api:                 => YELB_APPSERVER_ENDPOINT: must be a URL without a path: http://
+    YELB_APPSERVER_ENDPOINT=http://a pi                 => YELB_APPSERVER_ENDPOINT: must be a URL without a path: http://
+    APPSERVER_HOST=http://api                           => APPSERVER_HOST: must be a host name or an IP address
+    APPSERVER_HOST=a pi                                 => APPSERVER_HOST: must be a host name or an IP address
+    APPSERVER_HOST=api/v1                               => APPSERVER_HOST: must be a host name or an IP address
+    APPSERVER_HOST=api, YELB_APPSERVER_ENDPOINT=http://api:4567 => APPSERVER_HOST: excludes YELB_APPSERVER_ENDPOINT
+    PORT=http                                           => PORT: must be a port from 0 to 65535
+    PORT=65536                                          => PORT: must be a port from 0 to 65535
+    YELB_BIND=everywhere                                => YELB_BIND: must be an IP address
+    YELB_BIND=192.0.2.1                                 => YELB_BIND: cannot listen on 192.0.2.1:0
+    YELB_ADMIN_PORT=on                                  => YELB_ADMIN_PORT: must be a port from 0 to 65535, or `off`
+    YELB_STOP_WAIT=soon                                 => YELB_STOP_WAIT: must be a number of whole seconds
+    SEARCH_DOMAIN=example local!                        => SEARCH_DOMAIN: must be a DNS domain
+    RUST_LOG=yelb=loud                                  => RUST_LOG: must be a level
+";
+
+#[test]
+fn a_setting_that_cannot_be_used_is_named_in_one_line() {
+    for row in NONSENSE.lines().map(str::trim).filter(|row| !row.is_empty()) {
+        let (variables, line) = row.split_once("=>").unwrap();
+        let program = variables.split(", ").fold(ui(), |program, variable| {
+            let (name, value) = variable.split_once('=').expect("NAME=value, NAME=value");
+            program.env(name.trim(), value.trim())
+        });
+        refuses(program, line.trim());
+    }
+}
+
+#[test]
+fn a_flag_that_cannot_be_used_is_told_by_its_variable() {
+    for (flag, setting) in [
+        ("--appserver-endpoint", "YELB_APPSERVER_ENDPOINT"),
+        ("--port", "PORT"),
+        ("--bind", "YELB_BIND"),
+        ("--admin-port", "YELB_ADMIN_PORT"),
+        ("--stop-wait", "YELB_STOP_WAIT"),
+        ("--search-domain", "SEARCH_DOMAIN"),
+    ] {
+        refuses(ui().args([flag, "no such thing!"]), &format!("{setting}: must be"));
+    }
+}
+
+#[test]
+fn a_port_that_somebody_else_has_is_told_by_its_setting() {
+    let somebody = TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = somebody.local_addr().unwrap().port().to_string();
+    for setting in ["PORT", "YELB_ADMIN_PORT"] {
+        // The log may have begun by then.
+        let program = ui().env(setting, &port).env("RUST_LOG", "error");
+        refuses(program, &format!("{setting}: cannot listen on 127.0.0.1:{port} "));
+    }
+}
+
+#[test]
+fn a_flag_that_does_not_exist_is_refused() {
+    for arguments in [&["--no-such-flag"][..], &["--database-url"], &["no-such-command"]] {
+        let output = ui().args(arguments).run_to_end(AT_ONCE);
+        assert_eq!(output.status.code(), Some(2), "{output:?}");
+        assert_eq!(output.stdout, "", "{output:?}");
+        assert!(output.stderr.contains(arguments[0]), "{output:?}");
+    }
+}
+
+#[test]
+fn help_names_every_setting() {
+    let output = ui().arg("--help").run_to_end(AT_ONCE);
+    assert!(output.status.success(), "{output:?}");
+    for name in [
+        "YELB_APPSERVER_ENDPOINT",
+        "APPSERVER_HOST",
+        "UI_ENV",
+        "SEARCH_DOMAIN",
+        "PORT",
+        "YELB_BIND",
+        "YELB_ADMIN_PORT",
+        "YELB_STOP_WAIT",
+        "RUST_LOG",
+        "healthcheck",
+    ] {
+        assert!(output.stdout.contains(name), "{name} is missing in:\n{}", output.stdout);
+    }
+}
+
+#[test]
+fn the_app_server_is_found_by_variable_by_flag_and_in_spite_of_the_originals() {
+    let upstream = Upstream::saying("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok");
+    let address = upstream.address();
+    let endpoint = format!("http://{address}/");
+    let by_name = format!("http://localhost:{}", address.port());
+    for program in [
+        ui_of(address).env("UI_ENV", "prod"),
+        ui().env("YELB_APPSERVER_ENDPOINT", &by_name),
+        ui().env("YELB_APPSERVER_ENDPOINT", "nonsense").args(["--appserver-endpoint", &endpoint]),
+    ] {
+        let running = program.spawn();
+        let answer = http::get(running.address("page"), "/api/ihop");
+        assert_eq!(answer.text(), "ok", "{running:?}");
+    }
+}
+
+#[test]
+fn without_any_setting_the_app_server_is_the_originals() {
+    let server = ui().env("APPSERVER_HOST", "").spawn();
+    // Which of the two depends on how long the name server takes to say that it does not know.
+    let status = http::get(server.address("page"), "/api/ihop").status;
+    assert!([502, 504].contains(&status), "{status}");
+    let readiness = http::get(server.address("page"), "/readyz").json();
+    let reason = readiness["dependencies"][0]["reason"].as_str().unwrap();
+    assert!(reason.contains("yelb-appserver:4567"), "{reason}");
+}
+
+#[test]
+fn the_page_needs_no_app_server_to_start() {
+    let (_ui, page) = start_ui_of(crate::nowhere());
+    assert_eq!(http::get(page, "/").status, 200);
+    assert_eq!(http::get(page, "/readyz").status, 200);
+}
+
+/// The program ends at once with the code for bad settings and this line, which does not tell a secret.
+#[track_caller]
+fn refuses(program: Program, line: &str) {
+    let output = program.run_to_end(AT_ONCE);
+    let Output { status, stdout, stderr } = &output;
+    assert_eq!(status.code(), Some(2), "{line}: {output:?}");
+    assert!(stderr.starts_with(&format!("yelb-ui: {line}")), "{line}: {output:?}");
+    assert_eq!(stderr.lines().count(), 1, "{output:?}");
+    assert_eq!(stdout, "", "{output:?}");
+    assert!(!stderr.contains("hunter2"), "{output:?}");
+}
