@@ -29,7 +29,7 @@ struct Cli {
 #[derive(Subcommand)]
 enum Command {
     /// Votes at a steady rate, whatever the answers take, and measures them
-    Load(load::LoadFlags),
+    Load(Box<load::LoadFlags>),
     /// Ask the Yelb on this host whether it lives; exit 0 if so
     Healthcheck(Healthcheck),
 }
@@ -39,7 +39,7 @@ async fn main() -> ExitCode {
     let cli = parse();
     match cli.command {
         None => process::exit("yelb", serve::run(cli.serve).await),
-        Some(Command::Load(flags)) => load::run(flags).await,
+        Some(Command::Load(flags)) => load::run(*flags).await,
         Some(Command::Healthcheck(healthcheck)) => {
             let environment = Environment::of_process();
             let outcome = healthcheck.run(&environment, yelb_ui::config::PORT).await;
