@@ -11,7 +11,7 @@ use std::sync::Arc;
 use axum::extract::{MatchedPath, Request};
 use axum::http::{HeaderMap, Method, StatusCode, Uri, header, uri};
 use opentelemetry::trace::{
-    FutureExt, SpanBuilder, SpanContext, SpanKind, Status, TraceContextExt, Tracer,
+    FutureExt, SpanBuilder, SpanContext, SpanKind, SpanRef, Status, TraceContextExt, Tracer,
 };
 use opentelemetry::{Context, KeyValue, Value};
 use opentelemetry_sdk::trace::SdkTracer;
@@ -48,39 +48,47 @@ impl Span {
         let route = request.extensions().get::<MatchedPath>().map(MatchedPath::as_str);
         let verb = verb(method);
         let name = route.map_or(Cow::Borrowed(verb), |route| format!("{verb} {route}").into());
-        let mut attributes = attributes_of_request(request, method);
-        attributes.extend(route.map(|route| KeyValue::new("http.route", route.to_owned())));
-        let span =
-            SpanBuilder::from_name(name).with_kind(SpanKind::Server).with_attributes(attributes);
-        Self(Some(traces::join_trace(tracer, span, caller)))
+        let span = SpanBuilder::from_name(name).with_kind(SpanKind::Server);
+        Self(Some(traces::join_trace(tracer, span, caller))).described(|| {
+            let mut attributes = attributes_of_request(request, method);
+            attributes.extend(route.map(|route| KeyValue::new("http.route", route.to_owned())));
+            attributes
+        })
     }
 
     /// A request that is sent to the server `peer` while the current one is answered.
     pub fn of_call(peer: &'static str, method: &Method, url: &Uri) -> Self {
         let method = observe::known(method);
-        Self::within(|| {
+        Self::within(SpanKind::Client, verb(method)).described(|| {
             let mut attributes = vec![
                 KeyValue::new("http.request.method", method),
                 KeyValue::new("url.full", bounded(&without_query(url))),
                 KeyValue::new("peer.service", peer),
             ];
             attributes.extend(url.authority().into_iter().flat_map(address));
-            SpanBuilder::from_name(verb(method))
-                .with_kind(SpanKind::Client)
-                .with_attributes(attributes)
+            attributes
         })
     }
 
     /// Begins a part of what is being done now.
-    fn within(span: impl FnOnce() -> SpanBuilder) -> Self {
+    fn within(kind: SpanKind, name: &'static str) -> Self {
         let Some(tracer) = traces::tracer() else { return Self(None) };
         let current = Context::current();
         // Nobody asked for what a process does by itself.
         if !current.has_active_span() {
             return Self(None);
         }
-        let span = tracer.build_with_context(span(), &current);
+        let span = SpanBuilder::from_name(name).with_kind(kind);
+        let span = tracer.build_with_context(span, &current);
         Self(Some(Context::new().with_span(span)))
+    }
+
+    /// With these attributes, which are not even made for a span that is not kept.
+    fn described(self, attributes: impl FnOnce() -> Vec<KeyValue>) -> Self {
+        if let Some(span) = self.0.as_ref().map(Context::span).filter(SpanRef::is_recording) {
+            span.set_attributes(attributes());
+        }
+        self
     }
 
     /// Does `work` as this: what it calls belongs to it.
@@ -181,7 +189,7 @@ impl Peer {
         what: &'static str,
         work: impl Future<Output = Result<T, E>>,
     ) -> Result<T, E> {
-        let span = Span::within(|| self.span(what));
+        let span = Span::within(self.kind.clone(), what).described(|| self.attributes_of(what));
         let outcome = span.run(work).await;
         if let Err(error) = &outcome {
             span.failed("unavailable", &Chain(error));
@@ -189,15 +197,13 @@ impl Peer {
         outcome
     }
 
-    fn span(&self, what: &'static str) -> SpanBuilder {
+    fn attributes_of(&self, what: &'static str) -> Vec<KeyValue> {
         let operation = what.split(' ').next().unwrap_or(what);
         let own = [
             KeyValue::new("db.operation.name", operation),
             KeyValue::new("db.query.summary", what),
         ];
-        SpanBuilder::from_name(what)
-            .with_kind(self.kind.clone())
-            .with_attributes(self.attributes.iter().cloned().chain(own))
+        self.attributes.iter().cloned().chain(own).collect()
     }
 }
 
