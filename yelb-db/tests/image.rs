@@ -4,6 +4,8 @@ use std::path::Path;
 use std::process::Command;
 
 use testbed::Postgres;
+use yelb_db::{Poll, PostgresOptions};
+use yelb_service::names::Names;
 
 /// Runs the script as the base image's entry point does, but against a server of our own.
 fn initialise(postgres: &Postgres) {
@@ -45,4 +47,20 @@ fn the_images_database_counts_beyond_32_bits() {
     let vote = "update restaurants set count = 2147483647 where name = 'ihop';
                 update restaurants set count = count + 1 where name = 'ihop' returning count";
     assert!(postgres.sql("yelbdatabase", vote).contains("2147483648"));
+}
+
+#[tokio::test]
+async fn the_app_server_completes_the_images_database_and_keeps_its_counts() {
+    let postgres = Postgres::start();
+    initialise(&postgres);
+    postgres.sql("yelbdatabase", "update restaurants set count = 44 where name = 'ihop'");
+
+    let options = PostgresOptions::from_url(&postgres.url("yelbdatabase")).expect("a URL");
+    for pending in [4, 0] {
+        let applied =
+            yelb_db::Postgres::migrate(options.clone(), Poll::default(), Names::default());
+        assert_eq!(applied.await.expect("every migration leaves alone what is there"), pending);
+    }
+    let ihop = "select count from restaurants where name = 'ihop'";
+    assert_eq!(postgres.sql("yelbdatabase", ihop), "44");
 }
