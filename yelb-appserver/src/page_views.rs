@@ -20,8 +20,7 @@ use yelb_service::names::Names;
 use yelb_service::telemetry::span::Peer;
 
 use crate::error::ApiError;
-use crate::rounds::{RoundError, Rounds, Work};
-use crate::votes::STORE_LIMIT;
+use crate::rounds::{RoundError, Rounds, STORE_LIMIT, Work};
 
 /// The original's key.
 const KEY: &str = "pageviews";
@@ -63,11 +62,14 @@ impl fmt::Debug for RedisOptions {
     }
 }
 
-/// The counter of page views. Cloning it clones a handle to one connection.
+/// The counter of page views. Cloning it clones one handle, which happens for every request.
 #[derive(Debug, Clone)]
-pub struct PageViews {
+pub struct PageViews(Arc<Counting>);
+
+#[derive(Debug)]
+struct Counting {
     counter: Counter,
-    counting: Rounds<Counter>,
+    rounds: Rounds<Counter>,
     peer: Peer,
 }
 
@@ -112,13 +114,13 @@ impl PageViews {
     }
 
     fn at(counter: Counter, peer: Peer) -> Self {
-        Self { counting: Rounds::new(counter.clone()), counter, peer }
+        Self(Arc::new(Counting { rounds: Rounds::new(counter.clone()), counter, peer }))
     }
 
     /// Counts one page view and answers with the count that it made.
     pub async fn count(&self) -> Result<i64, ApiError> {
-        let counted = self.counting.join(add_one, own_count);
-        let counted = self.peer.ask(self.counter.adding(), counted).await;
+        let Counting { counter, rounds, peer } = &*self.0;
+        let counted = peer.ask(counter.adding(), rounds.join(add_one, own_count)).await;
         let count = counted.map_err(ApiError::PageViews)?;
         metrics::counter!("yelb_page_views_total").increment(1);
         Ok(count)
@@ -126,7 +128,8 @@ impl PageViews {
 
     /// The page views so far.
     pub async fn current(&self) -> Result<i64, ApiError> {
-        let current = self.peer.ask(self.counter.reading(), in_time(self.counter.current())).await;
+        let Counting { counter, peer, .. } = &*self.0;
+        let current = peer.ask(counter.reading(), in_time(counter.current())).await;
         current.map_err(|error| ApiError::PageViews(RoundError::Failed(Arc::new(error))))
     }
 }

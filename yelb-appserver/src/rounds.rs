@@ -10,12 +10,17 @@
 
 use std::future::Future;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::time::Duration;
 
 use tokio::sync::Notify;
 
 /// How many may wait for one round. Beyond that a request is turned away at once: what waits costs memory, and would be
 /// answered too late to be of use.
 pub const CAPACITY: usize = 8192;
+
+/// How long a round may take at its store. Longer than a statement may (1.8 s), short enough that the round that is under
+/// way and one's own together end within the 5 s that a whole request may take.
+pub const STORE_LIMIT: Duration = Duration::from_millis(2400);
 
 /// What a round does.
 pub trait Work: Send + Sync + 'static {

@@ -1,22 +1,20 @@
 //! The ballot box.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use tokio::time::timeout;
 use yelb_db::{Count, Counted, Poll, Restaurant, Round, StoreError, VoteKey, VoteStore};
 use yelb_service::telemetry::span::Peer;
 
 use crate::error::ApiError;
-use crate::rounds::{Rounds, Work};
+use crate::rounds::{Rounds, STORE_LIMIT, Work};
 
-/// How long a round may take at a store. Longer than a statement may (1.8 s), short enough that the round that is under
-/// way and one's own together end within the 5 s that a whole request may take.
-pub const STORE_LIMIT: Duration = Duration::from_millis(2400);
-
-/// The ballot box: a store, and who stands for election. Cloning it clones a handle.
+/// The ballot box: a store, and who stands for election. Cloning it clones one handle, which happens for every request.
 #[derive(Debug, Clone)]
-pub struct Votes {
+pub struct Votes(Arc<BallotBox>);
+
+#[derive(Debug)]
+struct BallotBox {
     casting: Rounds<Casting>,
     reading: Rounds<Reading>,
     poll: Poll,
@@ -40,12 +38,12 @@ impl Votes {
         let peer = store.peer().clone();
         let casting = Rounds::new(Casting { store: store.clone() });
         let reading = Rounds::new(Reading { store, poll: poll.clone() });
-        Self { casting, reading, poll, peer }
+        Self(Arc::new(BallotBox { casting, reading, poll, peer }))
     }
 
     /// Who can be voted for.
     pub fn poll(&self) -> &Poll {
-        &self.poll
+        &self.0.poll
     }
 
     /// Counts a vote and answers with the count that it made, once the store has committed it.
@@ -57,9 +55,10 @@ impl Votes {
         key: Option<VoteKey>,
     ) -> Result<i64, ApiError> {
         let counted = self
+            .0
             .casting
             .join(|round| round.add(restaurant, key), |ticket, counted| counted.count(ticket));
-        let counted = self.peer.ask("UPDATE restaurants", counted).await;
+        let counted = self.0.peer.ask("UPDATE restaurants", counted).await;
         let count = counted.map_err(ApiError::Votes)?.map_err(ApiError::KeyReused)?;
         metrics::counter!("yelb_votes_total", "restaurant" => restaurant.to_string()).increment(1);
         Ok(count)
@@ -67,8 +66,8 @@ impl Votes {
 
     /// All counts, in the order of the poll, as a query found them that began after this was called.
     pub async fn tally(&self) -> Result<Arc<[Count]>, ApiError> {
-        let tally = self.reading.join(|()| (), |(), tally| Arc::clone(tally));
-        self.peer.ask("SELECT restaurants", tally).await.map_err(ApiError::Votes)
+        let tally = self.0.reading.join(|()| (), |(), tally| Arc::clone(tally));
+        self.0.peer.ask("SELECT restaurants", tally).await.map_err(ApiError::Votes)
     }
 }
 
