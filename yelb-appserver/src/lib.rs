@@ -38,6 +38,14 @@ pub struct AppState {
     pub hostname: api::Hostname,
 }
 
+impl AppState {
+    /// Puts the stores in order at the end of the process.
+    pub async fn close(&self) {
+        self.votes.close().await;
+        self.page_views.close().await;
+    }
+}
+
 /// Starts to keep the stores of `config`. They need not be there yet.
 pub async fn start(config: &Config) -> Result<(AppState, Health), SettingError> {
     let poll = Poll::default();

@@ -72,9 +72,11 @@ async fn run(environment: &Environment) -> anyhow::Result<()> {
 
     let (state, health) = yelb_appserver::start(&config).await?;
     let mut process = Process::new(health.clone(), listening.stop_wait);
-    process.serve("api", listener, router::app(state, &health))?;
+    process.serve("api", listener, router::app(state.clone(), &health))?;
     process.serve_admin(admin_listener, &metrics)?;
-    process.run_until_told().await
+    process.run_until_told().await?;
+    state.close().await;
+    Ok(())
 }
 
 async fn migrate(environment: &Environment) -> anyhow::Result<()> {

@@ -132,6 +132,13 @@ impl PageViews {
         let current = peer.ask(counter.reading(), in_time(counter.current())).await;
         current.map_err(|error| ApiError::PageViews(RoundError::Failed(Arc::new(error))))
     }
+
+    /// Puts the store in order at the end of the process.
+    pub async fn close(&self) {
+        if let Counter::Embedded(file) = &self.0.counter {
+            file.close().await;
+        }
+    }
 }
 
 /// Adds a view to those of the round; the ticket is the how manyth it is.

@@ -15,6 +15,7 @@ pub struct Votes(Arc<BallotBox>);
 
 #[derive(Debug)]
 struct BallotBox {
+    store: VoteStore,
     casting: Rounds<Casting>,
     reading: Rounds<Reading>,
     poll: Poll,
@@ -37,8 +38,8 @@ impl Votes {
     pub fn new(store: VoteStore, poll: Poll) -> Self {
         let peer = store.peer().clone();
         let casting = Rounds::new(Casting { store: store.clone() });
-        let reading = Rounds::new(Reading { store, poll: poll.clone() });
-        Self(Arc::new(BallotBox { casting, reading, poll, peer }))
+        let reading = Rounds::new(Reading { store: store.clone(), poll: poll.clone() });
+        Self(Arc::new(BallotBox { store, casting, reading, poll, peer }))
     }
 
     /// Who can be voted for.
@@ -68,6 +69,11 @@ impl Votes {
     pub async fn tally(&self) -> Result<Arc<[Count]>, ApiError> {
         let tally = self.0.reading.join(|()| (), |(), tally| Arc::clone(tally));
         self.0.peer.ask("SELECT restaurants", tally).await.map_err(ApiError::Votes)
+    }
+
+    /// Puts the store in order at the end of the process.
+    pub async fn close(&self) {
+        self.0.store.close().await;
     }
 }
 

@@ -74,6 +74,11 @@ impl Sqlite {
             .map_err(StoreError::doing("read the votes"))
     }
 
+    /// Closes the file. What is in its write-ahead log then goes into the file itself, which can be copied by itself.
+    pub async fn close(&self) {
+        self.pool.close().await;
+    }
+
     /// Counts page views and answers with the count after them.
     pub async fn add_views(&self, views: i64) -> Result<i64, StoreError> {
         sqlx::query_scalar("update page_views set count = count + $1 returning count")

@@ -73,10 +73,13 @@ async fn serve(environment: &Environment) -> anyhow::Result<()> {
     // The page first: it stops first, while the API still answers it.
     let mut process = Process::new(health.clone(), listening.stop_wait);
     let page = process.serve("page", page_listener, yelb_ui::router::app(upstream, &health))?;
-    let api = process.serve("api", api_listener, yelb_appserver::router::app(state, &health))?;
+    let api =
+        process.serve("api", api_listener, yelb_appserver::router::app(state.clone(), &health))?;
     process.serve_admin(admin_listener, &metrics)?;
     greet(page, api, &config)?;
-    process.run_until_told().await
+    process.run_until_told().await?;
+    state.close().await;
+    Ok(())
 }
 
 fn greet(page: SocketAddr, api: SocketAddr, config: &Config) -> std::io::Result<()> {

@@ -74,6 +74,19 @@ fn votes_and_page_views_are_there_at_the_next_start_however_it_ended() {
 }
 
 #[test]
+fn told_to_stop_it_leaves_one_file_that_can_be_copied() {
+    let folder = tempfile::tempdir().unwrap();
+    let yelb = in_folder(&folder).spawn();
+    assert_eq!(http::get(addresses(&yelb).1, "/api/ihop").text(), "1");
+    yelb.interrupt();
+    assert!(yelb.wait(PATIENCE).success());
+
+    let files = fs::read_dir(folder.path().join("yelb")).unwrap();
+    let names: Vec<_> = files.map(|file| file.unwrap().file_name()).collect();
+    assert_eq!(names, ["yelb.db"]);
+}
+
+#[test]
 fn a_confirmed_vote_survives_the_death_of_the_process() {
     let folder = tempfile::tempdir().unwrap();
     let (sent, confirmed) = (AtomicU64::new(0), Mutex::new(BTreeSet::new()));
