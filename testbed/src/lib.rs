@@ -15,7 +15,7 @@
 //!     .env("PORT", "0")
 //!     .spawn();
 //!
-//! let api = server.address("yelb-appserver");
+//! let api = server.address("api");
 //! assert_eq!(http::get(api, "/api/ihop").text(), "1");
 //!
 //! postgres.freeze();
@@ -48,6 +48,9 @@ pub use redis::Redis;
 ///
 /// A hundred times what it takes, because test machines stall.
 pub const PATIENCE: Duration = Duration::from_secs(30);
+
+/// What tests put into the place of a password, and look for where it must not come out.
+pub const SECRET: &str = "hunter2";
 
 /// The pause between two looks at something that cannot notify.
 const GLANCE: Duration = Duration::from_millis(5);

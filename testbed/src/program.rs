@@ -16,6 +16,9 @@ use crate::directory::Directory;
 use crate::lines::{Lines, Stream};
 use crate::process::{self, Owned};
 
+/// How soon a person who made a mistake is told.
+const AT_ONCE: Duration = Duration::from_secs(2);
+
 /// A program to be run with the arguments and the environment that the test gives it, and no others.
 ///
 /// It gets `PATH`, and a `HOME` and a working directory that are empty and its own.
@@ -75,6 +78,16 @@ impl Program {
         self
     }
 
+    /// More variables, written as `NAME=value, NAME=value`.
+    #[must_use]
+    #[track_caller]
+    pub fn envs(self, variables: &str) -> Self {
+        variables.split(", ").fold(self, |program, variable| {
+            let (name, value) = variable.split_once('=').expect("NAME=value, NAME=value");
+            program.env(name.trim(), value.trim())
+        })
+    }
+
     /// Another working directory than its home.
     #[must_use]
     pub fn directory(mut self, directory: impl AsRef<Path>) -> Self {
@@ -99,6 +112,20 @@ impl Program {
         let running = self.spawn();
         let status = running.wait(limit);
         Output { status, stdout: running.stdout(), stderr: running.stderr() }
+    }
+
+    /// Runs it with settings that it must refuse: it ends at once with code 2 and with one line, which begins with its name
+    /// and `line` and does not tell the [`SECRET`](crate::SECRET).
+    #[track_caller]
+    pub fn refuses(self, line: &str) {
+        let line = format!("{}: {line}", self.name);
+        let output = self.run_to_end(AT_ONCE);
+        let Output { status, stdout, stderr } = &output;
+        assert_eq!(status.code(), Some(2), "{line}: {output:?}");
+        assert!(stderr.starts_with(&line), "{line}: {output:?}");
+        assert_eq!(stderr.lines().count(), 1, "{output:?}");
+        assert_eq!(stdout, "", "{output:?}");
+        assert!(!stderr.contains(crate::SECRET), "{output:?}");
     }
 }
 

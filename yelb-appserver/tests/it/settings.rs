@@ -6,15 +6,13 @@ use std::net::TcpListener;
 use std::os::unix::ffi::OsStrExt;
 use std::time::Duration;
 
-use testbed::{Output, PATIENCE, Postgres, Program, Redis, eventually, http};
+use testbed::{PATIENCE, Postgres, Program, Redis, SECRET, eventually, http};
 use yelb_appserver::config::Config;
 
 use crate::{appserver, await_ready};
 
 /// How soon a person who made a mistake is told.
 const AT_ONCE: Duration = Duration::from_secs(2);
-/// Is in every secret that a test hands over, and must not come out again.
-const SECRET: &str = "hunter2";
 
 /// A secret that would have to be escaped in a URL, and the file that every program here finds it in, in its directory.
 const PASSWORD: &str = "hunter2@'";
@@ -87,18 +85,18 @@ const NONSENSE: &str = "
 fn a_setting_that_cannot_be_used_is_named_in_one_line() {
     for row in NONSENSE.lines().map(str::trim).filter(|row| !row.is_empty()) {
         let (variables, line) = row.split_once("=>").unwrap();
-        refuses(with(variables), line.trim());
+        with(variables).refuses(line.trim());
     }
     // By then the log has begun: the votes are in a file of their own.
     let views = with("REDIS_URL=sqlite:/dev/null/views.db, RUST_LOG=error");
-    refuses(views, "REDIS_URL: must name a store that can be reached or made");
+    views.refuses("REDIS_URL: must name a store that can be reached or made");
 }
 
 #[test]
 fn a_variable_that_is_not_text_is_named() {
     let nonsense = OsStr::from_bytes(b"\xff");
     for name in ["DATABASE_URL", "PORT", "RUST_LOG"] {
-        refuses(appserver().env(name, nonsense), &format!("{name}: must be UTF-8"));
+        appserver().env(name, nonsense).refuses(&format!("{name}: must be UTF-8"));
     }
 }
 
@@ -114,7 +112,7 @@ fn a_flag_that_cannot_be_used_is_told_by_its_variable() {
         ("--search-domain", "example local!", "SEARCH_DOMAIN"),
         ("--migrate", "maybe", "YELB_MIGRATE"),
     ] {
-        refuses(appserver().args([flag, value]), &format!("{setting}: must be"));
+        appserver().args([flag, value]).refuses(&format!("{setting}: must be"));
     }
 }
 
@@ -123,9 +121,8 @@ fn a_port_that_somebody_else_has_is_told_by_its_setting() {
     let somebody = TcpListener::bind("127.0.0.1:0").unwrap();
     let port = somebody.local_addr().unwrap().port().to_string();
     for setting in ["PORT", "YELB_ADMIN_PORT"] {
-        // The log may have begun by then.
-        let program = appserver().env(setting, &port).env("RUST_LOG", "error");
-        refuses(program, &format!("{setting}: cannot listen on 127.0.0.1:{port} "));
+        let program = appserver().env(setting, &port);
+        program.refuses(&format!("{setting}: cannot listen on 127.0.0.1:{port} "));
     }
 }
 
@@ -339,10 +336,7 @@ fn with(variables: &str) -> Program {
     let program = appserver();
     fs::write(program.home().join(PASSWORD_FILE), format!("{PASSWORD}\n"))
         .expect("a program's home can be written");
-    variables.split(", ").fold(program, |program, variable| {
-        let (name, value) = variable.split_once('=').expect("NAME=value, NAME=value");
-        program.env(name.trim(), value.trim())
-    })
+    program.envs(variables)
 }
 
 /// What an app server with these settings answers, once it has found its stores.
@@ -360,16 +354,4 @@ fn answer_with(variables: &str, path: &str) -> String {
         answer.status == 200
     });
     answer.text().to_owned()
-}
-
-/// The program ends at once with the code for bad settings and this line, which does not tell a secret.
-#[track_caller]
-fn refuses(program: Program, line: &str) {
-    let output = program.run_to_end(AT_ONCE);
-    let Output { status, stdout, stderr } = &output;
-    assert_eq!(status.code(), Some(2), "{line}: {output:?}");
-    assert!(stderr.starts_with(&format!("yelb-appserver: {line}")), "{line}: {output:?}");
-    assert_eq!(stderr.lines().count(), 1, "{output:?}");
-    assert_eq!(stdout, "", "{output:?}");
-    assert!(!stderr.contains(SECRET), "{output:?}");
 }

@@ -3,7 +3,7 @@
 use std::net::TcpListener;
 use std::time::Duration;
 
-use testbed::{Output, Postgres, Program, Redis, eventually, http};
+use testbed::{Postgres, Redis, eventually, http};
 
 use crate::{addresses, yelb};
 
@@ -38,11 +38,7 @@ const NONSENSE: &str = "
 fn a_setting_that_cannot_be_used_is_named_in_one_line() {
     for row in NONSENSE.lines().map(str::trim).filter(|row| !row.is_empty()) {
         let (variables, line) = row.split_once("=>").unwrap();
-        let program = variables.split(", ").fold(yelb(), |program, variable| {
-            let (name, value) = variable.split_once('=').expect("NAME=value, NAME=value");
-            program.env(name.trim(), value.trim())
-        });
-        refuses(program, line.trim());
+        yelb().envs(variables).refuses(line.trim());
     }
 }
 
@@ -59,7 +55,7 @@ fn a_flag_that_cannot_be_used_is_told_by_its_variable() {
         ("--redis-url", "REDIS_URL"),
         ("--migrate", "YELB_MIGRATE"),
     ] {
-        refuses(yelb().args([flag, "no such thing!"]), &format!("{setting}: must be"));
+        yelb().args([flag, "no such thing!"]).refuses(&format!("{setting}: must be"));
     }
 }
 
@@ -69,7 +65,7 @@ fn a_port_that_somebody_else_has_is_told_by_its_setting() {
     let port = somebody.local_addr().unwrap().port().to_string();
     for setting in ["PORT", "YELB_API_PORT", "YELB_ADMIN_PORT"] {
         let line = format!("{setting}: cannot listen on 127.0.0.1:{port} ");
-        refuses(yelb().env(setting, &port), &line);
+        yelb().env(setting, &port).refuses(&line);
     }
 }
 
@@ -123,16 +119,4 @@ fn the_greeting_says_where_the_votes_are_and_tells_no_secret() {
     let said = server.stdout();
     assert!(said.contains("PostgreSQL") && said.contains("Redis"), "{said}");
     assert!(!said.contains("hunter2") && !said.contains("postgres_password"), "{said}");
-}
-
-/// The program ends at once with the code for bad settings and this line, which does not tell a secret.
-#[track_caller]
-fn refuses(program: Program, line: &str) {
-    let output = program.run_to_end(AT_ONCE);
-    let Output { status, stdout, stderr } = &output;
-    assert_eq!(status.code(), Some(2), "{line}: {output:?}");
-    assert!(stderr.starts_with(&format!("yelb: {line}")), "{line}: {output:?}");
-    assert_eq!(stderr.lines().count(), 1, "{output:?}");
-    assert_eq!(stdout, "", "{output:?}");
-    assert!(!stderr.contains("hunter2"), "{output:?}");
 }
