@@ -57,6 +57,16 @@ impl Program {
         Self::new(directory.join(name))
     }
 
+    /// A program of `testbed/requirements.txt`, which `cargo xtask setup` installs.
+    #[track_caller]
+    pub fn of_python(name: &str) -> Self {
+        let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent();
+        let root = root.expect("this crate is a directory of the workspace");
+        let path = root.join("target/tools/python/bin").join(name);
+        assert!(path.is_file(), "there is no {}: `cargo xtask setup`", path.display());
+        Self::new(path)
+    }
+
     /// One more argument.
     #[must_use]
     pub fn arg(mut self, argument: impl AsRef<OsStr>) -> Self {
@@ -326,6 +336,12 @@ mod tests {
         let nested = r#"{"fields":{"message":"listening","server":"ui","address":"0.0.0.0:81"}}"#;
         assert_eq!(listening("ui", nested), "127.0.0.1:81".parse().ok());
         assert_eq!(listening("ui", "not json"), None);
+    }
+
+    #[test]
+    fn a_program_from_pypi_runs() {
+        let output = Program::of_python("envoy").arg("--version").run_to_end(PATIENCE);
+        assert!(output.stdout.contains("1.40.0"), "{output:?}");
     }
 
     #[test]

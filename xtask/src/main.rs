@@ -3,6 +3,7 @@
 #![expect(clippy::print_stdout, reason = "a chore talks to whoever runs it")]
 
 mod count;
+mod python;
 mod run;
 mod setup;
 mod test;

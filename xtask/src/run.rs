@@ -13,6 +13,11 @@ pub(crate) fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("xtask is a directory of the workspace")
 }
 
+/// Where what is installed for this checkout alone goes.
+pub(crate) fn tools() -> PathBuf {
+    root().join("target/tools")
+}
+
 /// A command in the root of the checkout, with nothing to read.
 pub(crate) fn command(program: &str, arguments: &[&str]) -> Command {
     let mut command = Command::new(program);

@@ -6,7 +6,7 @@ use std::process::ExitCode;
 
 use anyhow::Result;
 
-use crate::run;
+use crate::{python, run};
 
 /// What the page's tests ask for in `engines`.
 const OLDEST_NODE: (u32, u32) = (20, 19);
@@ -25,7 +25,7 @@ struct Need {
     is_there: fn() -> bool,
 }
 
-const SERVERS: [Need; 4] = [
+const SERVERS: [Need; 5] = [
     Need {
         name: "PostgreSQL's server",
         packages: &["postgresql"],
@@ -50,6 +50,12 @@ const SERVERS: [Need; 4] = [
         home: "util-linux of your distribution",
         // Only Linux has the system call behind it; elsewhere the tests do without.
         is_there: || !cfg!(target_os = "linux") || run::find("setpriv").is_some(),
+    },
+    Need {
+        name: "Python 3.9 or newer with venv",
+        packages: &["python3-venv"],
+        home: "https://www.python.org/downloads/ or `brew install python`",
+        is_there: python::is_there,
     },
 ];
 
@@ -96,9 +102,9 @@ pub(crate) fn run() -> Result<ExitCode> {
 
 /// Sees to it that the servers and the browser are there. If they cannot be had, says so in one line and answers no.
 pub(crate) fn provide(servers: bool, browser: bool) -> Result<bool> {
-    let servers = servers.then_some(&SERVERS).into_iter().flatten();
+    let of_servers = servers.then_some(&SERVERS).into_iter().flatten();
     let needs: Vec<&Need> =
-        servers.chain(browser.then_some(&BROWSER).into_iter().flatten()).collect();
+        of_servers.chain(browser.then_some(&BROWSER).into_iter().flatten()).collect();
 
     let mut missing: Vec<&Need> = needs.into_iter().filter(|need| !(need.is_there)()).collect();
     if !missing.is_empty()
@@ -112,6 +118,9 @@ pub(crate) fn provide(servers: bool, browser: bool) -> Result<bool> {
         missing.retain(|need| !(need.is_there)());
     }
     if missing.is_empty() {
+        if servers {
+            python::PROGRAMS.provide()?;
+        }
         return Ok(true);
     }
     let missing: Vec<String> =
@@ -187,7 +196,7 @@ pub(crate) fn browser() -> Option<PathBuf> {
 
 /// Node.js of an age that will do: the machine's or, failing that, the one of [`install_node`].
 pub(crate) fn node() -> Option<String> {
-    let ours = tools().join("node_modules/.bin/node").to_str()?.to_owned();
+    let ours = run::tools().join("node_modules/.bin/node").to_str()?.to_owned();
     ["node".to_owned(), ours].into_iter().find(|node| {
         let version = run::answer(node, &["--version"]);
         version
@@ -198,14 +207,10 @@ pub(crate) fn node() -> Option<String> {
 
 /// Installs Node.js for this checkout alone.
 fn install_node() -> Result<()> {
-    println!("installing {NODE_PACKAGE} into {}", tools().display());
+    println!("installing {NODE_PACKAGE} into {}", run::tools().display());
     let mut install = run::command("npm", &["install", "--no-audit", "--no-fund", "--prefix"]);
-    run::stream(install.arg(tools()).arg(NODE_PACKAGE), |_| ())?;
+    run::stream(install.arg(run::tools()).arg(NODE_PACKAGE), |_| ())?;
     Ok(())
-}
-
-fn tools() -> PathBuf {
-    run::root().join("target/tools")
 }
 
 /// Major and minor of `v20.19.2`.

