@@ -5,7 +5,6 @@
 use std::fmt::Write;
 use std::sync::Arc;
 
-use axum::Extension;
 use axum::extract::{FromRequestParts, State};
 use axum::http::header;
 use axum::http::request::Parts;
@@ -32,7 +31,7 @@ impl Hostname {
 /// A `GET` that writes, because the original's page and everybody's scripts vote this way.
 pub async fn cast(
     State(votes): State<Votes>,
-    Extension(restaurant): Extension<Restaurant>,
+    restaurant: Restaurant,
     IdempotencyKey(key): IdempotencyKey,
 ) -> Result<impl IntoResponse, ApiError> {
     let count = votes.cast(&restaurant, key).await?;
@@ -55,7 +54,7 @@ impl<S: Sync> FromRequestParts<S> for IdempotencyKey {
 /// `HEAD /api/{restaurant}`: the head of a vote's answer. Counts nothing.
 pub async fn count(
     State(votes): State<Votes>,
-    Extension(restaurant): Extension<Restaurant>,
+    restaurant: Restaurant,
 ) -> Result<impl IntoResponse, ApiError> {
     let tally = votes.tally().await?;
     let count = tally.iter().find(|(name, _)| *name == restaurant).map_or(0, |(_, count)| *count);

@@ -5,7 +5,6 @@ use std::time::Duration;
 use axum::body::Body;
 use axum::extract::Request;
 use axum::http::{HeaderValue, StatusCode, Uri, header};
-use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use http_body_util::BodyExt;
 use hyper::body::Body as _;
@@ -47,37 +46,55 @@ fn plain(uri: &Uri) -> Option<Uri> {
     Uri::from_parts(parts).ok()
 }
 
-/// Middleware: refuses a query that the original refuses; all others are ignored.
-pub async fn check_query(request: Request, next: Next) -> Response {
-    match request.uri().query().unwrap_or_default() {
-        "" => next.run(request).await,
-        query if query.len() > QUERY_LIMIT => {
-            last(Problem::new(StatusCode::BAD_REQUEST, "The query is longer than 10 KiB."))
-        }
-        query => match query::check(query) {
-            Ok(()) => next.run(request).await,
-            Err(invalid) => {
-                Problem::new(StatusCode::BAD_REQUEST, invalid.to_string()).into_response()
-            }
-        },
+/// The request, if it may meet a route: its query is one that the original takes, and its body has been read to its end,
+/// and is thrown away.
+///
+/// A request that turns out to be cut off or malformed in its last byte has then changed nothing.
+pub async fn admitted(request: Request) -> Result<Request, Refusal> {
+    check_query(request.uri().query().unwrap_or_default())?;
+    if request.body().is_end_stream() {
+        return Ok(request);
+    }
+    let (parts, body) = request.into_parts();
+    // In a box of its own: most requests have no body, and their futures no room for this.
+    match Box::pin(timeout(BODY_TIME, discard(body))).await {
+        Ok(Ok(())) => Ok(Request::from_parts(parts, Body::empty())),
+        Ok(Err(problem)) => Err(Refusal::Last(problem)),
+        Err(_) => Err(Refusal::Last(Problem::new(
+            StatusCode::REQUEST_TIMEOUT,
+            "The body did not arrive within 2 s.",
+        ))),
     }
 }
 
-/// Middleware: reads the body to its end before anything is counted, and throws it away.
-///
-/// A request that turns out to be cut off or malformed in its last byte has then changed nothing.
-pub async fn whole(request: Request, next: Next) -> Response {
-    if request.body().is_end_stream() {
-        return next.run(request).await;
-    }
-    let (parts, body) = request.into_parts();
-    match timeout(BODY_TIME, discard(body)).await {
-        Ok(Ok(())) => next.run(Request::from_parts(parts, Body::empty())).await,
-        Ok(Err(problem)) => last(problem),
-        Err(_) => {
-            last(Problem::new(StatusCode::REQUEST_TIMEOUT, "The body did not arrive within 2 s."))
+/// Why a request does not meet a route.
+#[derive(Debug)]
+pub enum Refusal {
+    /// What follows on the connection can be told from this request.
+    Bad(Problem),
+    /// It cannot: this is the last answer on the connection.
+    Last(Problem),
+}
+
+impl IntoResponse for Refusal {
+    fn into_response(self) -> Response {
+        match self {
+            Self::Bad(problem) => problem.into_response(),
+            Self::Last(problem) => {
+                ([(header::CONNECTION, HeaderValue::from_static("close"))], problem).into_response()
+            }
         }
     }
+}
+
+/// Refuses a query that the original refuses; all others are ignored.
+fn check_query(query: &str) -> Result<(), Refusal> {
+    if query.len() > QUERY_LIMIT {
+        let problem = Problem::new(StatusCode::BAD_REQUEST, "The query is longer than 10 KiB.");
+        return Err(Refusal::Last(problem));
+    }
+    query::check(query)
+        .map_err(|invalid| Refusal::Bad(Problem::new(StatusCode::BAD_REQUEST, invalid.to_string())))
 }
 
 async fn discard(mut body: Body) -> Result<(), Problem> {
@@ -96,13 +113,6 @@ async fn discard(mut body: Body) -> Result<(), Problem> {
         }
     }
     Ok(())
-}
-
-/// The last answer on its connection: what follows cannot be told from the rest of this request.
-fn last(problem: Problem) -> Response {
-    let mut response = problem.into_response();
-    response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
-    response
 }
 
 #[cfg(test)]

@@ -2,26 +2,28 @@
 
 use std::convert::Infallible;
 
+use axum::Router;
 use axum::body::Body;
-use axum::extract::Request;
+use axum::extract::{MatchedPath, Request, State};
 use axum::http::{HeaderValue, Method, StatusCode, header};
-use axum::middleware::{from_fn, map_response};
+use axum::middleware::{Next, from_fn};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{MethodRouter, get};
-use axum::{Extension, Router};
 use tower::{Layer, Service};
-use tower_http::catch_panic::CatchPanicLayer;
-use tower_http::set_header::SetResponseHeaderLayer;
 use yelb_db::Restaurant;
 use yelb_service::health::Health;
-use yelb_service::observe;
+use yelb_service::observe::Observed;
 use yelb_service::problem::{self, Problem};
 
+use crate::api::IdempotencyKey;
+use crate::votes::Votes;
 use crate::{AppState, api, cors, request};
 
 /// The methods of a vote, and of all that is only read.
 const VOTE: &str = "GET,HEAD,POST,OPTIONS";
 const READ: &str = "GET,HEAD,OPTIONS";
+
+const NO_STORE: HeaderValue = HeaderValue::from_static("no-store");
 
 /// The whole service: what a listener serves, and tests call.
 pub fn app(
@@ -34,10 +36,6 @@ pub fn app(
 }
 
 fn router(state: AppState, health: &Health) -> Router {
-    let no_store = SetResponseHeaderLayer::overriding(
-        header::CACHE_CONTROL,
-        HeaderValue::from_static("no-store"),
-    );
     let votes =
         state.votes.poll().restaurants().iter().fold(Router::new(), |router, restaurant| {
             router.route(&format!("/api/{restaurant}"), ballot(restaurant.clone()))
@@ -53,23 +51,44 @@ fn router(state: AppState, health: &Health) -> Router {
                 "The methods that are allowed here are listed in Allow.",
             )
         })
-        .layer(map_response(cors::allow))
         .fallback(nothing_here)
         .with_state(state)
-        // The last is the outermost: the log sees the final answer, and nothing is counted for a bad request.
-        .layer(from_fn(request::whole))
-        .layer(from_fn(request::check_query))
-        .layer(CatchPanicLayer::custom(problem::panicked))
-        .layer(from_fn(problem::negotiate))
-        .layer(no_store)
-        .layer(from_fn(observe::requests))
+        // One layer: each is one more box around every route, to be cloned for every request.
+        .layer(from_fn(around))
         .merge(health.routes())
+}
+
+/// What is around every route, from the outside in: the log sees the final answer, and nothing is counted for a bad request.
+async fn around(request: Request, next: Next) -> Response {
+    let observed = Observed::begin(&request);
+    let wants_page = problem::wants_page(&request);
+    let mut response = observed.run(problem::or_defect(answer(request, next))).await;
+    if wants_page {
+        response = problem::as_page(response);
+    }
+    response.headers_mut().insert(header::CACHE_CONTROL, NO_STORE);
+    observed.end(&response);
+    response
+}
+
+async fn answer(request: Request, next: Next) -> Response {
+    let request = match request::admitted(request).await {
+        Ok(request) => request,
+        Err(problem) => return problem.into_response(),
+    };
+    let is_routed = request.extensions().get::<MatchedPath>().is_some();
+    let response = next.run(request).await;
+    if is_routed { cors::allow(response) } else { response }
 }
 
 /// The route of one restaurant. It carries the name, so that a handler cannot meet a stranger.
 fn ballot(restaurant: Restaurant) -> MethodRouter<AppState> {
-    let options = async || cors::options(VOTE);
-    get(api::cast).post(api::cast).head(api::count).options(options).layer(Extension(restaurant))
+    let cast = {
+        let restaurant = restaurant.clone();
+        move |votes: State<Votes>, key: IdempotencyKey| api::cast(votes, restaurant, key)
+    };
+    let count = move |votes: State<Votes>| api::count(votes, restaurant);
+    get(cast.clone()).post(cast).head(count).options(async || cors::options(VOTE))
 }
 
 async fn read() -> Response<Body> {

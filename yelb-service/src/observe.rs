@@ -4,7 +4,6 @@ use std::time::Instant;
 
 use axum::extract::{MatchedPath, Request};
 use axum::http::Method;
-use axum::middleware::Next;
 use axum::response::Response;
 use tracing::Instrument;
 use tracing::field::Empty;
@@ -13,41 +12,60 @@ use crate::problem::Problem;
 use crate::telemetry::propagation::Caller;
 use crate::telemetry::span::Span;
 
-/// Middleware: the request's span, in its trace if traces are on, its log line with the outcome, and its metrics.
+/// A request while it is being answered: its span, in its trace if traces are on, its log line with the outcome, and its
+/// metrics.
 ///
 /// Fields and metrics are named by OpenTelemetry's semantic conventions for HTTP servers.
-pub async fn requests(request: Request, next: Next) -> Response {
-    let started = Instant::now();
-    let method = known(request.method());
-    let route = route(&request);
-    let caller = Caller::of(request.headers());
-    let traced = Span::of_request(&request, method, caller);
-    let trace_id =
-        traced.context().map(|span| span.trace_id()).or(caller.map(|caller| caller.trace_id));
-    let span = tracing::info_span!(
-        "request",
-        otel.name = format_args!("{method} {route}"),
-        http.request.method = method,
-        http.route = route,
-        http.response.status_code = Empty,
-        trace_id = trace_id.map(tracing::field::display),
-    );
+#[derive(Debug)]
+pub struct Observed {
+    started: Instant,
+    method: &'static str,
+    route: String,
+    traced: Span,
+    span: tracing::Span,
+}
 
-    let response = traced.run(next.run(request)).instrument(span.clone()).await;
+impl Observed {
+    /// A request that has come in and is routed.
+    pub fn begin(request: &Request) -> Self {
+        let started = Instant::now();
+        let method = known(request.method());
+        let route = route(request);
+        let caller = Caller::of(request.headers());
+        let traced = Span::of_request(request, method, caller);
+        let trace_id =
+            traced.context().map(|span| span.trace_id()).or(caller.map(|caller| caller.trace_id));
+        let span = tracing::info_span!(
+            "request",
+            otel.name = format_args!("{method} {route}"),
+            http.request.method = method,
+            http.route = route,
+            http.response.status_code = Empty,
+            trace_id = trace_id.map(tracing::field::display),
+        );
+        Self { started, method, route, traced, span }
+    }
 
-    let seconds = started.elapsed().as_secs_f64();
-    let status = response.status();
-    span.record("http.response.status_code", status.as_u16());
-    span.in_scope(|| log(&response, method, &route, seconds));
-    trace(&response, &traced);
-    metrics::histogram!(
-        "http_server_request_duration_seconds",
-        "http_request_method" => method,
-        "http_route" => route,
-        "http_response_status_code" => status.as_str().to_owned(),
-    )
-    .record(seconds);
-    response
+    /// Answers it: what that logs and calls belongs to it.
+    pub fn run<A: Future>(&self, answer: A) -> impl Future<Output = A::Output> + use<A> {
+        self.traced.run(answer).instrument(self.span.clone())
+    }
+
+    /// Says how it was answered.
+    pub fn end(self, response: &Response) {
+        let seconds = self.started.elapsed().as_secs_f64();
+        let status = response.status();
+        self.span.record("http.response.status_code", status.as_u16());
+        self.span.in_scope(|| log(response, self.method, &self.route, seconds));
+        trace(response, &self.traced);
+        metrics::histogram!(
+            "http_server_request_duration_seconds",
+            "http_request_method" => self.method,
+            "http_route" => self.route,
+            "http_response_status_code" => status.as_str().to_owned(),
+        )
+        .record(seconds);
+    }
 }
 
 /// What the trace shows of the answer: a failure with the words of the log.

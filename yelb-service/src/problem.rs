@@ -6,13 +6,14 @@
 use std::borrow::Cow;
 use std::error::Error;
 use std::fmt;
+use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::Duration;
 
 use axum::extract::Request;
-use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
-use axum::middleware::Next;
+use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
+use futures_util::FutureExt;
 use serde_json::json;
 
 /// Prints an error with all its causes, one after the other.
@@ -118,12 +119,16 @@ impl IntoResponse for Problem {
     }
 }
 
-/// Middleware: tells a browser that asked for a page of a problem in HTML.
-pub async fn negotiate(request: Request, next: Next) -> Response {
-    let wants_page = wants_html(request.headers());
-    let response = next.run(request).await;
+/// Whether the sender of a request is a browser that asks for a page, and is told of a problem in HTML.
+pub fn wants_page(request: &Request) -> bool {
+    let accepted = request.headers().get_all(header::ACCEPT);
+    accepted.iter().any(|accept| accept.to_str().is_ok_and(|text| text.contains("text/html")))
+}
+
+/// The answer for somebody who wants a page.
+pub fn as_page(response: Response) -> Response {
     match response.extensions().get::<Problem>() {
-        Some(problem) if wants_page && response.status().is_client_error() => {
+        Some(problem) if response.status().is_client_error() => {
             let page = problem.html();
             let (mut parts, _) = response.into_parts();
             parts.headers.remove(header::CONTENT_LENGTH);
@@ -134,17 +139,16 @@ pub async fn negotiate(request: Request, next: Next) -> Response {
     }
 }
 
-fn wants_html(headers: &HeaderMap) -> bool {
-    headers
-        .get_all(header::ACCEPT)
-        .iter()
-        .any(|accept| accept.to_str().is_ok_and(|text| text.contains("text/html")))
-}
-
-/// The answer to a request whose handler panicked. A bug of ours, hence 500.
-pub fn panicked(_: Box<dyn std::any::Any + Send + 'static>) -> Response {
-    Problem::new(StatusCode::INTERNAL_SERVER_ERROR, "This is a defect of the server.")
-        .into_response()
+/// The answer, or 500 where the making of it panics, which is a bug of ours.
+pub fn or_defect<A>(answer: A) -> impl Future<Output = Response>
+where
+    A: Future<Output = Response>,
+{
+    let defect =
+        || Problem::new(StatusCode::INTERNAL_SERVER_ERROR, "This is a defect of the server.");
+    // Nothing of the request is used after a panic.
+    let caught = AssertUnwindSafe(answer).catch_unwind();
+    caught.map(move |answer| answer.unwrap_or_else(|_| defect().into_response()))
 }
 
 #[cfg(test)]
@@ -173,5 +177,10 @@ mod tests {
         assert_eq!(response.status(), StatusCode::SERVICE_UNAVAILABLE);
         assert_eq!(response.headers()[header::RETRY_AFTER], "1");
         assert_eq!(response.headers()[header::CONTENT_TYPE], "application/problem+json");
+    }
+    #[tokio::test]
+    async fn a_panic_is_answered_as_a_defect() {
+        let response = or_defect(async { panic!("a handler's bug") }).await;
+        assert_eq!(response.status(), StatusCode::INTERNAL_SERVER_ERROR);
     }
 }

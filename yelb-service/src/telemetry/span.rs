@@ -10,6 +10,8 @@ use std::sync::Arc;
 
 use axum::extract::{MatchedPath, Request};
 use axum::http::{HeaderMap, Method, StatusCode, Uri, header, uri};
+use futures_util::FutureExt as _;
+use futures_util::future::Either;
 use opentelemetry::trace::{
     FutureExt, SpanBuilder, SpanContext, SpanKind, SpanRef, Status, TraceContextExt, Tracer,
 };
@@ -92,10 +94,11 @@ impl Span {
     }
 
     /// Does `work` as this: what it calls belongs to it.
-    pub async fn run<T>(&self, work: impl Future<Output = T>) -> T {
+    // No `async fn`: that would hold the work twice, as it came and as it is awaited.
+    pub fn run<W: Future>(&self, work: W) -> impl Future<Output = W::Output> + use<W> {
         match &self.0 {
-            None => work.await,
-            Some(context) => work.with_context(context.clone()).await,
+            None => Either::Left(work),
+            Some(context) => Either::Right(work.with_context(context.clone())),
         }
     }
 
@@ -184,17 +187,21 @@ impl Peer {
     /// Asks the store as a part of the request that is being answered, and marks the span if that fails.
     ///
     /// `what` is the operation and what it is done to, such as `UPDATE restaurants`.
-    pub async fn ask<T, E: Error>(
+    pub fn ask<T, E, W>(
         &self,
         what: &'static str,
-        work: impl Future<Output = Result<T, E>>,
-    ) -> Result<T, E> {
+        work: W,
+    ) -> impl Future<Output = Result<T, E>> + use<T, E, W>
+    where
+        E: Error,
+        W: Future<Output = Result<T, E>>,
+    {
         let span = Span::within(self.kind.clone(), what).described(|| self.attributes_of(what));
-        let outcome = span.run(work).await;
-        if let Err(error) = &outcome {
-            span.failed("unavailable", &Chain(error));
-        }
-        outcome
+        span.run(work).inspect(move |outcome| {
+            if let Err(error) = outcome {
+                span.failed("unavailable", &Chain(error));
+            }
+        })
     }
 
     fn attributes_of(&self, what: &'static str) -> Vec<KeyValue> {
