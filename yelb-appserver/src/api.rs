@@ -9,6 +9,7 @@ use axum::extract::{FromRequestParts, State};
 use axum::http::header;
 use axum::http::request::Parts;
 use axum::response::IntoResponse;
+use bytes::Bytes;
 use yelb_db::{Count, Restaurant, VoteKey};
 
 use crate::error::ApiError;
@@ -57,26 +58,27 @@ pub async fn count(
     restaurant: Restaurant,
 ) -> Result<impl IntoResponse, ApiError> {
     let tally = votes.tally().await?;
-    let count = tally.iter().find(|(name, _)| *name == restaurant).map_or(0, |(_, count)| *count);
+    let mut counts = tally.counts().iter();
+    let count = counts.find(|(name, _)| *name == restaurant).map_or(0, |(_, count)| *count);
     Ok(Text(count.to_string()))
 }
 
 /// `GET /api/getvotes`: all counts.
 pub async fn tally(State(votes): State<Votes>) -> Result<impl IntoResponse, ApiError> {
     let tally = votes.tally().await?;
-    Ok(Json(list(&tally)))
+    Ok(Json(tally.written(list)))
 }
 
 /// `GET /api/pageviews`: counts a page view, answers with the count that it made.
 pub async fn view(State(page_views): State<PageViews>) -> Result<impl IntoResponse, ApiError> {
     let count = page_views.count().await?;
-    Ok(Json(count.to_string()))
+    Ok(Json(count.to_string().into()))
 }
 
 /// `HEAD /api/pageviews`: counts nothing.
 pub async fn views(State(page_views): State<PageViews>) -> Result<impl IntoResponse, ApiError> {
     let count = page_views.current().await?;
-    Ok(Json(count.to_string()))
+    Ok(Json(count.to_string().into()))
 }
 
 /// `GET /api/getstats`: counts a page view, answers with the count that it made and who answers.
@@ -85,7 +87,7 @@ pub async fn view_stats(
     State(hostname): State<Hostname>,
 ) -> Result<impl IntoResponse, ApiError> {
     let count = page_views.count().await?;
-    Ok(Json(stats(&hostname, count)))
+    Ok(Json(stats(&hostname, count).into()))
 }
 
 /// `HEAD /api/getstats`: counts nothing.
@@ -94,12 +96,12 @@ pub async fn current_stats(
     State(hostname): State<Hostname>,
 ) -> Result<impl IntoResponse, ApiError> {
     let count = page_views.current().await?;
-    Ok(Json(stats(&hostname, count)))
+    Ok(Json(stats(&hostname, count).into()))
 }
 
 /// `GET /api/hostname`: who answers. Called JSON, and not JSON, as in the original.
 pub async fn hostname(State(Hostname(name)): State<Hostname>) -> impl IntoResponse {
-    Json(name.to_string())
+    Json(name.to_string().into())
 }
 
 /// `[{"name": "a", "value": 1},{"name": "b", "value": 2}, {"name": "c", "value": 3}]`: with a space before the last one,
@@ -124,7 +126,7 @@ fn stats(Hostname(name): &Hostname, page_views: i64) -> String {
 }
 
 /// A body of the type that the original gives to what it calls JSON.
-struct Json(String);
+struct Json(Bytes);
 
 impl IntoResponse for Json {
     fn into_response(self) -> axum::response::Response {

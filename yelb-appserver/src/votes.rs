@@ -1,7 +1,10 @@
 //! The ballot box.
 
-use std::sync::Arc;
+use std::collections::HashMap;
+use std::sync::{Arc, OnceLock};
 
+use bytes::Bytes;
+use metrics::Counter;
 use tokio::time::timeout;
 use yelb_db::{Count, Counted, Poll, Restaurant, Round, StoreError, VoteKey, VoteStore};
 use yelb_service::telemetry::span::Peer;
@@ -20,6 +23,27 @@ struct BallotBox {
     reading: Rounds<Reading>,
     poll: Poll,
     peer: Peer,
+    /// Handles, because to look one up by its name takes longer than to count.
+    acknowledged: HashMap<Restaurant, Counter>,
+}
+
+/// All counts, as one query found them, for everybody who waited for it.
+#[derive(Debug)]
+pub struct Tally {
+    counts: Vec<Count>,
+    written: OnceLock<Bytes>,
+}
+
+impl Tally {
+    /// In the order of the poll.
+    pub fn counts(&self) -> &[Count] {
+        &self.counts
+    }
+
+    /// As `write` writes them, which is asked once for all who have this tally.
+    pub fn written(&self, write: impl FnOnce(&[Count]) -> String) -> Bytes {
+        self.written.get_or_init(|| write(&self.counts).into()).clone()
+    }
 }
 
 /// Why a vote was not confirmed, or the votes could not be read.
@@ -39,7 +63,12 @@ impl Votes {
         let peer = store.peer().clone();
         let casting = Rounds::new(Casting { store: store.clone() });
         let reading = Rounds::new(Reading { store: store.clone(), poll: poll.clone() });
-        Self(Arc::new(BallotBox { store, casting, reading, poll, peer }))
+        let acknowledged = poll.restaurants().iter().map(|restaurant| {
+            let name = restaurant.to_string();
+            (restaurant.clone(), metrics::counter!("yelb_votes_total", "restaurant" => name))
+        });
+        let acknowledged = acknowledged.collect();
+        Self(Arc::new(BallotBox { store, casting, reading, poll, peer, acknowledged }))
     }
 
     /// Who can be voted for.
@@ -61,12 +90,14 @@ impl Votes {
             .join(|round| round.add(restaurant, key), |ticket, counted| counted.count(ticket));
         let counted = self.0.peer.ask("UPDATE restaurants", counted).await;
         let count = counted.map_err(ApiError::Votes)?.map_err(ApiError::KeyReused)?;
-        metrics::counter!("yelb_votes_total", "restaurant" => restaurant.to_string()).increment(1);
+        if let Some(acknowledged) = self.0.acknowledged.get(restaurant) {
+            acknowledged.increment(1);
+        }
         Ok(count)
     }
 
-    /// All counts, in the order of the poll, as a query found them that began after this was called.
-    pub async fn tally(&self) -> Result<Arc<[Count]>, ApiError> {
+    /// All counts, as a query found them that began after this was called.
+    pub async fn tally(&self) -> Result<Arc<Tally>, ApiError> {
         let tally = self.0.reading.join(|()| (), |(), tally| Arc::clone(tally));
         self.0.peer.ask("SELECT restaurants", tally).await.map_err(ApiError::Votes)
     }
@@ -100,11 +131,12 @@ struct Reading {
 
 impl Work for Reading {
     type Load = ();
-    type Done = Arc<[Count]>;
+    type Done = Arc<Tally>;
     type Error = VotesError;
 
-    async fn run(&self, (): ()) -> Result<Arc<[Count]>, VotesError> {
-        in_time(self.store.tally(&self.poll)).await.map(Into::into)
+    async fn run(&self, (): ()) -> Result<Arc<Tally>, VotesError> {
+        let counts = in_time(self.store.tally(&self.poll)).await?;
+        Ok(Arc::new(Tally { counts, written: OnceLock::new() }))
     }
 }
 
