@@ -12,6 +12,7 @@ pub mod framing;
 pub mod health;
 pub mod healthcheck;
 pub mod keeper;
+mod low_port;
 pub mod metrics;
 pub mod names;
 pub mod observe;

@@ -16,6 +16,7 @@ use tokio::task::JoinHandle;
 use tower::Service;
 
 use crate::health::Health;
+use crate::low_port;
 use crate::metrics::Metrics;
 use crate::problem::{Chain, Problem};
 use crate::serve::serve;
@@ -82,9 +83,9 @@ impl Listening {
     }
 
     /// Binds `port`, which the setting `name` gave.
-    pub async fn bind(&self, name: &'static str, port: u16) -> Result<TcpListener, SettingError> {
+    pub fn bind(&self, name: &'static str, port: u16) -> Result<TcpListener, SettingError> {
         let address = SocketAddr::new(self.bind, port);
-        TcpListener::bind(address).await.map_err(|error| {
+        low_port::listen(address).map_err(|error| {
             let name = if error.kind() == std::io::ErrorKind::AddrNotAvailable {
                 "YELB_BIND"
             } else {
@@ -95,10 +96,10 @@ impl Listening {
     }
 
     /// Binds the admin port, unless it is off.
-    pub async fn bind_admin(&self) -> Result<Option<TcpListener>, SettingError> {
+    pub fn bind_admin(&self) -> Result<Option<TcpListener>, SettingError> {
         match self.admin_port {
             None => Ok(None),
-            Some(port) => self.bind("YELB_ADMIN_PORT", port).await.map(Some),
+            Some(port) => self.bind("YELB_ADMIN_PORT", port).map(Some),
         }
     }
 }

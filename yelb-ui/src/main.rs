@@ -66,8 +66,8 @@ async fn run(environment: &Environment) -> anyhow::Result<()> {
     let metrics = Metrics::install()?;
     let listening = Listening::from_environment(environment, ADMIN_PORT)?;
     let config = Config::from_environment(environment)?;
-    let listener = listening.bind("PORT", config.port).await?;
-    let admin_listener = listening.bind_admin().await?;
+    let listener = listening.bind("PORT", config.port)?;
+    let admin_listener = listening.bind_admin()?;
 
     let appserver = Dependency::new("yelb-appserver", "http");
     let health = Health::new([appserver.clone()]);

@@ -124,11 +124,21 @@ impl Upstream {
             Err(_) => Err(UpstreamError::Silent { endpoint: endpoint() }),
         };
         match &outcome {
+            Ok(response) if is_a_gateways(response.status()) => {
+                self.dependency
+                    .away(format_args!("a gateway on the way says {}", response.status()));
+            }
             Ok(_) => self.dependency.up(),
             Err(error) => self.dependency.away(Chain(error)),
         }
         outcome
     }
+}
+
+/// Whether an answer is from a gateway that could not reach the app server, such as a sidecar. The app server itself never
+/// gives one of these.
+fn is_a_gateways(status: StatusCode) -> bool {
+    matches!(status, StatusCode::BAD_GATEWAY | StatusCode::GATEWAY_TIMEOUT)
 }
 
 /// `/api/…`: passes the request on, and the answer back.

@@ -58,9 +58,9 @@ async fn serve(environment: &Environment) -> anyhow::Result<()> {
     let config = Config::from_environment(environment)?;
     let page_port = process::port(environment, &["PORT"], yelb_ui::config::PORT)?;
     let api_port = process::port(environment, &["YELB_API_PORT"], yelb_appserver::config::PORT)?;
-    let page_listener = listening.bind("PORT", page_port).await?;
-    let api_listener = listening.bind("YELB_API_PORT", api_port).await?;
-    let admin_listener = listening.bind_admin().await?;
+    let page_listener = listening.bind("PORT", page_port)?;
+    let api_listener = listening.bind("YELB_API_PORT", api_port)?;
+    let admin_listener = listening.bind_admin()?;
 
     let (state, health) = yelb_appserver::start(&config).await?;
     let appserver = Dependency::new("yelb-appserver", "http");

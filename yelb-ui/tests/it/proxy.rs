@@ -539,6 +539,19 @@ fn an_app_server_that_fails_is_a_gateway_error_that_says_so() {
 }
 
 #[test]
+fn a_sidecar_that_cannot_reach_the_app_server_is_passed_on_and_reported() {
+    for status in ["502 Bad Gateway", "504 Gateway Timeout"] {
+        let upstream = Upstream::saying(format!(
+            "HTTP/1.1 {status}\r\nContent-Length: 4\r\nRetry-After: 1\r\n\r\nlost"
+        ));
+        let (_ui, page) = start_ui_of(upstream.address());
+        let answer = http::get(page, "/api/ihop");
+        assert_eq!((answer.status.to_string(), answer.text()), (status[..3].into(), "lost".into()));
+        reports(page, "away");
+    }
+}
+
+#[test]
 fn a_silent_app_server_holds_up_nobody_else() {
     let upstream = Upstream::start(|conversation| {
         while let Some(request) = conversation.hear() {

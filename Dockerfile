@@ -1,0 +1,69 @@
+# The images of both servers.
+#
+#     docker build --target yelb-appserver --tag yelb-appserver .
+#     docker build --target yelb-ui --tag yelb-ui .
+#
+# or, for several platforms, `docker buildx bake` (docker-bake.hcl). The database's image is yelb-db/image/Dockerfile.
+ARG RUST_IMAGE=docker.io/library/rust:1.95-bookworm
+ARG RUNTIME_IMAGE=gcr.io/distroless/cc-debian12:nonroot
+
+# ---- the programs
+
+FROM ${RUST_IMAGE} AS build
+# For `setcap`, below.
+RUN apt-get update --quiet \
+    && apt-get install --quiet --yes --no-install-recommends libcap2-bin \
+    && rm --recursive --force /var/lib/apt/lists/*
+WORKDIR /yelb
+ENV CARGO_TERM_COLOR=never
+
+# First the dependencies alone, in a layer that lasts until one of them changes: the manifests, and an empty crate for each.
+COPY Cargo.toml Cargo.lock ./
+COPY testbed/Cargo.toml testbed/
+COPY xtask/Cargo.toml xtask/
+COPY yelb/Cargo.toml yelb/
+COPY yelb-appserver/Cargo.toml yelb-appserver/
+COPY yelb-db/Cargo.toml yelb-db/
+COPY yelb-service/Cargo.toml yelb-service/
+COPY yelb-ui/Cargo.toml yelb-ui/
+RUN for crate in testbed xtask yelb yelb-appserver yelb-db yelb-service yelb-ui; do \
+        mkdir --parents $crate/src && touch $crate/src/lib.rs && echo 'fn main() {}' > $crate/src/main.rs; \
+    done \
+    && cargo build --locked --release --package yelb-appserver --package yelb-ui \
+    && rm --recursive --force target/release/.fingerprint/yelb*
+
+COPY yelb-service yelb-service
+COPY yelb-db yelb-db
+COPY yelb-appserver yelb-appserver
+COPY yelb-ui yelb-ui
+RUN cargo build --locked --release --package yelb-appserver --package yelb-ui \
+    # Permitted, not effective: yelb-service/src/low_port.rs says why.
+    && setcap cap_net_bind_service=p target/release/yelb-ui \
+    && setcap cap_net_bind_service=p target/release/yelb-appserver
+
+# ---- the images: a program each, and nothing to run besides
+
+FROM ${RUNTIME_IMAGE} AS runtime
+LABEL org.opencontainers.image.licenses="Apache-2.0" \
+      org.opencontainers.image.vendor="Yelb in Rust"
+# Any other user will do, too: nothing is written.
+USER 65532:65532
+# Inside of a container somebody else decides who may reach it.
+ENV YELB_BIND=0.0.0.0
+
+FROM runtime AS yelb-ui
+LABEL org.opencontainers.image.title="yelb-ui" \
+      org.opencontainers.image.description="Yelb's page, and /api passed on to the app server"
+COPY --from=build /yelb/target/release/yelb-ui /usr/local/bin/yelb-ui
+ENV PORT=80
+EXPOSE 80 9465
+HEALTHCHECK --interval=5s --timeout=2s --start-period=10s CMD ["/usr/local/bin/yelb-ui", "healthcheck"]
+ENTRYPOINT ["/usr/local/bin/yelb-ui"]
+
+FROM runtime AS yelb-appserver
+LABEL org.opencontainers.image.title="yelb-appserver" \
+      org.opencontainers.image.description="Yelb's API: votes, page views, stats"
+COPY --from=build /yelb/target/release/yelb-appserver /usr/local/bin/yelb-appserver
+EXPOSE 4567 9464
+HEALTHCHECK --interval=5s --timeout=2s --start-period=10s CMD ["/usr/local/bin/yelb-appserver", "healthcheck"]
+ENTRYPOINT ["/usr/local/bin/yelb-appserver"]

@@ -1,0 +1,48 @@
+//! Ports below 1024 for a process that is not root.
+//!
+//! Docker lets everybody have them (`net.ipv4.ip_unprivileged_port_start` is 0 there); Fargate does not. So the image's
+//! programs carry `CAP_NET_BIND_SERVICE` as a capability of their file, *permitted* and not *effective*: where the kernel
+//! may not give it, as without any capabilities, a program with an effective one could not even be started. The price is
+//! that it has to be raised here, for as long as `bind` takes.
+
+use std::io;
+use std::net::SocketAddr;
+
+use tokio::net::{TcpListener, TcpSocket};
+
+/// As many connections as the kernel lets wait for us to accept them, which is 4096 unless told otherwise.
+const BACKLOG: u32 = 4096;
+
+/// Listens on `address`, with the capability to have a low port if there is need for it and if it is permitted.
+pub(crate) fn listen(address: SocketAddr) -> io::Result<TcpListener> {
+    let socket = if address.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }?;
+    // A port of which connections still linger from the last run.
+    socket.set_reuseaddr(true)?;
+    match socket.bind(address) {
+        Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {
+            as_permitted(|| socket.bind(address)).unwrap_or(Err(error))?;
+        }
+        outcome => outcome?,
+    }
+    socket.listen(BACKLOG)
+}
+
+/// Runs `bind` with the capability in effect, if this thread may have it.
+#[cfg(target_os = "linux")]
+fn as_permitted<T>(bind: impl FnOnce() -> T) -> Option<T> {
+    use rustix::thread::{CapabilitySet, capabilities, set_capabilities};
+
+    let sets = capabilities(None).ok()?;
+    let mut raised = sets;
+    raised.effective |= CapabilitySet::NET_BIND_SERVICE & sets.permitted;
+    set_capabilities(None, raised).ok()?;
+    let outcome = bind();
+    // To take less than what is permitted cannot be refused.
+    let _ = set_capabilities(None, sets);
+    Some(outcome)
+}
+
+#[cfg(not(target_os = "linux"))]
+fn as_permitted<T>(_: impl FnOnce() -> T) -> Option<T> {
+    None
+}
