@@ -31,6 +31,7 @@
 mod directory;
 pub mod http;
 mod lines;
+mod namespace;
 mod port;
 mod postgres;
 mod process;
@@ -40,6 +41,7 @@ mod redis;
 use std::thread;
 use std::time::{Duration, Instant};
 
+pub use namespace::Namespace;
 pub use postgres::Postgres;
 pub use program::{Output, Program, Running};
 pub use redis::Redis;
