@@ -37,6 +37,7 @@ mod postgres;
 mod process;
 mod program;
 mod redis;
+pub mod xray;
 
 use std::thread;
 use std::time::{Duration, Instant};
