@@ -147,7 +147,8 @@ impl Program {
         process::clean_environment(&mut command, self.home.path().as_os_str());
         command.args(self.arguments).envs(self.environment);
         command.current_dir(self.directory.as_deref().unwrap_or(self.home.path()));
-        Running { process: Owned::spawn(command), name: self.name, home: self.home }
+        let process = Owned::spawn(command);
+        Running { process, name: self.name, home: self.home, _place: self.place }
     }
 
     /// Runs it; it must end by itself within `limit`.
@@ -190,6 +191,8 @@ pub struct Running {
     process: Owned,
     /// After the program, which uses it: fields are dropped in their order.
     home: Directory,
+    /// So that its namespace is there when it comes to enter it.
+    _place: Place,
 }
 
 impl Running {
