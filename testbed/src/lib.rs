@@ -22,6 +22,9 @@
 //! assert_eq!(http::get(api, "/api/ihop").status, 503);
 //! ```
 //!
+//! A test that changes the network itself, such as one of a mesh's packet filters, has a [`Namespace`] for it, and programs
+//! and stores inside; that takes root on Linux. What is tested of it is in `e2e`, whose tests are for root, too.
+//!
 //! Everything here panics rather than returning an error: it is only ever called by tests, and the panic's message is what
 //! the person reading a failed test needs. Everything here blocks; an async test calls it through `spawn_blocking`, or
 //! before and after the part that must not block. Every wait has a limit.
@@ -31,15 +34,18 @@
 mod directory;
 pub mod http;
 mod lines;
+mod namespace;
 mod port;
 mod postgres;
 mod process;
 mod program;
 mod redis;
+pub mod xray;
 
 use std::thread;
 use std::time::{Duration, Instant};
 
+pub use namespace::Namespace;
 pub use postgres::Postgres;
 pub use program::{Output, Program, Running};
 pub use redis::Redis;

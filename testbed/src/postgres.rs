@@ -11,11 +11,14 @@ use rustix::process::{Signal, getuid};
 
 use crate::directory::Directory;
 use crate::lines::Stream;
-use crate::process::{self, Owned};
-use crate::{PATIENCE, happens, port};
+use crate::process::{self, Owned, Place, User};
+use crate::{Namespace, PATIENCE, happens, port};
 
 /// The superuser's password in the original's database image, which its app server has built in.
 const PASSWORD: &str = "postgres_password";
+
+/// Where a server listens that has a network for itself.
+const PORT: u16 = 5432;
 
 /// Ports to try before giving up: one that was free may be taken by the time the server asks for it.
 const TRIES: usize = 5;
@@ -37,6 +40,8 @@ const SETTINGS: [&str; 7] = [
 #[derive(Debug)]
 pub struct Postgres {
     settings: Vec<String>,
+    /// Where it runs, unless that is where everybody does.
+    namespace: Option<Namespace>,
     port: u16,
     server: Mutex<Option<Owned>>,
     /// After the server, which uses it: fields are dropped in their order.
@@ -53,16 +58,7 @@ impl Postgres {
     /// Starts a server with settings of `postgresql.conf`, such as `&["max_connections=10", "log_statement=all"]`.
     #[track_caller]
     pub fn start_with(settings: &[&str]) -> Self {
-        let directory = Directory::make();
-        let mut postgres = Self {
-            settings: SETTINGS.iter().chain(settings).map(|&setting| setting.to_owned()).collect(),
-            directory,
-            port: 0,
-            server: Mutex::new(None),
-        };
-        own(postgres.directory.path());
-        copy(&TEMPLATE, &postgres.data());
-
+        let mut postgres = Self::prepared(settings, None);
         let mut last = String::new();
         for _ in 0..TRIES {
             postgres.port = port::reserve();
@@ -72,6 +68,32 @@ impl Postgres {
             }
         }
         panic!("PostgreSQL does not start: {last}")
+    }
+
+    /// Starts a server inside a network of the test's own, as in a container: on port 5432, which is free there, of every
+    /// address. Only those who come from 127.0.0.1 may log in.
+    #[track_caller]
+    pub fn start_inside(namespace: &Namespace) -> Self {
+        let mut postgres = Self::prepared(&["listen_addresses=*"], Some(namespace.clone()));
+        postgres.port = PORT;
+        if let Err(error) = postgres.launch() {
+            panic!("PostgreSQL does not start: {error}")
+        }
+        postgres
+    }
+
+    /// A server with its files, which has not been launched.
+    fn prepared(settings: &[&str], namespace: Option<Namespace>) -> Self {
+        let postgres = Self {
+            settings: SETTINGS.iter().chain(settings).map(|&setting| setting.to_owned()).collect(),
+            namespace,
+            directory: Directory::make(),
+            port: 0,
+            server: Mutex::new(None),
+        };
+        own(postgres.directory.path());
+        copy(&TEMPLATE, &postgres.data());
+        postgres
     }
 
     /// Where it listens, on 127.0.0.1.
@@ -103,7 +125,8 @@ impl Postgres {
         limit: Duration,
     ) -> Result<String, String> {
         let psql = binaries().join("psql");
-        let mut command = process::command(&psql);
+        let place = Place { namespace: self.namespace.clone(), user: None };
+        let mut command = process::command_at(&place, &psql);
         self.prepare(&mut command);
         command.args(["-X", "-q", "-A", "-t", "-v", "ON_ERROR_STOP=1"]);
         command.args(["-d", &self.url(database), "-c", statement]);
@@ -193,7 +216,8 @@ impl Postgres {
         // Left behind by a killed server. Its process id may be anybody's by now, and none of its processes is left.
         drop(fs::remove_file(self.pid_file()));
 
-        let mut command = process::command_as(account(), &binaries().join("postgres"));
+        let place = Place { namespace: self.namespace.clone(), user: account() };
+        let mut command = process::command_at(&place, &binaries().join("postgres"));
         self.prepare(&mut command);
         command.arg("-D").arg(self.data()).args(["-p", &self.port.to_string()]);
         for setting in &self.settings {
@@ -273,16 +297,17 @@ fn binaries() -> &'static Path {
     BINARIES.as_deref().unwrap_or_else(|| process::missing("postgres", "PostgreSQL's server"))
 }
 
-/// PostgreSQL refuses to run as root. Then it runs as the user its package made: that user's uid and gid.
-fn account() -> Option<(u32, u32)> {
-    static ACCOUNT: LazyLock<Option<(u32, u32)>> = LazyLock::new(|| {
+/// PostgreSQL refuses to run as root. Then it runs as the user its package made.
+fn account() -> Option<User> {
+    static ACCOUNT: LazyLock<Option<User>> = LazyLock::new(|| {
         if !getuid().is_root() {
             return None;
         }
         let users = fs::read_to_string("/etc/passwd").unwrap_or_default();
         let user = users.lines().find_map(|line| line.strip_prefix("postgres:"));
         let mut fields = user?.split(':').skip(1);
-        Some((fields.next()?.parse().ok()?, fields.next()?.parse().ok()?))
+        let (uid, gid) = (fields.next()?.parse().ok()?, fields.next()?.parse().ok()?);
+        Some(User { uid, gid, reads_everything: false })
     });
     assert!(
         ACCOUNT.is_some() || !getuid().is_root(),
@@ -294,7 +319,7 @@ fn account() -> Option<(u32, u32)> {
 
 /// Gives a file to the user the server runs as.
 fn own(path: &Path) {
-    if let Some((uid, gid)) = account() {
+    if let Some(User { uid, gid, .. }) = account() {
         chown(path, Some(uid), Some(gid)).expect("root can give a file away");
     }
 }
@@ -333,7 +358,8 @@ fn make_template(template: &Path) {
     own(&password);
 
     let data = workshop.path().join("data");
-    let mut command = process::command_as(account(), &binaries().join("initdb"));
+    let place = Place { namespace: None, user: account() };
+    let mut command = process::command_at(&place, &binaries().join("initdb"));
     prepare(&mut command, workshop.path());
     command.arg("--pgdata").arg(&data).arg("--pwfile").arg(&password);
     // Small segments of the log, because every copy begins with one.

@@ -13,34 +13,64 @@ use std::time::Duration;
 use rustix::process::{Pid, Signal, kill_process, kill_process_group};
 
 use crate::lines::{Lines, Missing, Stream};
+use crate::namespace::Namespace;
 use crate::{PATIENCE, happens};
 
 /// This process may die between the fork and `setpriv`'s call, and then nobody would be told: so whoever has no such parent
 /// by now does not begin.
 const UNLESS_ORPHANED: &str = r#"[ "$PPID" = "$0" ] && exec "$@""#;
 
-/// Starts `program` such that the kernel kills it when this process dies.
-pub(crate) fn command(program: &Path) -> Command {
-    command_as(None, program)
+/// Where a child process is, and as whom: by default where this process is, and as the same user.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Place {
+    pub(crate) namespace: Option<Namespace>,
+    pub(crate) user: Option<User>,
 }
 
-/// As [`command`], and as another user: their uid and gid.
+/// A user who need not have a name.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct User {
+    pub(crate) uid: u32,
+    pub(crate) gid: u32,
+    /// Whether they may read whatever root may: programs and files are where the checkout is, which may be nobody else's.
+    pub(crate) reads_everything: bool,
+}
+
+/// Starts `program` such that the kernel kills it when this process dies.
+pub(crate) fn command(program: &Path) -> Command {
+    command_at(&Place::default(), program)
+}
+
+/// As [`command`], at another place.
 ///
-/// `unsafe` is forbidden in this workspace, so there is no code of ours between fork and exec; `setpriv` is the safe way to
-/// have the same done.
-pub(crate) fn command_as(user: Option<(u32, u32)>, program: &Path) -> Command {
+/// `unsafe` is forbidden in this workspace, so there is no code of ours between fork and exec; `setpriv` and `nsenter` are
+/// the safe way to have the same done.
+pub(crate) fn command_at(place: &Place, program: &Path) -> Command {
     let mut command = if cfg!(target_os = "linux") {
-        let mut command = Command::new(find("setpriv", "util-linux"));
+        let setpriv = find("setpriv", "util-linux");
+        let mut command = match &place.namespace {
+            // First, because it takes root.
+            Some(namespace) => {
+                let mut command = namespace.entered();
+                command.arg(setpriv);
+                command
+            }
+            None => Command::new(setpriv),
+        };
         command.args(["--pdeathsig", "KILL"]);
-        if let Some((uid, gid)) = user {
-            command.args([format!("--reuid={uid}"), format!("--regid={gid}")]);
+        if let Some(user) = place.user {
+            command.args([format!("--reuid={}", user.uid), format!("--regid={}", user.gid)]);
             command.arg("--clear-groups");
+            if user.reads_everything {
+                command.args(["--inh-caps=+dac_read_search", "--ambient-caps=+dac_read_search"]);
+            }
         }
         command
             .args(["--", "/bin/sh", "-c", UNLESS_ORPHANED, &process::id().to_string()])
             .arg(program);
         command
     } else {
+        assert!(place.user.is_none(), "programs are started as another user on Linux only");
         Command::new(program)
     };
     // A group of its own: an interrupt typed at the terminal is for the test, and its children follow through the kernel.

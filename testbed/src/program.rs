@@ -1,10 +1,10 @@
 //! The workspace's own programs, run as a user would run them.
 
-use std::ffi::OsStr;
+use std::ffi::{OsStr, OsString};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
-use std::process::{Command, ExitStatus};
+use std::process::ExitStatus;
 use std::time::Duration;
 use std::{env, fmt};
 
@@ -14,7 +14,8 @@ use serde_json::Value;
 use crate::PATIENCE;
 use crate::directory::Directory;
 use crate::lines::{Lines, Stream};
-use crate::process::{self, Owned};
+use crate::namespace::Namespace;
+use crate::process::{self, Owned, Place, User};
 
 /// How soon a person who made a mistake is told.
 const AT_ONCE: Duration = Duration::from_secs(2);
@@ -25,7 +26,12 @@ const AT_ONCE: Duration = Duration::from_secs(2);
 #[derive(Debug)]
 pub struct Program {
     name: String,
-    command: Command,
+    path: PathBuf,
+    arguments: Vec<OsString>,
+    environment: Vec<(OsString, OsString)>,
+    /// Its working directory, unless that is its home.
+    directory: Option<PathBuf>,
+    place: Place,
     home: Directory,
 }
 
@@ -39,12 +45,21 @@ impl Program {
             "there is no program {}: `cargo build --workspace`",
             path.display()
         );
-        let home = Directory::make();
-        let mut command = process::command(path);
-        process::clean_environment(&mut command, home.path().as_os_str());
-        command.current_dir(home.path());
-        let name = path.file_name().unwrap_or(path.as_os_str()).to_string_lossy().into_owned();
-        Self { name, command, home }
+        Self {
+            name: path.file_name().unwrap_or(path.as_os_str()).to_string_lossy().into_owned(),
+            path: path.to_owned(),
+            arguments: Vec::new(),
+            environment: Vec::new(),
+            directory: None,
+            place: Place::default(),
+            home: Directory::make(),
+        }
+    }
+
+    /// A program of the system's, which the Debian package `package` has.
+    #[track_caller]
+    pub fn installed(name: &str, package: &str) -> Self {
+        Self::new(process::find(name, package))
     }
 
     /// A program of another crate of this workspace. Cargo builds only its own crate's for an integration test, so this
@@ -70,21 +85,21 @@ impl Program {
     /// One more argument.
     #[must_use]
     pub fn arg(mut self, argument: impl AsRef<OsStr>) -> Self {
-        self.command.arg(argument);
+        self.arguments.push(argument.as_ref().to_owned());
         self
     }
 
     /// More arguments.
     #[must_use]
     pub fn args<A: AsRef<OsStr>>(mut self, arguments: impl IntoIterator<Item = A>) -> Self {
-        self.command.args(arguments);
+        self.arguments.extend(arguments.into_iter().map(|argument| argument.as_ref().to_owned()));
         self
     }
 
     /// One more variable in its environment.
     #[must_use]
     pub fn env(mut self, name: impl AsRef<OsStr>, value: impl AsRef<OsStr>) -> Self {
-        self.command.env(name, value);
+        self.environment.push((name.as_ref().to_owned(), value.as_ref().to_owned()));
         self
     }
 
@@ -101,7 +116,22 @@ impl Program {
     /// Another working directory than its home.
     #[must_use]
     pub fn directory(mut self, directory: impl AsRef<Path>) -> Self {
-        self.command.current_dir(directory);
+        self.directory = Some(directory.as_ref().to_owned());
+        self
+    }
+
+    /// In a network of the test's own, instead of the machine's.
+    #[must_use]
+    pub fn inside(mut self, namespace: &Namespace) -> Self {
+        self.place.namespace = Some(namespace.clone());
+        self
+    }
+
+    /// As another user, one who need not have a name; `id` is their uid and their gid. They may read what root may, because
+    /// the program may be in somebody's home. Only root can do this, and only on Linux.
+    #[must_use]
+    pub fn as_user(mut self, id: u32) -> Self {
+        self.place.user = Some(User { uid: id, gid: id, reads_everything: true });
         self
     }
 
@@ -113,7 +143,12 @@ impl Program {
     /// Starts it.
     #[track_caller]
     pub fn spawn(self) -> Running {
-        Running { process: Owned::spawn(self.command), name: self.name, home: self.home }
+        let mut command = process::command_at(&self.place, &self.path);
+        process::clean_environment(&mut command, self.home.path().as_os_str());
+        command.args(self.arguments).envs(self.environment);
+        command.current_dir(self.directory.as_deref().unwrap_or(self.home.path()));
+        let process = Owned::spawn(command);
+        Running { process, name: self.name, home: self.home, _place: self.place }
     }
 
     /// Runs it; it must end by itself within `limit`.
@@ -156,6 +191,8 @@ pub struct Running {
     process: Owned,
     /// After the program, which uses it: fields are dropped in their order.
     home: Directory,
+    /// So that its namespace is there when it comes to enter it.
+    _place: Place,
 }
 
 impl Running {

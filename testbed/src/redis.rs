@@ -1,6 +1,5 @@
 //! A private Redis server.
 
-use std::ffi::OsStr;
 use std::io::{Read, Write};
 use std::net::{Ipv4Addr, SocketAddr, TcpStream};
 use std::process::Command;
@@ -10,8 +9,11 @@ use std::time::Duration;
 use rustix::process::Signal;
 
 use crate::directory::Directory;
-use crate::process::{self, Owned};
-use crate::{PATIENCE, happens, port};
+use crate::process::{self, Owned, Place};
+use crate::{Namespace, PATIENCE, happens, port};
+
+/// Where a server listens that has a network for itself.
+const PORT: u16 = 6379;
 
 /// Ports to try before giving up: one that was free may be taken by the time the server asks for it.
 const TRIES: usize = 5;
@@ -34,6 +36,8 @@ const ERRORS: [&str; 9] = [
 pub struct Redis {
     options: Vec<String>,
     password: Option<String>,
+    /// Where it runs, unless that is where everybody does.
+    namespace: Option<Namespace>,
     port: u16,
     server: Mutex<Option<Owned>>,
     /// After the server, which uses it: fields are dropped in their order.
@@ -50,17 +54,7 @@ impl Redis {
     /// Starts a server with options of `redis-server`, such as `&["--requirepass", "secret"]`.
     #[track_caller]
     pub fn start_with(options: &[&str]) -> Self {
-        let directory = Directory::make();
-        let mut pairs = options.iter().zip(options.iter().skip(1));
-        let password =
-            pairs.find(|(name, _)| **name == "--requirepass").map(|(_, value)| (*value).to_owned());
-        let mut redis = Self {
-            directory,
-            options: options.iter().map(|&option| option.to_owned()).collect(),
-            password,
-            port: 0,
-            server: Mutex::new(None),
-        };
+        let mut redis = Self::prepared(options, None);
         let mut last = String::new();
         for _ in 0..TRIES {
             redis.port = port::reserve();
@@ -70,6 +64,33 @@ impl Redis {
             }
         }
         panic!("redis-server does not start: {last}")
+    }
+
+    /// Starts a server inside a network of the test's own, as in a container: on port 6379, which is free there, of every
+    /// address. It serves only those who come from 127.0.0.1, and tells others so.
+    #[track_caller]
+    pub fn start_inside(namespace: &Namespace) -> Self {
+        let mut redis = Self::prepared(&["--bind", "0.0.0.0"], Some(namespace.clone()));
+        redis.port = PORT;
+        if let Err(error) = redis.launch() {
+            panic!("redis-server does not start: {error}")
+        }
+        redis
+    }
+
+    /// A server with its directory, which has not been launched.
+    fn prepared(options: &[&str], namespace: Option<Namespace>) -> Self {
+        let mut pairs = options.iter().zip(options.iter().skip(1));
+        let password =
+            pairs.find(|(name, _)| **name == "--requirepass").map(|(_, value)| (*value).to_owned());
+        Self {
+            directory: Directory::make(),
+            options: options.iter().map(|&option| option.to_owned()).collect(),
+            password,
+            namespace,
+            port: 0,
+            server: Mutex::new(None),
+        }
     }
 
     /// Where it listens, on 127.0.0.1.
@@ -88,8 +109,7 @@ impl Redis {
     /// What `redis-cli` prints for a command, such as `&["get", "pageviews"]`. An error fails the test.
     #[track_caller]
     pub fn cli(&self, arguments: &[&str]) -> String {
-        let mut command = process::command(&process::find("redis-cli", "redis"));
-        self.prepare(&mut command);
+        let mut command = self.command("redis-cli");
         command.args(["-h", "127.0.0.1", "-p", &self.port.to_string()]);
         if let Some(password) = &self.password {
             command.env("REDISCLI_AUTH", password);
@@ -158,15 +178,14 @@ impl Redis {
 
     /// One attempt to start, on the port chosen; the error is the server's own words.
     fn launch(&self) -> Result<(), String> {
-        let mut command = process::command(&process::find("redis-server", "redis"));
-        self.prepare(&mut command);
+        let mut command = self.command("redis-server");
         command.args(["--port", &self.port.to_string(), "--bind", "127.0.0.1"]);
         command.args(["--save", "", "--appendonly", "no", "--daemonize", "no"]);
         command.arg("--dir").arg(self.directory.path());
         command.args(&self.options);
 
         let server = Owned::spawn(command);
-        let ready = happens(PATIENCE, || server.poll().is_some() || answers(self.port));
+        let ready = happens(PATIENCE, || server.poll().is_some() || self.answers());
         // Checked after the answer: on a port which is somebody else's, the answer is theirs and ours has ended.
         if !ready || server.poll().is_some() {
             server.lines().wait_for_end(Duration::from_secs(1));
@@ -176,10 +195,21 @@ impl Redis {
         Ok(())
     }
 
-    fn prepare(&self, command: &mut Command) {
-        let home: &OsStr = self.directory.path().as_os_str();
-        process::clean_environment(command, home);
+    /// One of Redis's programs, where the server is.
+    fn command(&self, name: &str) -> Command {
+        let place = Place { namespace: self.namespace.clone(), user: None };
+        let mut command = process::command_at(&place, &process::find(name, "redis"));
+        process::clean_environment(&mut command, self.directory.path().as_os_str());
         command.current_dir(self.directory.path());
+        command
+    }
+
+    /// Whether a server answers on its port.
+    fn answers(&self) -> bool {
+        match &self.namespace {
+            Some(namespace) => namespace.within(|| answers(self.port)),
+            None => answers(self.port),
+        }
     }
 
     fn server(&self) -> MutexGuard<'_, Option<Owned>> {

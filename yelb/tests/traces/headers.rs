@@ -1,8 +1,8 @@
 //! What the app server is told, with traces on and off.
 
 use testbed::http;
+use testbed::xray::Daemon;
 
-use crate::daemon::Daemon;
 use crate::server::{Request, Server};
 use crate::{root, ui_of};
 

@@ -2,7 +2,6 @@
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
-mod daemon;
 mod headers;
 mod in_the_way;
 mod otlp;

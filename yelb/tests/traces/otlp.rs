@@ -4,10 +4,10 @@ use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
 use opentelemetry_proto::tonic::common::v1::{KeyValue, any_value::Value};
 use opentelemetry_proto::tonic::trace::v1::{Span, span::SpanKind};
 use prost::Message;
+use testbed::xray::Daemon;
 use testbed::{PATIENCE, eventually, http};
 
 use crate::Yelb;
-use crate::daemon::Daemon;
 use crate::server::Server;
 
 const TRACE: &str = "0af7651916cd43dd8448eb211c80319c";

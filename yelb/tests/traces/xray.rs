@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 use testbed::http::{self, Raw};
+use testbed::xray::{Daemon, named};
 
-use crate::daemon::{Daemon, named};
 use crate::{Yelb, program, root};
 
 /// The two servers, which send to a daemon.

@@ -2,55 +2,63 @@
 
 use std::net::UdpSocket;
 use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 use std::time::Duration;
 
-use serde_json::Value;
-use testbed::{PATIENCE, eventually};
+use crate::{PATIENCE, eventually};
+use serde_json::{Value, json};
 
-const HEADER: &str = "{\"format\": \"json\", \"version\": 1}\n";
-
-/// The daemon. Dropping it closes its port.
-pub(crate) struct Daemon {
+/// An X-Ray daemon of the test's own. Dropping it closes its port.
+#[derive(Debug)]
+pub struct Daemon {
     port: u16,
     documents: Arc<Mutex<Vec<Value>>>,
     over: Arc<AtomicBool>,
 }
 
 impl Daemon {
-    pub(crate) fn start() -> Self {
-        let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
-        socket.set_read_timeout(Some(Duration::from_millis(50))).unwrap();
-        let port = socket.local_addr().unwrap().port();
+    /// Starts one on a free port of 127.0.0.1.
+    #[track_caller]
+    pub fn start() -> Self {
+        Self::listen(UdpSocket::bind("127.0.0.1:0").expect("the kernel has a free port"))
+    }
+
+    /// Starts one on this socket, which may be one of another network.
+    #[track_caller]
+    pub fn listen(socket: UdpSocket) -> Self {
+        socket.set_read_timeout(Some(Duration::from_millis(50))).expect("a limit can be set");
+        let port = socket.local_addr().expect("a bound socket has an address").port();
         let (documents, over) = <(Arc<Mutex<Vec<Value>>>, Arc<AtomicBool>)>::default();
         let (kept, stop) = (Arc::clone(&documents), Arc::clone(&over));
         thread::spawn(move || {
             let mut packet = vec![0; 65536];
             while !stop.load(SeqCst) {
                 let Ok(length) = socket.recv(&mut packet) else { continue };
-                kept.lock().unwrap().push(document(&packet[..length]));
+                let document = document(&packet[..length]);
+                kept.lock().unwrap_or_else(PoisonError::into_inner).push(document);
             }
         });
         Self { port, documents, over }
     }
 
-    /// What the programs are told of it.
-    pub(crate) fn address(&self) -> String {
+    /// What the programs are told of it, in `AWS_XRAY_DAEMON_ADDRESS`.
+    pub fn address(&self) -> String {
         format!("127.0.0.1:{}", self.port)
     }
 
-    pub(crate) fn port(&self) -> u16 {
+    /// Where it listens, by UDP.
+    pub fn port(&self) -> u16 {
         self.port
     }
 
     /// All documents so far.
-    pub(crate) fn documents(&self) -> Vec<Value> {
-        self.documents.lock().unwrap().clone()
+    pub fn documents(&self) -> Vec<Value> {
+        self.documents.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// The documents of a trace so far.
-    pub(crate) fn trace(&self, root: &str) -> Vec<Value> {
+    pub fn trace(&self, root: &str) -> Vec<Value> {
         let mut documents = self.documents();
         documents.retain(|document| document["trace_id"] == root);
         documents
@@ -58,7 +66,7 @@ impl Daemon {
 
     /// The documents of a trace once there are this many of them.
     #[track_caller]
-    pub(crate) fn whole_trace(&self, root: &str, size: usize) -> Vec<Value> {
+    pub fn whole_trace(&self, root: &str, size: usize) -> Vec<Value> {
         eventually(PATIENCE, "the whole trace is sent", || self.trace(root).len() >= size);
         self.trace(root)
     }
@@ -70,15 +78,18 @@ impl Drop for Daemon {
     }
 }
 
+/// A packet is a line that says what follows, and one document.
 fn document(packet: &[u8]) -> Value {
     let text = std::str::from_utf8(packet).expect("a packet is text");
-    let document = text.strip_prefix(HEADER).expect("a packet begins with the daemon's header");
+    let (header, document) = text.split_once('\n').expect("a packet begins with a line");
+    let header: Value = serde_json::from_str(header).expect("a packet's first line is JSON");
+    assert_eq!(header, json!({ "format": "json", "version": 1 }));
     serde_json::from_str(document).expect("a packet is one document")
 }
 
 /// The one document of this name and type, `segment` or `subsegment`.
 #[track_caller]
-pub(crate) fn named<'a>(trace: &'a [Value], name: &str, kind: &str) -> &'a Value {
+pub fn named<'a>(trace: &'a [Value], name: &str, kind: &str) -> &'a Value {
     let is_of_kind = |document: &Value| match kind {
         "subsegment" => document["type"] == "subsegment",
         _ => document.get("type").is_none(),

@@ -1,0 +1,144 @@
+//! Networks of a test's own.
+
+use std::fs::{self, File};
+use std::panic::resume_unwind;
+use std::path::PathBuf;
+use std::process::Command;
+use std::sync::Arc;
+use std::thread;
+
+use rustix::process::getuid;
+
+use crate::{PATIENCE, Program, Running, process};
+
+/// Keeps the namespace while nobody else is in it. Low ports are anybody's, as in a container.
+const HOLDER: &str = "
+    ip link set lo up &&
+    echo 0 > /proc/sys/net/ipv4/ip_unprivileged_port_start &&
+    echo ready && exec sleep infinity
+";
+
+/// Gives a program the names of the network that it is in, and nobody else: the mount is the program's own.
+const WITH_NAMES: &str = r#"mount --bind "$0" /etc/hosts && exec "$@""#;
+
+/// A network of the test's own, with nothing in it but the loopback interface and what the test adds: a network namespace of
+/// Linux, as the containers of a task or a pod share one.
+///
+/// Cloning it clones a handle. It has no name that could collide with another's, and is gone with the last handle and the
+/// last program in it, or with the test process. Making one takes root on Linux, and `ip`.
+#[derive(Clone, Debug)]
+pub struct Namespace(Arc<Running>);
+
+impl Namespace {
+    /// Makes one.
+    #[track_caller]
+    pub fn start() -> Self {
+        assert!(
+            cfg!(target_os = "linux") && getuid().is_root(),
+            "network namespaces are Linux's, and only root makes them: run this test as root on Linux"
+        );
+        process::find("ip", "iproute2");
+        let holder = Program::installed("unshare", "util-linux");
+        fs::write(holder.home().join("hosts"), "127.0.0.1 localhost\n")
+            .expect("a temporary file can be written");
+        let holder = holder.args(["--net", "--", "/bin/sh", "-c", HOLDER]).spawn();
+        holder.wait_for_line(|line| line == "ready", PATIENCE);
+        Self(Arc::new(holder))
+    }
+
+    /// The id of a process that is in it as long as it exists, for `ip link … netns PID`.
+    pub fn pid(&self) -> u32 {
+        self.0.pid()
+    }
+
+    /// What the programs inside have for `/etc/hosts`. Those that are running see it, too.
+    pub fn set_hosts(&self, hosts: &str) {
+        fs::write(self.hosts(), hosts).expect("a temporary file can be written");
+    }
+
+    /// Does something inside. A socket that is opened there belongs there, wherever it is used afterwards.
+    ///
+    /// Programs are not started there by this: see [`Program::inside`].
+    pub fn within<T: Send>(&self, act: impl FnOnce() -> T + Send) -> T {
+        self.within_thread(None, act)
+    }
+
+    /// As [`Self::within`], and as another user; `id` is their uid and their gid.
+    pub fn within_as<T: Send>(&self, id: u32, act: impl FnOnce() -> T + Send) -> T {
+        self.within_thread(Some(id), act)
+    }
+
+    /// A thread enters a namespace and changes its user for good, so it is one that has nothing else to do.
+    fn within_thread<T: Send>(&self, user: Option<u32>, act: impl FnOnce() -> T + Send) -> T {
+        let door = File::open(self.door()).expect("a namespace exists as long as its holder");
+        let done = thread::scope(|scope| {
+            let inside = move || {
+                kernel::enter(&door).expect("root may enter a namespace");
+                if let Some(user) = user {
+                    kernel::become_user(user).expect("root may become anybody");
+                }
+                act()
+            };
+            scope.spawn(inside).join()
+        });
+        done.unwrap_or_else(|panic| resume_unwind(panic))
+    }
+
+    /// The beginning of a command whose other arguments are the program that is to run inside.
+    pub(crate) fn entered(&self) -> Command {
+        let mut command = Command::new(process::find("nsenter", "util-linux"));
+        command.arg(format!("--net={}", self.door().display())).arg("--");
+        command.arg(process::find("unshare", "util-linux")).args(["--mount", "--"]);
+        command.args(["/bin/sh", "-c", WITH_NAMES]).arg(self.hosts());
+        command
+    }
+
+    fn door(&self) -> PathBuf {
+        format!("/proc/{}/ns/net", self.pid()).into()
+    }
+
+    fn hosts(&self) -> PathBuf {
+        self.0.home().join("hosts")
+    }
+}
+
+/// What the kernel does to the thread that asks for it.
+#[cfg(target_os = "linux")]
+mod kernel {
+    use std::fs::File;
+    use std::os::fd::AsFd;
+
+    use rustix::io::Result;
+    use rustix::process::{Gid, Uid};
+    use rustix::thread::{
+        LinkNameSpaceType, move_into_link_name_space, set_thread_groups, set_thread_res_gid,
+        set_thread_res_uid,
+    };
+
+    pub(super) fn enter(namespace: &File) -> Result<()> {
+        move_into_link_name_space(namespace.as_fd(), Some(LinkNameSpaceType::Network))
+    }
+
+    pub(super) fn become_user(id: u32) -> Result<()> {
+        let (uid, gid) = (Uid::from_raw(id), Gid::from_raw(id));
+        set_thread_groups(&[])?;
+        set_thread_res_gid(gid, gid, gid)?;
+        set_thread_res_uid(uid, uid, uid)
+    }
+}
+
+/// There is no namespace here: [`Namespace::start`] has said so.
+#[cfg(not(target_os = "linux"))]
+mod kernel {
+    use std::fs::File;
+
+    use rustix::io::{Errno, Result};
+
+    pub(super) fn enter(_: &File) -> Result<()> {
+        Err(Errno::NOSYS)
+    }
+
+    pub(super) fn become_user(_: u32) -> Result<()> {
+        Err(Errno::NOSYS)
+    }
+}
