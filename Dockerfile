@@ -19,6 +19,7 @@ ENV CARGO_TERM_COLOR=never
 
 # First the dependencies alone, in a layer that lasts until one of them changes: the manifests, and an empty crate for each.
 COPY Cargo.toml Cargo.lock ./
+COPY e2e/Cargo.toml e2e/
 COPY testbed/Cargo.toml testbed/
 COPY xtask/Cargo.toml xtask/
 COPY yelb/Cargo.toml yelb/
@@ -26,7 +27,7 @@ COPY yelb-appserver/Cargo.toml yelb-appserver/
 COPY yelb-db/Cargo.toml yelb-db/
 COPY yelb-service/Cargo.toml yelb-service/
 COPY yelb-ui/Cargo.toml yelb-ui/
-RUN for crate in testbed xtask yelb yelb-appserver yelb-db yelb-service yelb-ui; do \
+RUN for crate in e2e testbed xtask yelb yelb-appserver yelb-db yelb-service yelb-ui; do \
         mkdir --parents $crate/src && touch $crate/src/lib.rs && echo 'fn main() {}' > $crate/src/main.rs; \
     done \
     && cargo build --locked --release --package yelb-appserver --package yelb-ui \

@@ -1,7 +1,7 @@
 //! A small HTTP client that hides nothing: a test sends bytes and sees the bytes that come back.
 
 use std::fmt;
-use std::io::{ErrorKind, Read, Write};
+use std::io::{self, ErrorKind, Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::time::{Duration, Instant};
 
@@ -28,13 +28,17 @@ impl Raw {
     /// Connects.
     #[track_caller]
     pub fn connect(address: SocketAddr) -> Self {
-        match TcpStream::connect_timeout(&address, PATIENCE) {
-            Ok(stream) => {
-                stream.set_nodelay(true).expect("a connected socket takes options");
-                Self { stream, pending: Vec::new(), limit: PATIENCE }
-            }
+        match Self::try_connect(address) {
+            Ok(connection) => connection,
             Err(error) => panic!("cannot connect to {address}: {error}"),
         }
+    }
+
+    /// As [`Self::connect`], but that nobody is there is for the test to judge.
+    pub fn try_connect(address: SocketAddr) -> io::Result<Self> {
+        let stream = TcpStream::connect_timeout(&address, PATIENCE)?;
+        stream.set_nodelay(true)?;
+        Ok(Self { stream, pending: Vec::new(), limit: PATIENCE })
     }
 
     /// How long a response may take from now on, instead of [`PATIENCE`].

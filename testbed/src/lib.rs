@@ -45,7 +45,7 @@ pub mod xray;
 use std::thread;
 use std::time::{Duration, Instant};
 
-pub use namespace::Namespace;
+pub use namespace::{Namespace, within_network_of};
 pub use postgres::Postgres;
 pub use program::{Output, Program, Running};
 pub use redis::Redis;

@@ -2,7 +2,7 @@
 
 use std::fs::{self, File};
 use std::panic::resume_unwind;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::Arc;
 use std::thread;
@@ -68,20 +68,8 @@ impl Namespace {
         self.within_thread(Some(id), act)
     }
 
-    /// A thread enters a namespace and changes its user for good, so it is one that has nothing else to do.
     fn within_thread<T: Send>(&self, user: Option<u32>, act: impl FnOnce() -> T + Send) -> T {
-        let door = File::open(self.door()).expect("a namespace exists as long as its holder");
-        let done = thread::scope(|scope| {
-            let inside = move || {
-                kernel::enter(&door).expect("root may enter a namespace");
-                if let Some(user) = user {
-                    kernel::become_user(user).expect("root may become anybody");
-                }
-                act()
-            };
-            scope.spawn(inside).join()
-        });
-        done.unwrap_or_else(|panic| resume_unwind(panic))
+        within(&self.door(), user, act)
     }
 
     /// The beginning of a command whose other arguments are the program that is to run inside.
@@ -94,12 +82,37 @@ impl Namespace {
     }
 
     fn door(&self) -> PathBuf {
-        format!("/proc/{}/ns/net", self.pid()).into()
+        door(self.pid())
     }
 
     fn hosts(&self) -> PathBuf {
         self.0.home().join("hosts")
     }
+}
+
+/// Does something in the network that a process is in, such as one of a container. It takes root on Linux.
+pub fn within_network_of<T: Send>(pid: u32, act: impl FnOnce() -> T + Send) -> T {
+    within(&door(pid), None, act)
+}
+
+fn door(pid: u32) -> PathBuf {
+    format!("/proc/{pid}/ns/net").into()
+}
+
+/// A thread enters a namespace and changes its user for good, so it is one that has nothing else to do.
+fn within<T: Send>(door: &Path, user: Option<u32>, act: impl FnOnce() -> T + Send) -> T {
+    let door = File::open(door).expect("a namespace exists as long as a process is in it");
+    let done = thread::scope(|scope| {
+        let inside = move || {
+            kernel::enter(&door).expect("root may enter a namespace");
+            if let Some(user) = user {
+                kernel::become_user(user).expect("root may become anybody");
+            }
+            act()
+        };
+        scope.spawn(inside).join()
+    });
+    done.unwrap_or_else(|panic| resume_unwind(panic))
 }
 
 /// What the kernel does to the thread that asks for it.

@@ -1,0 +1,46 @@
+//! A visitor with a real browser.
+
+use std::env;
+use std::path::PathBuf;
+
+use testbed::{Program, Running};
+
+use crate::docker::root;
+use crate::stack::{Stack, TO_NOTICE};
+
+/// Somebody who keeps the page open. What they do and see is in visitor.js.
+pub(crate) struct Visitor(Running);
+
+impl Visitor {
+    /// Opens the page and votes.
+    #[track_caller]
+    pub(crate) fn votes(stack: &Stack) -> Self {
+        let script = root().join("e2e/tests/mesh/visitor.js");
+        let node = Program::new(provided("YELB_NODE")).env("CHROMIUM", provided("CHROMIUM"));
+        let visitor = node.arg(script).arg(format!("http://{}", stack.page())).spawn();
+        visitor.wait_for_line(|line| line == "voted", TO_NOTICE);
+        Self(visitor)
+    }
+
+    /// What the page says once its totals are no longer fresh.
+    #[track_caller]
+    pub(crate) fn is_told(&self) -> String {
+        let line = self.0.wait_for_line(|line| line.starts_with("told: "), TO_NOTICE);
+        line["told: ".len()..].to_owned()
+    }
+
+    /// Waits until the totals are fresh again, and until another vote is counted.
+    #[track_caller]
+    pub(crate) fn votes_again(self) {
+        self.0.wait_for_line(|line| line == "voted again", TO_NOTICE);
+        let status = self.0.wait(TO_NOTICE);
+        assert!(status.success(), "{:?}", self.0);
+    }
+}
+
+#[track_caller]
+fn provided(name: &str) -> PathBuf {
+    #[expect(clippy::disallowed_methods, reason = "what the chore provides is no setting of ours")]
+    let value = env::var_os(name);
+    value.unwrap_or_else(|| panic!("{name} is not set: run this by `cargo xtask e2e`")).into()
+}

@@ -1,0 +1,109 @@
+//! What works while something is away, and that all of it comes back by itself.
+
+use testbed::eventually;
+
+use crate::browser::Visitor;
+use crate::docker::{docker, said};
+use crate::load::Load;
+use crate::stack::{NODES, Stack, TO_NOTICE};
+
+/// What a path is answered while something is away.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Answer {
+    /// As always.
+    Works,
+    /// 503 of the app server, with problem details: a store is away.
+    StoreAway,
+    /// 502 of a gateway, with problem details: an app is away.
+    AppAway,
+    /// Nobody is at the front door.
+    Nothing,
+}
+
+/// What works while one of these is stopped: the page, a vote, the stats.
+const TABLE: [(&[&str], [Answer; 3]); 5] = [
+    (&["redis-server", "redis-server-envoy"], [Answer::Works, Answer::Works, Answer::StoreAway]),
+    (&["yelb-db", "yelb-db-envoy"], [Answer::Works, Answer::StoreAway, Answer::Works]),
+    (
+        &["yelb-appserver", "yelb-appserver-envoy"],
+        [Answer::Works, Answer::AppAway, Answer::AppAway],
+    ),
+    (&["yelb-ui"], [Answer::AppAway, Answer::AppAway, Answer::AppAway]),
+    (&["yelb-ui-envoy"], [Answer::Nothing, Answer::Nothing, Answer::Nothing]),
+];
+
+impl Answer {
+    fn of(stack: &Stack, path: &str) -> Option<Self> {
+        let (status, body) = stack.get(path);
+        let is_problem = body.contains(r#""type":"about:blank""#) && body.contains(r#""detail":"#);
+        match status {
+            200 => Some(Self::Works),
+            503 if is_problem => Some(Self::StoreAway),
+            502 if is_problem => Some(Self::AppAway),
+            0 => Some(Self::Nothing),
+            _ => None,
+        }
+    }
+}
+
+/// Waits until the page, a read of the votes and the stats are answered in this way.
+///
+/// A read stands for the vote: both need the same store, and the load that runs meanwhile votes all the time.
+#[track_caller]
+fn wait_for(stack: &Stack, what: &str, expected: [Answer; 3]) {
+    let seen = || ["/", "/api/getvotes", "/api/getstats"].map(|path| Answer::of(stack, path));
+    eventually(TO_NOTICE, &format!("{what}: {expected:?}"), || seen() == expected.map(Some));
+}
+
+#[test]
+fn each_container_may_stop_and_start_under_load() {
+    let stack = Stack::up();
+    let load = Load::begin(&stack);
+    for (containers, expected) in TABLE {
+        for container in containers {
+            said(stack.command().args(["stop", container]));
+            wait_for(&stack, &format!("{container} is stopped"), expected);
+            said(stack.command().args(["start", container]));
+            wait_for(&stack, &format!("{container} is back"), [Answer::Works; 3]);
+            load.wait_for_votes(&stack, stack.total().unwrap());
+        }
+    }
+    load.every_vote_was_counted_once();
+}
+
+#[test]
+fn each_container_comes_back_by_itself_when_it_is_killed_under_load() {
+    let stack = Stack::up();
+    let load = Load::begin(&stack);
+    for node in NODES {
+        for container in [node.to_owned(), format!("{node}-envoy")] {
+            let pid = stack.pid(&container).to_string();
+            // Not by Docker, which would take it for what its user wants.
+            said(std::process::Command::new("kill").args(["-KILL", &pid]));
+            eventually(TO_NOTICE, &format!("{container} runs again"), || {
+                let again = stack.inspect(&container, "{{.State.Running}} {{.State.Pid}}");
+                again.starts_with("true") && again != format!("true {pid}")
+            });
+            wait_for(&stack, &format!("{container} was killed and is back"), [Answer::Works; 3]);
+            load.wait_for_votes(&stack, stack.total().unwrap());
+        }
+    }
+    load.every_vote_was_counted_once();
+}
+
+#[test]
+fn accounts_that_are_cut_apart_are_told_of_and_heal_when_they_are_joined() {
+    let stack = Stack::up();
+    let load = Load::begin(&stack);
+    let visitor = Visitor::votes(&stack);
+    let (network, task) = (stack.named("account-backend"), stack.container("yelb-appserver-task"));
+
+    said(&mut docker(&["network", "disconnect", &network, &task]));
+    wait_for(&stack, "cut apart", [Answer::Works, Answer::StoreAway, Answer::StoreAway]);
+    assert_eq!(visitor.is_told(), "The database is away.");
+
+    said(&mut docker(&["network", "connect", &network, &task]));
+    wait_for(&stack, "joined again", [Answer::Works; 3]);
+    visitor.votes_again();
+    load.every_vote_was_counted_once();
+}
