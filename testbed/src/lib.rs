@@ -67,8 +67,8 @@ pub fn eventually(limit: Duration, what: &str, condition: impl FnMut() -> bool) 
     assert!(happens(limit, condition), "not within {limit:?}: {what}");
 }
 
-/// Whether `condition` comes true within `limit`.
-fn happens(limit: Duration, mut condition: impl FnMut() -> bool) -> bool {
+/// Whether `condition` comes true within `limit`, where the test judges what it means.
+pub fn happens(limit: Duration, mut condition: impl FnMut() -> bool) -> bool {
     let deadline = Instant::now() + limit;
     loop {
         if condition() {

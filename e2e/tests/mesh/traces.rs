@@ -6,7 +6,7 @@ use std::thread;
 use e2e::line_of_calls;
 use serde_json::{Value, json};
 use testbed::xray::Daemon;
-use testbed::{PATIENCE, eventually, http, within_network_of};
+use testbed::{PATIENCE, happens, http, within_network_of};
 
 use crate::stack::Stack;
 
@@ -39,7 +39,9 @@ impl Collectors {
 
     #[track_caller]
     fn whole_trace(&self, root: &str, size: usize) -> Vec<Value> {
-        eventually(PATIENCE, "the whole trace is sent", || self.trace(root).len() >= size);
+        if !happens(PATIENCE, || self.trace(root).len() >= size) {
+            panic!("not {size} documents of {root}: {:#?}", self.trace(root));
+        }
         self.trace(root)
     }
 }

@@ -3,6 +3,7 @@
 use std::fmt;
 use std::io;
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::time::Duration;
 
 use opentelemetry::KeyValue;
 use opentelemetry::trace::SpanKind;
@@ -14,7 +15,7 @@ use opentelemetry_sdk::error::OTelSdkResult;
 use opentelemetry_sdk::trace::{SpanData, SpanExporter};
 use tokio::net::UdpSocket;
 use tokio::runtime::Handle;
-use tokio::time::timeout;
+use tokio::time::{sleep, timeout};
 
 use super::settings::Address;
 use super::traces::EXPORT_LIMIT;
@@ -22,6 +23,11 @@ use crate::names::Names;
 
 /// What precedes each document.
 const HEADER: &str = "{\"format\": \"json\", \"version\": 1}\n";
+
+/// As many packets as fit a few times into a socket's buffer: Linux gives it 208 KiB, and counts over 2 KiB for a packet of one.
+const BURST: usize = 32;
+/// Long enough for a daemon to read a burst, and short enough for [`EXPORT_LIMIT`] to hold all that may wait to be sent.
+const PAUSE: Duration = Duration::from_millis(5);
 
 /// Spans as segments, to the daemon at `address`.
 pub(super) fn exporter(address: Address, names: Names, runtime: Handle) -> impl SpanExporter {
@@ -104,6 +110,8 @@ async fn timeout_in(
 }
 
 /// Sends all packets, and answers with the last failure: one that is too large does not hold up the others.
+///
+/// Not all at once: what does not fit into the daemon's buffer is dropped, and nobody says so.
 async fn send(daemon: SocketAddr, packets: &[String]) -> io::Result<()> {
     let any: SocketAddr = match daemon {
         SocketAddr::V4(_) => (Ipv4Addr::UNSPECIFIED, 0).into(),
@@ -112,9 +120,14 @@ async fn send(daemon: SocketAddr, packets: &[String]) -> io::Result<()> {
     // Not connected: a daemon that was away for a moment would be held against the packets after it.
     let socket = UdpSocket::bind(any).await?;
     let mut outcome = Ok(());
-    for packet in packets {
-        if let Err(error) = socket.send_to(packet.as_bytes(), daemon).await {
-            outcome = Err(error);
+    for (number, burst) in packets.chunks(BURST).enumerate() {
+        if number > 0 {
+            sleep(PAUSE).await;
+        }
+        for packet in burst {
+            if let Err(error) = socket.send_to(packet.as_bytes(), daemon).await {
+                outcome = Err(error);
+            }
         }
     }
     outcome
