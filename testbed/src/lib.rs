@@ -29,6 +29,7 @@
 #![expect(clippy::missing_panics_doc, reason = "a panic is how a testbed reports, everywhere")]
 
 mod directory;
+mod dynamodb;
 pub mod http;
 mod lines;
 mod port;
@@ -40,6 +41,7 @@ mod redis;
 use std::thread;
 use std::time::{Duration, Instant};
 
+pub use dynamodb::DynamoDb;
 pub use postgres::Postgres;
 pub use program::{Output, Program, Running};
 pub use redis::Redis;

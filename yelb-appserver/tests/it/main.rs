@@ -3,6 +3,7 @@
 mod bad_input;
 mod contract;
 mod drop_in;
+mod dynamodb;
 mod keys;
 mod lifecycle;
 mod outages;

@@ -1,40 +1,45 @@
-//! Rounds of votes on a real Postgres, as several app servers count them at the same time.
+//! Rounds of votes on every store that several app servers may share, as they count them at the same time.
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+mod dynamodb;
+mod refusals;
+mod server;
 
 use std::time::Duration;
 
-use testbed::Postgres as Server;
 use tokio::task::JoinSet;
-use yelb_db::{
-    Counted, Migrate, Poll, Postgres, PostgresOptions, Round, StoreError, Ticket, VoteStore,
-};
-use yelb_service::health::Dependency;
-use yelb_service::names::Names;
+use yelb_db::{Counted, Poll, Round, StoreError, Ticket, VoteStore};
 
-/// An app server's store, once it has reached the database and prepared it.
-async fn app_server(server: &Server) -> VoteStore {
-    let options = PostgresOptions::from_url(&server.url("yelbdatabase")).unwrap();
-    let dependency = Dependency::new("votes", "postgresql");
-    let store = Postgres::keep(
-        options,
-        Migrate::Auto,
-        Poll::default(),
-        Names::default(),
-        dependency.clone(),
-    );
-    let prepared = async {
-        while !dependency.was_prepared() {
-            tokio::time::sleep(Duration::from_millis(5)).await;
+use crate::server::Server;
+
+/// Runs each of these tests on each server.
+macro_rules! on_every_server {
+    ($($test:ident),+ $(,)?) => {
+        mod on_postgres {
+            $(#[tokio::test(flavor = "multi_thread")]
+            async fn $test() {
+                super::$test(&super::Server::postgres()).await;
+            })+
+        }
+
+        mod on_dynamodb {
+            $(#[tokio::test(flavor = "multi_thread")]
+            async fn $test() {
+                super::$test(&super::Server::dynamodb()).await;
+            })+
         }
     };
-    tokio::time::timeout(Duration::from_secs(30), prepared).await.expect("the schema is made");
-    VoteStore::Postgres(store)
 }
 
-fn database() -> Server {
-    let server = Server::start();
-    server.create_original_schema();
-    server
+on_every_server! {
+    each_vote_of_a_round_has_its_own_count,
+    a_known_key_is_answered_again_and_not_counted,
+    a_key_is_for_one_restaurant,
+    missing_rows_are_made,
+    app_servers_that_count_the_same_keys_at_once_count_each_once,
+    app_servers_that_vote_for_everybody_at_once_do_not_lock_each_other,
+    the_tally_has_every_vote_that_was_confirmed,
+    a_lost_database_is_an_error_at_once,
 }
 
 fn round(votes: &[(&str, Option<&str>)]) -> (Round, Vec<Ticket>) {
@@ -56,14 +61,8 @@ async fn vote(store: &VoteStore, votes: &[(&str, Option<&str>)]) -> Vec<i64> {
     counts(&store.count(&round).await.unwrap(), tickets)
 }
 
-fn total(server: &Server) -> String {
-    server.sql("yelbdatabase", "select sum(count) from restaurants")
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn each_vote_of_a_round_has_its_own_count() {
-    let server = database();
-    let store = app_server(&server).await;
+async fn each_vote_of_a_round_has_its_own_count(server: &Server) {
+    let store = server.app_server().await;
 
     let votes = [
         ("ihop", None),
@@ -73,13 +72,11 @@ async fn each_vote_of_a_round_has_its_own_count() {
         ("chipotle", Some("b")),
     ];
     assert_eq!(vote(&store, &votes).await, [1, 1, 3, 2, 1]);
-    assert_eq!(total(&server), "5");
+    assert_eq!(server.total(), 5);
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn a_known_key_is_answered_again_and_not_counted() {
-    let server = database();
-    let store = app_server(&server).await;
+async fn a_known_key_is_answered_again_and_not_counted(server: &Server) {
+    let store = server.app_server().await;
 
     assert_eq!(vote(&store, &[("ihop", Some("a")), ("ihop", Some("b"))]).await, [1, 2]);
     assert_eq!(
@@ -87,42 +84,36 @@ async fn a_known_key_is_answered_again_and_not_counted() {
         [3, 1, 4]
     );
     assert_eq!(vote(&store, &[("ihop", Some("a")), ("ihop", Some("b"))]).await, [1, 2]);
-    assert_eq!(total(&server), "4");
+    assert_eq!(server.total(), 4);
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn a_key_is_for_one_restaurant() {
-    let server = database();
-    let store = app_server(&server).await;
+async fn a_key_is_for_one_restaurant(server: &Server) {
+    let store = server.app_server().await;
     vote(&store, &[("ihop", Some("a"))]).await;
 
     let (round, tickets) = round(&[("outback", Some("a"))]);
     let counted = store.count(&round).await.unwrap();
     assert!(counted.count(tickets[0].clone()).is_err());
-    assert_eq!(total(&server), "1");
+    assert_eq!(server.total(), 1);
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn missing_rows_are_made() {
-    let server = database();
-    let store = app_server(&server).await;
-    server.sql("yelbdatabase", "delete from restaurants where name in ('ihop', 'chipotle')");
+async fn missing_rows_are_made(server: &Server) {
+    let store = server.app_server().await;
+    server.remove("ihop");
+    server.remove("chipotle");
 
     assert_eq!(
         vote(&store, &[("ihop", None), ("outback", None), ("chipotle", Some("a"))]).await,
         [1, 1, 1]
     );
-    assert_eq!(total(&server), "3");
+    assert_eq!(server.total(), 3);
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn app_servers_that_count_the_same_keys_at_once_count_each_once() {
-    const SERVERS: usize = 3;
-    const ROUNDS: usize = 60;
-    let server = database();
+async fn app_servers_that_count_the_same_keys_at_once_count_each_once(server: &Server) {
+    const ROUNDS: i64 = 40;
     let mut app_servers = JoinSet::new();
-    for number in 0..SERVERS {
-        let store = app_server(&server).await;
+    for number in 0..3 {
+        let store = server.app_server().await;
         app_servers.spawn(async move {
             let mut answers = Vec::new();
             for round in 0..ROUNDS {
@@ -146,22 +137,16 @@ async fn app_servers_that_count_the_same_keys_at_once_count_each_once() {
         answers.windows(2).all(|pair| pair[0] == pair[1]),
         "a key has one answer, whoever is asked"
     );
-    assert_eq!(
-        server.sql("yelbdatabase", "select count from restaurants where name = 'ihop'"),
-        (ROUNDS * 3).to_string()
-    );
-    let outback = "select count from restaurants where name = 'outback'";
-    assert_eq!(server.sql("yelbdatabase", outback), (ROUNDS * SERVERS).to_string());
+    assert_eq!(server.count("ihop"), ROUNDS * 3);
+    assert_eq!(server.count("outback"), ROUNDS * 3);
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn app_servers_that_vote_for_everybody_at_once_do_not_lock_each_other() {
-    const ROUNDS: i64 = 100;
-    let server = database();
+async fn app_servers_that_vote_for_everybody_at_once_do_not_lock_each_other(server: &Server) {
+    const ROUNDS: i64 = 50;
     let mut app_servers = JoinSet::new();
     let everybody = ["ihop", "outback", "chipotle", "bucadibeppo"];
     for number in 0..everybody.len() {
-        let store = app_server(&server).await;
+        let store = server.app_server().await;
         let mut votes = everybody.map(|name| (name, None));
         votes.rotate_left(number);
         app_servers.spawn(async move {
@@ -171,13 +156,26 @@ async fn app_servers_that_vote_for_everybody_at_once_do_not_lock_each_other() {
         });
     }
     app_servers.join_all().await;
-    assert_eq!(total(&server), (ROUNDS * 16).to_string());
+    assert_eq!(server.total(), ROUNDS * 16);
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn a_lost_database_is_an_error_at_once() {
-    let server = database();
-    let store = app_server(&server).await;
+async fn the_tally_has_every_vote_that_was_confirmed(server: &Server) {
+    let (store, other) = (server.app_server().await, server.app_server().await);
+    let poll = Poll::default();
+    for round in 1..=5 {
+        vote(&store, &[("ihop", None), ("outback", None), ("ihop", Some(&round.to_string()))])
+            .await;
+        let tally = other.tally(&poll).await.unwrap();
+        let tally: Vec<_> =
+            tally.iter().map(|(restaurant, count)| (restaurant.name(), *count)).collect();
+        let expected =
+            [("outback", round), ("bucadibeppo", 0), ("ihop", 2 * round), ("chipotle", 0)];
+        assert_eq!(tally, expected);
+    }
+}
+
+async fn a_lost_database_is_an_error_at_once(server: &Server) {
+    let store = server.app_server().await;
     server.kill();
     let (round, _) = round(&[("ihop", Some("a"))]);
     let failure =
