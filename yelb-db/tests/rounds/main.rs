@@ -38,6 +38,7 @@ on_every_server! {
     missing_rows_are_made,
     app_servers_that_count_the_same_keys_at_once_count_each_once,
     app_servers_that_vote_for_everybody_at_once_do_not_lock_each_other,
+    no_two_votes_at_several_app_servers_get_the_same_count,
     the_tally_has_every_vote_that_was_confirmed,
     a_lost_database_is_an_error_at_once,
 }
@@ -157,6 +158,25 @@ async fn app_servers_that_vote_for_everybody_at_once_do_not_lock_each_other(serv
     }
     app_servers.join_all().await;
     assert_eq!(server.total(), ROUNDS * 16);
+}
+
+async fn no_two_votes_at_several_app_servers_get_the_same_count(server: &Server) {
+    const ROUNDS: i64 = 25;
+    let mut app_servers = JoinSet::new();
+    for number in 0..3 {
+        let store = server.app_server().await;
+        app_servers.spawn(async move {
+            let mut counts = Vec::new();
+            for round in 0..ROUNDS {
+                let key = format!("{number}-{round}");
+                counts.extend(vote(&store, &[("ihop", Some(&key)), ("ihop", None)]).await);
+            }
+            counts
+        });
+    }
+    let mut counts: Vec<i64> = app_servers.join_all().await.into_iter().flatten().collect();
+    counts.sort_unstable();
+    assert_eq!(counts, (1..=6 * ROUNDS).collect::<Vec<_>>());
 }
 
 async fn the_tally_has_every_vote_that_was_confirmed(server: &Server) {
