@@ -28,8 +28,10 @@
 
 #![expect(clippy::missing_panics_doc, reason = "a panic is how a testbed reports, everywhere")]
 
+mod detour;
 mod directory;
 mod dynamodb;
+pub mod history;
 pub mod http;
 mod lines;
 mod port;
@@ -41,6 +43,7 @@ mod redis;
 use std::thread;
 use std::time::{Duration, Instant};
 
+pub use detour::Detour;
 pub use dynamodb::DynamoDb;
 pub use postgres::Postgres;
 pub use program::{Output, Program, Running};

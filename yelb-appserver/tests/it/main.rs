@@ -6,8 +6,10 @@ mod drop_in;
 mod dynamodb;
 mod keys;
 mod lifecycle;
+mod linearizable;
 mod outages;
 mod settings;
+mod shedding;
 
 use std::net::SocketAddr;
 

@@ -2,6 +2,7 @@
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod fake;
+mod slow;
 
 use std::net::SocketAddr;
 use std::thread;
