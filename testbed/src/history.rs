@@ -79,8 +79,8 @@ fn follows_the_clock(start: i64, operations: &[Operation]) -> Result<(), String>
 fn every_count_has_a_vote(start: i64, operations: &[Operation]) -> Result<(), String> {
     let mut votes: Vec<i64> = operations.iter().filter_map(Operation::vote).collect();
     votes.sort_unstable();
-    if let Some(twice) = votes.windows(2).find(|pair| pair[0] == pair[1]) {
-        return Err(format!("two votes have made {}", twice[0]));
+    if let Some([twice, ..]) = votes.windows(2).find(|pair| pair[0] == pair[1]) {
+        return Err(format!("two votes have made {twice}"));
     }
     let highest = operations.iter().filter_map(Operation::count).max().unwrap_or(start);
     let mut missing = (start + 1..=highest).filter(|count| votes.binary_search(count).is_err());

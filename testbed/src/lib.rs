@@ -31,6 +31,7 @@
 mod detour;
 mod directory;
 mod dynamodb;
+mod envoy;
 pub mod history;
 pub mod http;
 mod lines;
@@ -45,6 +46,7 @@ use std::time::{Duration, Instant};
 
 pub use detour::Detour;
 pub use dynamodb::DynamoDb;
+pub use envoy::Envoy;
 pub use postgres::Postgres;
 pub use program::{Output, Program, Running};
 pub use redis::Redis;
