@@ -48,9 +48,7 @@ async fn vote(
 ) -> Result<String, (StatusCode, String)> {
     let mut round = Round::default();
     let ticket = round.add(&ihop, None);
-    let away = |error: &dyn std::fmt::Display| {
-        (StatusCode::SERVICE_UNAVAILABLE, error.to_string())
-    };
+    let away = |error: &dyn std::fmt::Display| (StatusCode::SERVICE_UNAVAILABLE, error.to_string());
     let counted = store.count(&round).await.map_err(|error| away(&error))?;
     let count = counted.count(ticket).map_err(|error| away(&error))?;
     Ok(count.to_string())

@@ -3,8 +3,8 @@
 
 use std::collections::HashMap;
 use std::net::SocketAddr;
-use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::SeqCst};
+use std::sync::{Mutex, MutexGuard};
 use std::thread;
 use std::time::Instant;
 
@@ -32,7 +32,9 @@ impl Replicas {
     fn start(program: impl Fn() -> Program) -> Self {
         let servers: Vec<Running> = (0..APP_SERVERS).map(|_| program().spawn()).collect();
         let apis: Vec<SocketAddr> = servers.iter().map(|server| server.address("api")).collect();
-        apis.iter().for_each(|api| await_ready(*api));
+        for api in &apis {
+            await_ready(*api);
+        }
         Self { _servers: servers, apis, clock: Instant::now(), histories: Mutex::default() }
     }
 
@@ -44,7 +46,7 @@ impl Replicas {
             }
         });
         self.read(self.apis[0]);
-        std::mem::take(&mut *self.histories.lock().unwrap())
+        std::mem::take(&mut *self.noted())
     }
 
     fn be_client(&self, client: u64, rounds: u64) {
@@ -92,8 +94,11 @@ impl Replicas {
     }
 
     fn note(&self, restaurant: &str, operation: Operation) {
-        let mut histories = self.histories.lock().unwrap();
-        histories.entry(restaurant.to_owned()).or_default().push(operation);
+        self.noted().entry(restaurant.to_owned()).or_default().push(operation);
+    }
+
+    fn noted(&self) -> MutexGuard<'_, Histories> {
+        self.histories.lock().expect("no client has panicked")
     }
 
     fn now(&self) -> u64 {
@@ -153,10 +158,7 @@ fn on_postgres_while_it_is_killed() {
     let histories = thread::scope(|scope| {
         scope.spawn(|| {
             while !over.load(SeqCst) {
-                let votes = || {
-                    let histories = replicas.histories.lock().unwrap();
-                    histories.values().map(Vec::len).sum::<usize>()
-                };
+                let votes = || replicas.noted().values().map(Vec::len).sum::<usize>();
                 let before = votes();
                 let going = || over.load(SeqCst) || votes() > before + 400;
                 eventually(PATIENCE, "clients go on", going);

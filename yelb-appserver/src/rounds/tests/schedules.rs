@@ -29,7 +29,7 @@ enum End {
 
 /// Work that notes who is in each round, and ends when and as it is told.
 struct Noting {
-    rounds: Arc<Mutex<Vec<(Vec<usize>, Option<End>)>>>,
+    rounds: Arc<Mutex<Vec<Noted>>>,
     ends: tokio::sync::Mutex<mpsc::UnboundedReceiver<End>>,
     in_flight: Arc<AtomicBool>,
 }
@@ -53,11 +53,14 @@ impl Work for Noting {
     }
 }
 
+/// Who was in a round, and how it ended.
+type Noted = (Vec<usize>, Option<End>);
+
 type Answer = Result<usize, RoundError<Negative>>;
 
 /// What became of a schedule: each round with its callers and its end, and the answers of those who stayed.
 struct Course {
-    rounds: Vec<(Vec<usize>, Option<End>)>,
+    rounds: Vec<Noted>,
     answers: HashMap<usize, Answer>,
     came: usize,
 }
@@ -134,32 +137,26 @@ proptest! {
         let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
         let course = runtime.block_on(run(&steps));
 
-        let mut rounds_of: HashMap<usize, Vec<&(Vec<usize>, Option<End>)>> = HashMap::new();
-        for round in &course.rounds {
-            for caller in &round.0 {
-                rounds_of.entry(*caller).or_default().push(round);
-            }
-        }
         for caller in 0..course.came {
-            let rounds = rounds_of.remove(&caller).unwrap_or_default();
-            prop_assert!(rounds.len() <= 1, "{caller} was in {} rounds", rounds.len());
-            let Some(answer) = course.answers.get(&caller) else {
-                // Gone, or never begun: a caller who has joined is in a round, or its round was abandoned.
-                continue;
-            };
-            let expected = match rounds.first() {
-                Some((callers, Some(End::Well))) => {
-                    Some(callers.iter().position(|other| *other == caller).unwrap())
+            let mut rounds = course.rounds.iter().filter(|(callers, _)| callers.contains(&caller));
+            let round = rounds.next();
+            prop_assert!(rounds.next().is_none(), "{caller} was in two rounds");
+            // Whoever has gone is in a round or not, by when that was.
+            let Some(answer) = course.answers.get(&caller) else { continue };
+            let is_so = match answer {
+                Ok(place) => round.is_some_and(|(callers, end)| {
+                    *end == Some(End::Well) && callers[*place] == caller
+                }),
+                Err(RoundError::Failed(_)) => {
+                    round.is_some_and(|(_, end)| *end == Some(End::Badly))
                 }
-                _ => None,
+                // Whoever waits for the round after one that panics shares its fate.
+                Err(RoundError::Abandoned) => {
+                    round.is_none_or(|(_, end)| *end == Some(End::InPanic))
+                }
+                Err(RoundError::Full) => false,
             };
-            match (answer, rounds.first().and_then(|(_, end)| *end)) {
-                (Ok(place), Some(End::Well)) => prop_assert_eq!(Some(*place), expected),
-                (Err(RoundError::Failed(_)), Some(End::Badly)) => {}
-                // Whoever waited for the round after a panic shares its fate.
-                (Err(RoundError::Abandoned), Some(End::InPanic) | None) => {}
-                (answer, end) => prop_assert!(false, "{caller}: {answer:?} after {end:?}"),
-            }
+            prop_assert!(is_so, "{caller}: {answer:?} after {round:?}");
         }
     }
 }
