@@ -47,6 +47,7 @@ use std::time::{Duration, Instant};
 pub use detour::Detour;
 pub use dynamodb::DynamoDb;
 pub use envoy::Envoy;
+pub use port::reserve as free_port;
 pub use postgres::Postgres;
 pub use program::{Output, Program, Running};
 pub use redis::Redis;

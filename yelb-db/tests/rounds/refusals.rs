@@ -56,21 +56,18 @@ impl Busy {
     fn converse(&self, stream: TcpStream) -> Option<()> {
         let mut reader = BufReader::new(stream);
         loop {
-            let (mut operation, mut length) = (String::new(), 0);
-            loop {
-                let mut line = String::new();
-                reader.read_line(&mut line).ok().filter(|bytes| *bytes > 0)?;
-                let Some((name, value)) = line.trim_end().split_once(": ") else {
-                    if line == "\r\n" { break } else { continue }
-                };
-                match name.to_ascii_lowercase().as_str() {
-                    "x-amz-target" => operation = value.rsplit('.').next()?.to_owned(),
-                    "content-length" => length = value.parse().ok()?,
-                    _ => {}
-                }
-            }
+            let head = head(&mut reader)?;
+            let field = |name: &str| {
+                let fields = head.lines().filter_map(|line| line.split_once(": "));
+                fields
+                    .filter(|(field, _)| field.eq_ignore_ascii_case(name))
+                    .map(|(_, value)| value)
+                    .next()
+            };
+            let operation = field("x-amz-target")?.rsplit('.').next()?;
+            let length = field("content-length")?.parse().ok()?;
             reader.read_exact(&mut vec![0; length]).ok()?;
-            let (status, body) = self.answer(&operation);
+            let (status, body) = self.answer(operation);
             let head = format!("HTTP/1.1 {status} -\r\ncontent-type: application/x-amz-json-1.0");
             let answer = format!("{head}\r\ncontent-length: {}\r\n\r\n{body}", body.len());
             reader.get_mut().write_all(answer.as_bytes()).ok()?;
@@ -105,6 +102,15 @@ impl Busy {
         .expect("it is prepared");
         VoteStore::DynamoDb(store)
     }
+}
+
+/// The lines of a request up to the empty one; `None` at the end of the connection.
+fn head(reader: &mut impl BufRead) -> Option<String> {
+    let mut head = String::new();
+    while !head.ends_with("\r\n\r\n") {
+        reader.read_line(&mut head).ok().filter(|bytes| *bytes > 0)?;
+    }
+    Some(head)
 }
 
 fn cancelled(reason: &str) -> String {
