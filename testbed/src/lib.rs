@@ -31,7 +31,11 @@
 
 #![expect(clippy::missing_panics_doc, reason = "a panic is how a testbed reports, everywhere")]
 
+mod detour;
 mod directory;
+mod dynamodb;
+mod envoy;
+pub mod history;
 pub mod http;
 mod lines;
 mod namespace;
@@ -45,7 +49,11 @@ pub mod xray;
 use std::thread;
 use std::time::{Duration, Instant};
 
+pub use detour::Detour;
+pub use dynamodb::DynamoDb;
+pub use envoy::Envoy;
 pub use namespace::{Namespace, within_network_of};
+pub use port::reserve as free_port;
 pub use postgres::Postgres;
 pub use program::{Output, Program, Running};
 pub use redis::Redis;

@@ -8,7 +8,7 @@ use std::net::{Ipv4Addr, TcpListener, TcpStream};
 /// A port which was bound and simply released could be handed to the next process that asks the kernel for one. So a
 /// connection is made through it and closed from the server's side first: that leaves the port in `TIME_WAIT`, where the
 /// kernel does not pick it again, while a server which names it (with `SO_REUSEADDR`, as servers do) still gets it.
-pub(crate) fn reserve() -> u16 {
+pub fn reserve() -> u16 {
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("the kernel has a free port");
     let address = listener.local_addr().expect("a bound socket has an address");
 

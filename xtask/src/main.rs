@@ -2,6 +2,7 @@
 
 #![expect(clippy::print_stdout, reason = "a chore talks to whoever runs it")]
 
+mod bench;
 mod count;
 mod python;
 mod run;
@@ -16,6 +17,8 @@ use clap::Parser;
 #[derive(Debug, Parser)]
 #[command(name = "cargo xtask", bin_name = "cargo xtask")]
 enum Chore {
+    /// Measures the budgets, and writes the figures to bench/
+    Bench(bench::Options),
     /// Installs the programs that the tests need
     Setup,
     /// Runs every check and every test, after installing what they need
@@ -24,6 +27,7 @@ enum Chore {
 
 fn main() -> anyhow::Result<ExitCode> {
     match Chore::parse() {
+        Chore::Bench(options) => bench::run(&options),
         Chore::Setup => setup::run(),
         Chore::Test(options) => test::run(&options),
     }

@@ -80,6 +80,13 @@ const BROWSER: [Need; 3] = [
     },
 ];
 
+const BENCH: [Need; 1] = [Need {
+    name: "wrk",
+    packages: &["wrk"],
+    home: "https://github.com/wg/wrk or `brew install wrk`",
+    is_there: || run::find("wrk").is_some(),
+}];
+
 /// The names that browsers of its family go by.
 const BROWSERS: [&str; 6] = [
     "chromium",
@@ -100,13 +107,24 @@ pub(crate) fn run() -> Result<ExitCode> {
     }
 }
 
+/// Sees to it that what a measurement needs is there, as [`provide`] does for tests.
+pub(crate) fn provide_bench() -> Result<bool> {
+    provide_all(SERVERS.iter().chain(&BENCH), true, false)
+}
+
 /// Sees to it that the servers and the browser are there. If they cannot be had, says so in one line and answers no.
 pub(crate) fn provide(servers: bool, browser: bool) -> Result<bool> {
     let of_servers = servers.then_some(&SERVERS).into_iter().flatten();
-    let needs: Vec<&Need> =
-        of_servers.chain(browser.then_some(&BROWSER).into_iter().flatten()).collect();
+    let of_browser = browser.then_some(&BROWSER).into_iter().flatten();
+    provide_all(of_servers.chain(of_browser), servers, browser)
+}
 
-    let mut missing: Vec<&Need> = needs.into_iter().filter(|need| !(need.is_there)()).collect();
+fn provide_all<'a>(
+    needs: impl Iterator<Item = &'a Need>,
+    servers: bool,
+    browser: bool,
+) -> Result<bool> {
+    let mut missing: Vec<&Need> = needs.filter(|need| !(need.is_there)()).collect();
     if !missing.is_empty()
         && let Some(apt) = Apt::find()
     {

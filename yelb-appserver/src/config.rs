@@ -1,10 +1,12 @@
 //! The app server's settings.
 
+mod dynamodb;
+
 use std::path::PathBuf;
 
 use secrecy::SecretString;
 use url::{Host, Url};
-use yelb_db::{Migrate, PostgresOptions};
+use yelb_db::{DynamoDbOptions, Migrate, PostgresOptions};
 use yelb_service::names::Names;
 use yelb_service::process;
 use yelb_service::settings::{Environment, Given, SettingError};
@@ -18,17 +20,20 @@ pub const PORT: u16 = 4567;
 pub const ALIASES: &str = "\
 Also accepted, from the original and its forks:
   votes       YELB_DB_SERVER_ENDPOINT or DB_HOST, YELB_DB_SERVER_PORT, YELB_DB_NAME, YELB_DB_USERNAME,
-              YELB_DB_PASSWORD or YELB_DB_PASSWORD_FILE
+              YELB_DB_PASSWORD or YELB_DB_PASSWORD_FILE; YELB_DDB_RESTAURANTS
   page views  REDIS_SERVER_ENDPOINT, YELB_REDIS_SERVER_ENDPOINT or CACHE_HOST, REDIS_SERVER_PORT,
-              REDIS_PASSWORD or REDIS_PASSWORD_FILE, REDIS_TLS
+              REDIS_PASSWORD or REDIS_PASSWORD_FILE, REDIS_TLS; YELB_DDB_CACHE
   both        RACK_ENV: production or test (yelb-db, redis-server), development (localhost), custom
+For DynamoDB: AWS_REGION, AWS_ENDPOINT_URL_DYNAMODB or AWS_ENDPOINT_URL, and what AWS's SDKs read for credentials.
 The log is set by RUST_LOG (a level, or a list such as info,yelb_db=debug).";
 
 const DB_HOST: [&str; 2] = ["YELB_DB_SERVER_ENDPOINT", "DB_HOST"];
 const DB_PARTS: [&str; 3] = ["YELB_DB_SERVER_PORT", "YELB_DB_NAME", "YELB_DB_USERNAME"];
+const DB_TABLE: &str = "YELB_DDB_RESTAURANTS";
 const DB_PASSWORD: [&str; 2] = ["YELB_DB_PASSWORD", "YELB_DB_PASSWORD_FILE"];
 const REDIS_HOST: [&str; 3] = ["REDIS_SERVER_ENDPOINT", "YELB_REDIS_SERVER_ENDPOINT", "CACHE_HOST"];
 const REDIS_PARTS: [&str; 2] = ["REDIS_SERVER_PORT", "REDIS_TLS"];
+const REDIS_TABLE: &str = "YELB_DDB_CACHE";
 const REDIS_PASSWORD: [&str; 2] = ["REDIS_PASSWORD", "REDIS_PASSWORD_FILE"];
 
 /// The login that is fixed in the original's image and app server. It is public, and used only where a host is given
@@ -38,10 +43,10 @@ const ORIGINAL_LOGIN: (&str, &str, &str) = ("yelbdatabase", "postgres", "postgre
 /// The flags that say where the stores are.
 #[derive(Debug, Clone, Default, clap::Args)]
 pub struct StoreFlags {
-    /// Where the votes are: postgres:// or sqlite: [env: `DATABASE_URL`] [default: an SQLite file in the user's data folder]
+    /// Where the votes are: postgres://, dynamodb:// or sqlite: [env: `DATABASE_URL`] [default: an SQLite file in the user's data folder]
     #[arg(long, global = true, value_name = "URL")]
     database_url: Option<String>,
-    /// Where the page views are: redis://, rediss:// or sqlite: [env: `REDIS_URL`] [default: as for the votes]
+    /// Where the page views are: redis://, rediss://, dynamodb:// or sqlite: [env: `REDIS_URL`] [default: as for the votes]
     #[arg(long, global = true, value_name = "URL")]
     redis_url: Option<String>,
     /// Who applies pending migrations: `auto` is this process, `never` leaves them to `yelb-appserver migrate`
@@ -79,6 +84,8 @@ pub struct Config {
 pub enum VotesAt {
     /// A PostgreSQL server.
     Postgres(PostgresOptions),
+    /// A table of DynamoDB.
+    DynamoDb(DynamoDbOptions),
     /// The `sqlite:` URL of a file.
     Sqlite(String),
 }
@@ -88,6 +95,8 @@ pub enum VotesAt {
 pub enum PageViewsAt {
     /// A Redis server.
     Redis(RedisOptions),
+    /// A table of DynamoDB.
+    DynamoDb(DynamoDbOptions),
     /// The file that the votes are in.
     WithVotes,
     /// The `sqlite:` URL of a file of their own.
@@ -145,9 +154,14 @@ fn migrate(environment: &Environment) -> Result<Migrate, SettingError> {
 // ---- votes
 
 fn votes(environment: &Environment, profile: Option<Profile>) -> Result<VotesAt, SettingError> {
-    no_dynamodb(environment, "YELB_DDB_RESTAURANTS", "DATABASE_URL")?;
     if let Some(url) = environment.get("DATABASE_URL")? {
+        environment.exclusive(url.name, &[DB_TABLE])?;
         return votes_by_url(environment, url);
+    }
+    if let Some(table) = environment.get(DB_TABLE)? {
+        environment
+            .exclusive(table.name, &[DB_HOST.as_slice(), &DB_PARTS, &DB_PASSWORD].concat())?;
+        return dynamodb::by_name(environment, table).map(VotesAt::DynamoDb);
     }
     match store_host(environment, &DB_HOST, profile, |votes, _| votes)? {
         Some(host) => Ok(VotesAt::Postgres(postgres_by_parts(environment, &host)?)),
@@ -165,7 +179,8 @@ fn votes(environment: &Environment, profile: Option<Profile>) -> Result<VotesAt,
 fn votes_by_url(environment: &Environment, given: Given<'_>) -> Result<VotesAt, SettingError> {
     environment.exclusive(given.name, &[DB_HOST.as_slice(), &DB_PARTS].concat())?;
     let password = environment.secret(&DB_PASSWORD[..1], DB_PASSWORD[1])?;
-    let expected = "must be a URL: postgres://user@host:5432/database or sqlite:file";
+    let expected =
+        "must be a URL: postgres://user@host:5432/database, dynamodb://table or sqlite:file";
     match scheme(given.value) {
         "postgres" | "postgresql" => {
             let url = server_url(given, expected)?;
@@ -179,9 +194,12 @@ fn votes_by_url(environment: &Environment, given: Given<'_>) -> Result<VotesAt, 
                 Some((_, password)) => Ok(VotesAt::Postgres(options.password(&password))),
             }
         }
-        "sqlite" => {
+        scheme @ ("sqlite" | "dynamodb") => {
             useless_without(environment, &DB_PASSWORD, "a postgres:// URL")?;
-            Ok(VotesAt::Sqlite(given.value.to_owned()))
+            match scheme {
+                "sqlite" => Ok(VotesAt::Sqlite(given.value.to_owned())),
+                _ => dynamodb::by_url(environment, given).map(VotesAt::DynamoDb),
+            }
         }
         _ => Err(SettingError::new(given.name, expected)),
     }
@@ -207,9 +225,14 @@ fn page_views(
     profile: Option<Profile>,
     votes: &VotesAt,
 ) -> Result<PageViewsAt, SettingError> {
-    no_dynamodb(environment, "YELB_DDB_CACHE", "REDIS_URL")?;
     if let Some(url) = environment.get("REDIS_URL")? {
+        environment.exclusive(url.name, &[REDIS_TABLE])?;
         return page_views_by_url(environment, url);
+    }
+    if let Some(table) = environment.get(REDIS_TABLE)? {
+        let others = [REDIS_HOST.as_slice(), &REDIS_PARTS, &REDIS_PASSWORD].concat();
+        environment.exclusive(table.name, &others)?;
+        return dynamodb::by_name(environment, table).map(PageViewsAt::DynamoDb);
     }
     match store_host(environment, &REDIS_HOST, profile, |_, page_views| page_views)? {
         Some(host) => redis_by_parts(environment, &host),
@@ -221,7 +244,9 @@ fn page_views(
             )?;
             match votes {
                 VotesAt::Sqlite(_) => Ok(PageViewsAt::WithVotes),
-                VotesAt::Postgres(_) => default_file(environment).map(PageViewsAt::Sqlite),
+                VotesAt::Postgres(_) | VotesAt::DynamoDb(_) => {
+                    default_file(environment).map(PageViewsAt::Sqlite)
+                }
             }
         }
     }
@@ -233,7 +258,7 @@ fn page_views_by_url(
 ) -> Result<PageViewsAt, SettingError> {
     environment.exclusive(given.name, &[REDIS_HOST.as_slice(), &REDIS_PARTS].concat())?;
     let password = environment.secret(&REDIS_PASSWORD[..1], REDIS_PASSWORD[1])?;
-    let expected = "must be a URL: redis://host:6379, rediss://host:6379 (TLS) or sqlite:file";
+    let expected = "must be a URL: redis://host:6379, rediss://host:6379 (TLS), dynamodb://table or sqlite:file";
     match scheme(given.value) {
         "redis" | "rediss" => {
             let url = server_url(given, expected)?;
@@ -243,9 +268,12 @@ fn page_views_by_url(
             redis_at(&url, password.as_ref().map(|(_, password)| password))
                 .ok_or(SettingError::new(given.name, expected))
         }
-        "sqlite" => {
+        scheme @ ("sqlite" | "dynamodb") => {
             useless_without(environment, &REDIS_PASSWORD, "a redis:// URL")?;
-            Ok(PageViewsAt::Sqlite(given.value.to_owned()))
+            match scheme {
+                "sqlite" => Ok(PageViewsAt::Sqlite(given.value.to_owned())),
+                _ => dynamodb::by_url(environment, given).map(PageViewsAt::DynamoDb),
+            }
         }
         _ => Err(SettingError::new(given.name, expected)),
     }
@@ -324,20 +352,6 @@ fn useless_without(
         }
     }
     Ok(())
-}
-
-fn no_dynamodb(
-    environment: &Environment,
-    name: &'static str,
-    instead: &str,
-) -> Result<(), SettingError> {
-    match environment.get(name)? {
-        None => Ok(()),
-        Some(given) => Err(SettingError::new(
-            given.name,
-            format!("DynamoDB is not supported; remove it and set {instead}"),
-        )),
-    }
 }
 
 /// The embedded store's file: in the user's data folder (XDG Base Directory Specification), so that the data is the same

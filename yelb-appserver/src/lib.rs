@@ -15,7 +15,7 @@ pub mod rounds;
 pub mod router;
 pub mod votes;
 
-use yelb_db::{Poll, Postgres, Sqlite, VoteStore};
+use yelb_db::{DynamoDb, DynamoDbViews, Poll, Postgres, Sqlite, VoteStore};
 use yelb_service::health::{Dependency, Health};
 use yelb_service::problem::Chain;
 use yelb_service::settings::SettingError;
@@ -68,6 +68,11 @@ async fn open_votes(config: &Config, poll: &Poll) -> Result<(VoteStore, Dependen
                 Postgres::keep(options, config.migrate, poll.clone(), names, dependency.clone());
             Ok((VoteStore::Postgres(store), dependency))
         }
+        VotesAt::DynamoDb(options) => {
+            let dependency = Dependency::new("votes", "dynamodb");
+            let store = DynamoDb::keep(options.clone(), config.migrate, poll, dependency.clone());
+            Ok((VoteStore::DynamoDb(store), dependency))
+        }
         VotesAt::Sqlite(url) => {
             let store = open_sqlite("DATABASE_URL", url, poll).await?;
             Ok((VoteStore::Sqlite(store), embedded("votes")))
@@ -83,16 +88,22 @@ async fn open_page_views(
     match (&config.page_views, votes) {
         (PageViewsAt::Redis(options), _) => {
             let dependency = Dependency::new("page-views", "redis");
-            // Page views need no schema: readiness does not wait for them.
+            // Readiness does not wait for page views: the votes go on without them.
             dependency.prepared();
             let page_views =
                 PageViews::redis(options.clone(), config.names.clone(), dependency.clone());
             Ok((page_views, dependency))
         }
+        (PageViewsAt::DynamoDb(options), _) => {
+            let dependency = Dependency::new("page-views", "dynamodb");
+            dependency.prepared();
+            let table = DynamoDbViews::keep(options.clone(), config.migrate, dependency.clone());
+            Ok((PageViews::dynamodb(table), dependency))
+        }
         (PageViewsAt::WithVotes, VoteStore::Sqlite(store)) => {
             Ok((PageViews::embedded(store.clone()), embedded("page-views")))
         }
-        (PageViewsAt::WithVotes, VoteStore::Postgres(_)) => {
+        (PageViewsAt::WithVotes, VoteStore::Postgres(_) | VoteStore::DynamoDb(_)) => {
             Err(SettingError::new("REDIS_URL", "must be set, because the votes are not in a file"))
         }
         (PageViewsAt::Sqlite(url), _) => {
@@ -100,6 +111,30 @@ async fn open_page_views(
             Ok((PageViews::embedded(store), embedded("page-views")))
         }
     }
+}
+
+/// Makes what the stores of `config` lack, once.
+pub async fn migrate(config: &Config) -> anyhow::Result<()> {
+    let poll = Poll::default();
+    match &config.votes {
+        VotesAt::Postgres(options) => {
+            let migrating = Postgres::migrate(options.clone(), poll, config.names.clone());
+            tracing::info!(applied = migrating.await?, "migrated");
+        }
+        VotesAt::DynamoDb(options) => {
+            DynamoDb::migrate(options.clone(), &poll).await?;
+            tracing::info!("the table of the votes is complete");
+        }
+        VotesAt::Sqlite(url) => {
+            open_sqlite("DATABASE_URL", url, &poll).await?;
+            tracing::info!("an SQLite file is migrated whenever it is opened");
+        }
+    }
+    if let PageViewsAt::DynamoDb(options) = &config.page_views {
+        DynamoDbViews::migrate(options.clone()).await?;
+        tracing::info!("the table of the page views is complete");
+    }
+    Ok(())
 }
 
 async fn open_sqlite(setting: &str, url: &str, poll: &Poll) -> Result<Sqlite, SettingError> {

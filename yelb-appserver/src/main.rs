@@ -4,9 +4,8 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 use tracing::Level;
-use yelb_appserver::config::{self, Config, VotesAt};
+use yelb_appserver::config::{self, Config};
 use yelb_appserver::{ADMIN_PORT, router};
-use yelb_db::{Poll, Postgres};
 use yelb_service::healthcheck::Healthcheck;
 use yelb_service::metrics::Metrics;
 use yelb_service::process::{self, Listening, Process};
@@ -82,17 +81,7 @@ async fn run(environment: &Environment) -> anyhow::Result<()> {
 async fn migrate(environment: &Environment) -> anyhow::Result<()> {
     telemetry::log::init(environment, Level::INFO)?;
     let config = Config::from_environment(environment)?;
-    match config.votes {
-        VotesAt::Postgres(options) => {
-            let applied = Postgres::migrate(options, Poll::default(), config.names).await?;
-            tracing::info!(applied, "migrated");
-        }
-        VotesAt::Sqlite(_) => {
-            yelb_appserver::start(&config).await?;
-            tracing::info!("an SQLite file is migrated whenever it is opened");
-        }
-    }
-    Ok(())
+    yelb_appserver::migrate(&config).await
 }
 
 #[cfg(test)]

@@ -13,7 +13,7 @@ use redis::{
 use secrecy::{ExposeSecret, SecretString};
 use tokio::time::timeout;
 use url::Url;
-use yelb_db::{Sqlite, StoreError};
+use yelb_db::{DynamoDbViews, Sqlite, StoreError};
 use yelb_service::health::Dependency;
 use yelb_service::keeper::{self, Link, Store};
 use yelb_service::names::Names;
@@ -78,6 +78,8 @@ struct Counting {
 enum Counter {
     /// In Redis, under the original's key.
     Redis(Link<MultiplexedConnection>),
+    /// In a table of DynamoDB.
+    DynamoDb(DynamoDbViews),
     /// In an SQLite file.
     Embedded(Sqlite),
 }
@@ -91,9 +93,9 @@ pub enum ViewsError {
     /// Redis refused, or went away in the middle.
     #[error("Redis failed")]
     Redis(#[from] RedisError),
-    /// The file failed.
+    /// The file or the table failed.
     #[error(transparent)]
-    Embedded(#[from] StoreError),
+    Store(#[from] StoreError),
     /// There was no answer in time.
     #[error("no answer within {} ms", STORE_LIMIT.as_millis())]
     Silent,
@@ -105,6 +107,12 @@ impl PageViews {
         let peer = options.peer();
         let server = Server { client: *options.0, names };
         Self::at(Counter::Redis(keeper::keep(server, dependency)), peer)
+    }
+
+    /// Counts in a table of DynamoDB.
+    pub fn dynamodb(table: DynamoDbViews) -> Self {
+        let peer = table.peer().clone();
+        Self::at(Counter::DynamoDb(table), peer)
     }
 
     /// Counts in a file.
@@ -168,6 +176,7 @@ impl Counter {
     fn adding(&self) -> &'static str {
         match self {
             Self::Redis(_) => "INCRBY pageviews",
+            Self::DynamoDb(_) => "UpdateItem pageviews",
             Self::Embedded(_) => "UPDATE page_views",
         }
     }
@@ -176,6 +185,7 @@ impl Counter {
     fn reading(&self) -> &'static str {
         match self {
             Self::Redis(_) => "GET pageviews",
+            Self::DynamoDb(_) => "BatchGetItem pageviews",
             Self::Embedded(_) => "SELECT page_views",
         }
     }
@@ -183,6 +193,7 @@ impl Counter {
     async fn add(&self, views: i64) -> Result<i64, ViewsError> {
         match self {
             Self::Redis(link) => ask(link, redis::cmd("INCRBY").arg(KEY).arg(views)).await,
+            Self::DynamoDb(table) => Ok(table.add_views(views).await?),
             Self::Embedded(file) => Ok(file.add_views(views).await?),
         }
     }
@@ -192,6 +203,7 @@ impl Counter {
             Self::Redis(link) => {
                 Ok(ask::<Option<i64>>(link, redis::cmd("GET").arg(KEY)).await?.unwrap_or(0))
             }
+            Self::DynamoDb(table) => Ok(table.views().await?),
             Self::Embedded(file) => Ok(file.views().await?),
         }
     }

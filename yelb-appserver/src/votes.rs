@@ -88,7 +88,7 @@ impl Votes {
             .0
             .casting
             .join(|round| round.add(restaurant, key), |ticket, counted| counted.count(ticket));
-        let counted = self.0.peer.ask("UPDATE restaurants", counted).await;
+        let counted = self.0.peer.ask(self.0.store.counting(), counted).await;
         let count = counted.map_err(ApiError::Votes)?.map_err(ApiError::KeyReused)?;
         if let Some(acknowledged) = self.0.acknowledged.get(restaurant) {
             acknowledged.increment(1);
@@ -99,7 +99,7 @@ impl Votes {
     /// All counts, as a query found them that began after this was called.
     pub async fn tally(&self) -> Result<Arc<Tally>, ApiError> {
         let tally = self.0.reading.join(|()| (), |(), tally| Arc::clone(tally));
-        self.0.peer.ask("SELECT restaurants", tally).await.map_err(ApiError::Votes)
+        self.0.peer.ask(self.0.store.reading(), tally).await.map_err(ApiError::Votes)
     }
 
     /// Puts the store in order at the end of the process.

@@ -96,6 +96,7 @@ fn greet(page: SocketAddr, api: SocketAddr, config: &Config) -> std::io::Result<
 fn place_of_votes(votes: &VotesAt) -> &str {
     match votes {
         VotesAt::Postgres(_) => "PostgreSQL",
+        VotesAt::DynamoDb(_) => "DynamoDB",
         VotesAt::Sqlite(url) => url.trim_start_matches("sqlite:"),
     }
 }
@@ -103,6 +104,7 @@ fn place_of_votes(votes: &VotesAt) -> &str {
 fn place_of_views(page_views: &PageViewsAt) -> &str {
     match page_views {
         PageViewsAt::Redis(_) => "Redis",
+        PageViewsAt::DynamoDb(_) => "DynamoDB",
         PageViewsAt::WithVotes => "the same file",
         PageViewsAt::Sqlite(url) => url.trim_start_matches("sqlite:"),
     }

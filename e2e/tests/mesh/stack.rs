@@ -1,12 +1,12 @@
 //! A whole stack of a test's own.
 
 use std::fmt::Write;
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::process::{self, Command};
 use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
 use std::time::Duration;
 
-use testbed::{eventually, http};
+use testbed::{eventually, free_port, http};
 
 use crate::docker::{Compose, docker, ended, said};
 
@@ -38,7 +38,8 @@ impl Stack {
     pub(crate) fn up_with(compose: Compose) -> Self {
         static COUNT: AtomicU32 = AtomicU32::new(0);
         let project = format!("yelb-e2e-{}-{}", process::id(), COUNT.fetch_add(1, Relaxed));
-        let page = free_port();
+        // Docker cannot be told to choose one and keep it over a restart.
+        let page = (Ipv4Addr::LOCALHOST, free_port()).into();
         let stack = Self { compose, project, page };
         stack.start_all();
         stack.wait_until_healthy();
@@ -185,9 +186,4 @@ impl Drop for Stack {
         }
         self.down();
     }
-}
-
-/// A port of 127.0.0.1 that was free a moment ago. Docker cannot be told to choose one and keep it over a restart.
-fn free_port() -> SocketAddr {
-    std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap()
 }

@@ -39,9 +39,8 @@ impl Collectors {
 
     #[track_caller]
     fn whole_trace(&self, root: &str, size: usize) -> Vec<Value> {
-        if !happens(PATIENCE, || self.trace(root).len() >= size) {
-            panic!("not {size} documents of {root}: {:#?}", self.trace(root));
-        }
+        let is_whole = happens(PATIENCE, || self.trace(root).len() >= size);
+        assert!(is_whole, "not {size} documents of {root}: {:#?}", self.trace(root));
         self.trace(root)
     }
 }

@@ -1,3 +1,5 @@
+mod schedules;
+
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 

@@ -3,10 +3,13 @@
 mod bad_input;
 mod contract;
 mod drop_in;
+mod dynamodb;
 mod keys;
 mod lifecycle;
+mod linearizable;
 mod outages;
 mod settings;
+mod shedding;
 
 use std::net::SocketAddr;
 

@@ -77,8 +77,21 @@ const NONSENSE: &str = "
     DATABASE_URL=sqlite:yelb.db, YELB_DB_PASSWORD=hunter2   => YELB_DB_PASSWORD: has no effect without a postgres:// URL
     REDIS_PASSWORD=hunter2                                  => REDIS_PASSWORD: has no effect without REDIS_URL or a host
     REDIS_SERVER_PORT=6379                                  => REDIS_SERVER_PORT: has no effect without REDIS_URL or a host
-    YELB_DDB_RESTAURANTS=table                              => YELB_DDB_RESTAURANTS: DynamoDB is not supported
-    YELB_DDB_CACHE=table                                    => YELB_DDB_CACHE: DynamoDB is not supported
+    DATABASE_URL=dynamodb://                                => AWS_REGION: must be set, because DATABASE_URL is a table of DynamoDB
+    YELB_DDB_CACHE=yelb, AWS_REGION=                        => AWS_REGION: must be set, because YELB_DDB_CACHE is a table of DynamoDB
+    DATABASE_URL=dynamodb://ab, AWS_REGION=eu-west-1        => DATABASE_URL: must be a URL: dynamodb://table, 3 to 255 letters
+    REDIS_URL=dynamodb:yelb, AWS_REGION=eu-west-1           => REDIS_URL: must be a URL: dynamodb://table, 3 to 255 letters
+    YELB_DDB_RESTAURANTS=a/b, AWS_REGION=eu-west-1          => YELB_DDB_RESTAURANTS: must be the name of a table of DynamoDB, 3 to 255 letters
+    YELB_DDB_CACHE=yelb, AWS_REGION=eu west                 => AWS_REGION: must be a region such as `eu-west-1`
+    YELB_DDB_CACHE=yelb, AWS_DEFAULT_REGION=.               => AWS_DEFAULT_REGION: must be a region such as `eu-west-1`
+    DATABASE_URL=dynamodb://yelb, AWS_REGION=x, AWS_ENDPOINT_URL=db:1 => AWS_ENDPOINT_URL: must be a URL: http://host:8000
+    DATABASE_URL=dynamodb://yelb, AWS_REGION=x, AWS_ENDPOINT_URL_DYNAMODB=ftp://db => AWS_ENDPOINT_URL_DYNAMODB: must be a URL: http://host:8000
+    DATABASE_URL=dynamodb://yelb, AWS_REGION=x, AWS_SECRET_ACCESS_KEY=hunter2 => AWS_SECRET_ACCESS_KEY: needs both
+    DATABASE_URL=dynamodb://yelb, AWS_REGION=x, YELB_DB_PASSWORD=hunter2 => YELB_DB_PASSWORD: has no effect without a postgres:// URL
+    DATABASE_URL=sqlite:yelb.db, YELB_DDB_RESTAURANTS=yelb, AWS_REGION=x => YELB_DDB_RESTAURANTS: excludes DATABASE_URL
+    DB_HOST=db, YELB_DDB_RESTAURANTS=yelb, AWS_REGION=x     => DB_HOST: excludes YELB_DDB_RESTAURANTS
+    REDIS_URL=redis://redis, YELB_DDB_CACHE=yelb, AWS_REGION=x => YELB_DDB_CACHE: excludes REDIS_URL
+    CACHE_HOST=redis, YELB_DDB_CACHE=yelb, AWS_REGION=x     => CACHE_HOST: excludes YELB_DDB_CACHE
 ";
 
 #[test]
@@ -171,6 +184,10 @@ fn help_names_every_setting_and_tells_no_secret() {
         "YELB_STOP_WAIT",
         "YELB_MIGRATE",
         "RUST_LOG",
+        "YELB_DDB_RESTAURANTS",
+        "YELB_DDB_CACHE",
+        "AWS_REGION",
+        "AWS_ENDPOINT_URL_DYNAMODB",
     ] {
         assert!(output.stdout.contains(name), "{name} is missing in:\n{}", output.stdout);
     }

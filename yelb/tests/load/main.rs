@@ -2,6 +2,8 @@
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod fake;
+mod kills;
+mod slow;
 
 use std::net::SocketAddr;
 use std::thread;
@@ -34,7 +36,7 @@ fn ended(running: &Running) -> Output {
 
 /// A real app server on a real Postgres and a real Redis.
 struct Yelb {
-    postgres: Postgres,
+    pub(crate) postgres: Postgres,
     redis: Redis,
 }
 

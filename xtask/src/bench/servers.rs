@@ -1,0 +1,162 @@
+//! The servers that are measured: release builds, each on a port of its own, gone with this process.
+
+use std::fs;
+use std::net::{Ipv4Addr, SocketAddr};
+use std::path::PathBuf;
+use std::time::{Duration, Instant};
+
+use testbed::{Detour, Envoy, PATIENCE, Postgres, Program, Redis, Running, eventually, http};
+
+use crate::run;
+
+const DATABASE: &str = "yelbdatabase";
+/// Ticks of the clock by which the kernel counts CPU time (`getconf CLK_TCK`), the same on all of Linux.
+const TICKS_PER_SECOND: u64 = 100;
+const STARTS: usize = 5;
+
+/// A program of the release build, which writes no line for each request.
+fn release(name: &str) -> Program {
+    Program::new(run::root().join("target/release").join(name))
+        .envs("PORT=0, YELB_ADMIN_PORT=off, RUST_LOG=info,yelb_service::observe=warn")
+}
+
+#[track_caller]
+fn await_ready(address: SocketAddr) {
+    eventually(PATIENCE, "the server is ready", || {
+        http::get(address, "/readyz").status == 200 && http::get(address, "/api/ihop").status == 200
+    });
+}
+
+/// The app server, on a Postgres that writes to the disk before it answers, and on Redis.
+pub(crate) struct AppServer {
+    server: Running,
+    postgres: Postgres,
+    redis: Redis,
+}
+
+impl AppServer {
+    pub(crate) fn start() -> Self {
+        let postgres = Postgres::start_with(&["fsync=on", "shared_buffers=128MB"]);
+        postgres.create_original_schema();
+        let redis = Redis::start();
+        let server = release("yelb-appserver")
+            .env("DATABASE_URL", postgres.url(DATABASE))
+            .env("REDIS_URL", redis.url())
+            .spawn();
+        await_ready(server.address("api"));
+        Self { server, postgres, redis }
+    }
+
+    pub(crate) fn address(&self) -> SocketAddr {
+        self.server.address("api")
+    }
+
+    pub(crate) fn behind_envoy(&self) -> Envoy {
+        let envoy = Envoy::before(&[self.address().port()]);
+        await_ready(envoy.address());
+        envoy
+    }
+
+    /// Another one on the same stores, with a way to the database that can be made longer.
+    pub(crate) fn another_by_detour(&self) -> (Running, Detour) {
+        let detour = Detour::to(self.postgres.port());
+        let way = format!("127.0.0.1:{}", detour.port());
+        let url = self.postgres.url(DATABASE);
+        let url = url.replace(&format!("127.0.0.1:{}", self.postgres.port()), &way);
+        let server = release("yelb-appserver")
+            .env("DATABASE_URL", url)
+            .env("REDIS_URL", self.redis.url())
+            .spawn();
+        await_ready(server.address("api"));
+        (server, detour)
+    }
+
+    /// The CPU time that it has used so far.
+    pub(crate) fn cpu(&self) -> Duration {
+        let stat = fs::read_to_string(format!("/proc/{}/stat", self.server.pid()));
+        let stat = stat.unwrap_or_default();
+        // The name, in parentheses, may have spaces; user and system time are 12 and 13 fields after it.
+        let fields = stat.rsplit_once(')').map_or("", |(_, fields)| fields);
+        let times = fields.split_whitespace().skip(11).take(2);
+        let ticks: u64 = times.filter_map(|ticks| ticks.parse::<u64>().ok()).sum();
+        Duration::from_millis(ticks * 1000 / TICKS_PER_SECOND)
+    }
+
+    /// The most memory that it has had so far.
+    pub(crate) fn most_memory_mib(&self) -> f64 {
+        let status = fs::read_to_string(format!("/proc/{}/status", self.server.pid()));
+        let status = status.unwrap_or_default();
+        let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
+        let kib = line.and_then(|line| line.trim().strip_suffix(" kB")?.parse::<f64>().ok());
+        kib.unwrap_or_default() / 1024.0
+    }
+}
+
+/// The same listener and the same store without rounds.
+pub(crate) struct Single(Running);
+
+impl Single {
+    pub(crate) fn start(yelb: &AppServer) -> Self {
+        let server = release("examples/one_statement_per_vote")
+            .env("DATABASE_URL", yelb.postgres.url(DATABASE))
+            .spawn();
+        await_ready(server.address("api"));
+        Self(server)
+    }
+
+    pub(crate) fn address(&self) -> SocketAddr {
+        self.0.address("api")
+    }
+}
+
+/// nginx, which answers everything with a short text.
+pub(crate) struct Nginx {
+    _server: Running,
+    address: SocketAddr,
+}
+
+impl Nginx {
+    /// Nothing where there is none.
+    pub(crate) fn start() -> Option<Self> {
+        let program = Program::new(find_nginx()?);
+        let home = program.home().to_owned();
+        let port = testbed::free_port();
+        let configuration = home.join("nginx.conf");
+        let text = format!(
+            "daemon off; worker_processes auto; pid {home}/pid; error_log stderr;\n\
+             events {{ worker_connections 1024; }}\n\
+             http {{ access_log off; client_body_temp_path {home}/b; proxy_temp_path {home}/p; fastcgi_temp_path {home}/f;\n\
+             uwsgi_temp_path {home}/u; scgi_temp_path {home}/s; keepalive_requests 100000000;\n\
+             server {{ listen 127.0.0.1:{port}; location / {{ default_type text/plain; return 200 vm; }} }} }}\n",
+            home = home.display()
+        );
+        fs::write(&configuration, text).expect("a program's home can be written");
+        let server = program.arg("-c").arg(&configuration).spawn();
+        let address = (Ipv4Addr::LOCALHOST, port).into();
+        eventually(PATIENCE, "nginx listens", || std::net::TcpStream::connect(address).is_ok());
+        Some(Self { _server: server, address })
+    }
+
+    pub(crate) fn address(&self) -> SocketAddr {
+        self.address
+    }
+}
+
+fn find_nginx() -> Option<PathBuf> {
+    // Debian keeps it where only root's path leads.
+    let debian = PathBuf::from("/usr/sbin/nginx");
+    run::find("nginx").or_else(|| debian.is_file().then_some(debian))
+}
+
+/// How long `yelb`'s app server takes from its start to ready, on a new SQLite file, a few times.
+pub(crate) fn starts_ms() -> Vec<f64> {
+    let start = || {
+        let program = release("yelb-appserver");
+        let started = Instant::now();
+        let server = program.spawn();
+        let address = server.address("api");
+        eventually(PATIENCE, "it is ready", || http::get(address, "/readyz").status == 200);
+        started.elapsed().as_secs_f64() * 1000.0
+    };
+    (0..STARTS).map(|_| start()).collect()
+}

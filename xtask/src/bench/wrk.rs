@@ -1,0 +1,103 @@
+//! wrk, the load generator: as many requests as so many connections can take, for some seconds.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use anyhow::{Context, Result, ensure};
+
+use super::figures::Row;
+use crate::run;
+
+/// A key for each request of each thread.
+const KEYS: &str = r#"
+local thread, threads = 0, 0
+function setup(t) t:set("id", threads) threads = threads + 1 end
+function init() math.randomseed(os.time() + id) run = math.random(1, 1e9) n = 0 end
+function request()
+    n = n + 1
+    return wrk.format("POST", nil, { ["Idempotency-Key"] = run .. "-" .. id .. "-" .. n })
+end
+"#;
+
+/// How often a path is answered.
+pub(crate) fn run(
+    address: SocketAddr,
+    path: &str,
+    connections: u32,
+    time: Duration,
+) -> Result<Row> {
+    measure(address, path, connections, time, &[])
+}
+
+/// The same for votes, each with a key of its own.
+pub(crate) fn run_with_keys(
+    address: SocketAddr,
+    path: &str,
+    connections: u32,
+    time: Duration,
+) -> Result<Row> {
+    let script = run::tools().join("keys.lua");
+    std::fs::write(&script, KEYS).context("cannot write wrk's script")?;
+    measure(address, path, connections, time, &["-s", &script.to_string_lossy()])
+}
+
+fn measure(
+    address: SocketAddr,
+    path: &str,
+    connections: u32,
+    time: Duration,
+    more: &[&str],
+) -> Result<Row> {
+    let url = format!("http://{address}{path}");
+    let (connections, threads) = (connections.to_string(), connections.min(2).to_string());
+    let seconds = format!("{}s", time.as_secs());
+    let mut arguments = vec!["-c", &connections, "-t", &threads, "-d", &seconds, "--latency"];
+    arguments.extend(more);
+    arguments.push(&url);
+    let output = run::command("wrk", &arguments).output().context("cannot start wrk")?;
+    let text = String::from_utf8_lossy(&output.stdout).into_owned();
+    ensure!(output.status.success(), "wrk {url}: {}", String::from_utf8_lossy(&output.stderr));
+    read(&text).with_context(|| format!("wrk {url} says something else:\n{text}"))
+}
+
+/// What wrk prints.
+fn read(text: &str) -> Result<Row> {
+    let after = |name: &str| {
+        let mut lines = text.lines().map(str::trim);
+        lines.find_map(|line| line.strip_prefix(name)).map(str::trim)
+    };
+    let per_second = after("Requests/sec:").context("no rate")?.parse()?;
+    let p99_ms = milliseconds(after("99%").context("no percentile")?).context("no time")?;
+    let requests =
+        text.lines().find_map(|line| line.split_once(" requests in ")).context("no sum")?;
+    // wrk says nothing where nothing failed.
+    let failed = after("Non-2xx or 3xx responses:").map_or(Ok(0), str::parse)?;
+    Ok(Row { per_second, p99_ms, requests: requests.0.trim().parse()?, failed })
+}
+
+/// `131.00us`, `4.20ms`, `1.03s`
+fn milliseconds(text: &str) -> Option<f64> {
+    let unit = text.find(|letter: char| letter.is_ascii_alphabetic())?;
+    let number: f64 = text[..unit].parse().ok()?;
+    match &text[unit..] {
+        "us" => Some(number / 1000.0),
+        "ms" => Some(number),
+        "s" => Some(number * 1000.0),
+        "m" => Some(number * 60_000.0),
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn its_report_is_read() {
+        let report = "Running 3s test @ http://127.0.0.1:1/\n  2 threads and 32 connections\n  Latency Distribution\n     50%  101.00us\n     99%    4.20ms\n  449230 requests in 3.00s, 1.00MB read\n  Non-2xx or 3xx responses: 7\nRequests/sec: 149740.99\nTransfer/sec:      1.00MB\n";
+        let row = read(report).unwrap();
+        assert_eq!((row.requests, row.failed), (449_230, 7));
+        assert!((row.per_second - 149_740.99).abs() < 0.01 && (row.p99_ms - 4.2).abs() < 0.01);
+        assert!(read("wrk: unable to connect").is_err());
+    }
+}

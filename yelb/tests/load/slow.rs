@@ -1,0 +1,61 @@
+//! A store that takes long: a round does more, and nothing else grows.
+
+use std::time::Duration;
+
+use testbed::{Detour, PATIENCE, Postgres, Program, Redis, eventually};
+
+use crate::{load, report, status, verdict};
+
+/// What every round trip to the database takes longer.
+const DELAY: Duration = Duration::from_millis(150);
+/// What a thousand requests on their way may take, and all that a database answers.
+const ROOM_KIB: u64 = 12 * 1024;
+
+#[test]
+fn a_slow_database_makes_rounds_larger_and_nothing_else() {
+    let postgres = Postgres::start_with(&["log_statement=all"]);
+    postgres.create_original_schema();
+    let (detour, redis) = (Detour::to(postgres.port()), Redis::start());
+    let through = format!("127.0.0.1:{}", detour.port());
+    let url = postgres.url("yelbdatabase");
+    let url = url.replace(&format!("127.0.0.1:{}", postgres.port()), &through);
+    let server = Program::of_workspace("yelb-appserver")
+        .env("DATABASE_URL", url)
+        .env("REDIS_URL", redis.url())
+        .envs("PORT=0, YELB_ADMIN_PORT=off, RUST_LOG=info,yelb_service::observe=warn")
+        .spawn();
+    let address = server.address("api");
+    eventually(PATIENCE, "it reads its votes", || status(address) == 200);
+    let load = || {
+        let flags = "--rate 600 --duration 3s --retry --verify --json";
+        let output = load(&format!("http://{address}"), flags).run_to_end(PATIENCE);
+        let [sent, acknowledged, counted, lost, duplicated] = verdict(&output);
+        assert_eq!((acknowledged, counted, lost, duplicated), (sent, sent, 0, 0), "{output:?}");
+        (sent, report(&output)["seconds"].as_f64().unwrap())
+    };
+    load();
+    let (rounds, room) = (rounds(&postgres), most_memory(server.pid()));
+
+    detour.takes(DELAY);
+    let (votes, seconds) = load();
+    let rounds = self::rounds(&postgres) - rounds;
+    // One is in flight at a time, so there is no time for more than these.
+    let most = seconds / DELAY.as_secs_f64() + 1.0;
+    assert!(f64::from(rounds) <= most, "{rounds} rounds in {seconds} s");
+    let votes = u32::try_from(votes).unwrap();
+    assert!(votes >= rounds * 50, "{votes} votes in {rounds} rounds");
+    let more = most_memory(server.pid()) - room;
+    assert!(more <= ROOM_KIB, "{more} KiB more than with a fast database, which took {room}");
+}
+
+/// How many statements have counted votes.
+fn rounds(postgres: &Postgres) -> u32 {
+    u32::try_from(postgres.log().matches("update restaurants set count").count()).unwrap()
+}
+
+/// The most memory that a process has had so far, in KiB.
+fn most_memory(pid: u32) -> u64 {
+    let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
+    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap();
+    line.trim().trim_end_matches(" kB").parse().unwrap()
+}
