@@ -546,7 +546,7 @@ fn a_sidecar_that_cannot_reach_the_app_server_is_passed_on_and_reported() {
         ));
         let (_ui, page) = start_ui_of(upstream.address());
         let answer = http::get(page, "/api/ihop");
-        assert_eq!((answer.status.to_string(), answer.text()), (status[..3].into(), "lost".into()));
+        assert_eq!((answer.status.to_string(), answer.text()), (status[..3].into(), "lost"));
         reports(page, "away");
     }
 }
