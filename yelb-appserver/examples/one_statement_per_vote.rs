@@ -25,7 +25,7 @@ async fn run() -> anyhow::Result<()> {
     telemetry::log::init(&environment, Level::INFO)?;
     let config = Config::from_environment(&environment)?;
     let listening = Listening::from_environment(&environment, 0)?;
-    let listener = listening.bind("PORT", config.port).await?;
+    let listener = listening.bind("PORT", config.port)?;
     let VotesAt::Postgres(options) = config.votes else {
         anyhow::bail!("DATABASE_URL: must be a URL: postgres://user@host:5432/database");
     };
