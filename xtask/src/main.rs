@@ -3,7 +3,9 @@
 #![expect(clippy::print_stdout, reason = "a chore talks to whoever runs it")]
 
 mod count;
+mod e2e;
 mod python;
+mod report;
 mod run;
 mod setup;
 mod test;
@@ -20,12 +22,15 @@ enum Chore {
     Setup,
     /// Runs every check and every test, after installing what they need
     Test(test::Options),
+    /// Tests the whole stack in containers, after making ready a container engine and the images
+    E2e(e2e::Options),
 }
 
 fn main() -> anyhow::Result<ExitCode> {
     match Chore::parse() {
         Chore::Setup => setup::run(),
         Chore::Test(options) => test::run(&options),
+        Chore::E2e(options) => e2e::run(&options),
     }
 }
 
