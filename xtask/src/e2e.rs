@@ -33,7 +33,7 @@ pub(crate) const PACKAGE: &str = "e2e";
 pub(crate) const STEP: &str = "e2e";
 
 /// What has to be there before anything else.
-pub(crate) const NEEDS: [Set; 3] = [Set::Python, Set::Browser, Set::Containers];
+pub(crate) const NEEDS: [Set; 4] = [Set::Servers, Set::Python, Set::Browser, Set::Containers];
 
 /// The first build compiles everything in release mode.
 const BUILD_LIMIT: Duration = Duration::from_hours(1);
@@ -83,8 +83,13 @@ fn tests_on(engine: &Engine, compose: &Compose) -> Result<Outcome> {
 
     let mut build = run::command(&compose.v1.to_string_lossy(), &[]);
     build.args(["--file", "docker-compose.yml", "build"]).env("DOCKER_HOST", engine.host());
-    Quiet::new("the stack's images", "build", BUILD_LIMIT).run(&mut build)?;
+    Quiet::new("building the images of docker-compose.yml", "build", BUILD_LIMIT)
+        .run(&mut build)?;
 
+    // The programs: some tests run them without containers, and Cargo does not know.
+    if !run::stream(&mut run::cargo(&["build", "--workspace"]), |_| ())?.success() {
+        return Ok(Outcome::not_built());
+    }
     let mut count = Count::default();
     let arguments = ["test", "--package", PACKAGE, "--no-fail-fast", "--", "--test-threads=1"];
     let mut command = run::cargo(&arguments);

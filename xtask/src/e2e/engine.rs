@@ -1,13 +1,18 @@
 //! The container engine: this machine's, or one of our own.
 
 mod daemon;
+mod heir;
+
+use std::process::Command;
 
 use anyhow::{Result, bail};
 
 use super::Afterwards;
 use super::compose::Compose;
 use crate::run;
-use daemon::{Daemon, Heir};
+
+use self::daemon::Daemon;
+use self::heir::Heir;
 
 /// A container engine that answers.
 #[derive(Debug)]
@@ -22,7 +27,7 @@ impl Engine {
     /// The engine of `$DOCKER_HOST`, our own if it still runs, or this machine's; only when there is none of them, a new one.
     /// Those that others have started are left running.
     pub(super) fn find_or_start(afterwards: Afterwards) -> Result<Self> {
-        if let Some(host) = run::variable("DOCKER_HOST") {
+        if let Some(host) = run::variable("DOCKER_HOST").filter(|host| !host.is_empty()) {
             let host = host.to_string_lossy().into_owned();
             if !answers(&host) {
                 bail!(
@@ -32,9 +37,10 @@ impl Engine {
             println!("container engine: {host}, from DOCKER_HOST");
             return Ok(Self::of_others(host));
         }
-        if let Some(daemon) = Daemon::kept().filter(|daemon| answers(daemon.host())) {
+        if let Some(daemon) = Daemon::kept().filter(|daemon| answers(&daemon.host())) {
             println!("container engine: our own, kept by an earlier run");
-            return Self::of_our_own(&daemon, afterwards);
+            let heir = daemon.heir()?;
+            return Ok(Self::of_our_own(&daemon, heir, afterwards));
         }
         let endpoint = ["context", "inspect", "--format", "{{.Endpoints.docker.Host}}"];
         if let Some(host) = run::answer("docker", &endpoint).filter(|host| answers(host)) {
@@ -43,8 +49,8 @@ impl Engine {
         }
 
         println!("container engine: none answers, so one of our own is started");
-        let daemon = Daemon::start()?;
-        let engine = Self::of_our_own(&daemon, afterwards)?;
+        let (daemon, heir) = Daemon::start()?;
+        let engine = Self::of_our_own(&daemon, heir, afterwards);
         engine.remove_leftovers();
         Ok(engine)
     }
@@ -53,12 +59,15 @@ impl Engine {
         Self { host, is_our_own: false, _heir: None }
     }
 
-    fn of_our_own(daemon: &Daemon, afterwards: Afterwards) -> Result<Self> {
+    fn of_our_own(daemon: &Daemon, heir: Heir, afterwards: Afterwards) -> Self {
         let heir = match afterwards {
-            Afterwards::Stop => Some(daemon.heir()?),
-            Afterwards::Keep => None,
+            Afterwards::Stop => Some(heir),
+            Afterwards::Keep => {
+                heir.dismiss();
+                None
+            }
         };
-        Ok(Self { host: daemon.host().to_owned(), is_our_own: true, _heir: heir })
+        Self { host: daemon.host(), is_our_own: true, _heir: heir }
     }
 
     /// Where it listens, as `$DOCKER_HOST` has it.
@@ -67,7 +76,7 @@ impl Engine {
     }
 
     /// Docker's command line, speaking to it.
-    pub(super) fn docker(&self, arguments: &[&str]) -> std::process::Command {
+    pub(super) fn docker(&self, arguments: &[&str]) -> Command {
         let mut command = run::command("docker", arguments);
         command.env("DOCKER_HOST", &self.host);
         command
@@ -100,14 +109,15 @@ impl Engine {
 
     /// Removes what a run left that was interrupted: in an engine of our own it is nobody else's.
     fn remove_leftovers(&self) {
-        let containers = self.answer(&["ps", "--all", "--quiet"]).unwrap_or_default();
-        let mut remove = vec!["rm", "--force", "--volumes"];
-        remove.extend(containers.lines());
-        if !containers.is_empty() {
-            self.answer(&remove);
-        }
-        for kind in ["network", "volume"] {
-            self.answer(&[kind, "prune", "--force"]);
+        for (list, remove) in [
+            (&["ps", "--all", "--quiet"][..], &["rm", "--force", "--volumes"][..]),
+            (&["network", "ls", "--quiet", "--filter=type=custom"], &["network", "rm"]),
+            (&["volume", "ls", "--quiet"], &["volume", "rm"]),
+        ] {
+            let leftovers = self.answer(list).unwrap_or_default();
+            if !leftovers.is_empty() {
+                self.answer(&[remove, &leftovers.lines().collect::<Vec<_>>()].concat());
+            }
         }
     }
 }

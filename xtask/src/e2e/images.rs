@@ -19,9 +19,8 @@ pub(super) fn provide(engine: &Engine) -> Result<()> {
     let mut away: Vec<&str> = Vec::new();
     for recipe in &Recipe::ALL {
         let Recipe { image, .. } = recipe;
-        let present = kitchen.present(recipe)?;
-        if let Some(present) = present {
-            println!("{image}: {present}");
+        if let Some(found) = kitchen.find(recipe)? {
+            println!("{image}: {found}");
             continue;
         }
         let registry = registry(image);
@@ -29,7 +28,9 @@ pub(super) fn provide(engine: &Engine) -> Result<()> {
             match pull(engine, image)? {
                 Ok(()) => continue,
                 Err(why) => {
-                    println!("{image}: {registry} cannot be reached ({why})");
+                    println!(
+                        "    {registry} cannot be reached, so stand-ins take the place of its images: {why}"
+                    );
                     away.push(registry);
                 }
             }
@@ -44,19 +45,15 @@ pub(super) fn provide(engine: &Engine) -> Result<()> {
 
 /// Gets an image from its registry. Answers why not if that one is out of reach.
 fn pull(engine: &Engine, image: &str) -> Result<Result<(), String>> {
-    println!("{image}: being pulled");
-    let what = format!("{image}: pull");
+    let what = format!("pulling {image}");
     let mut command = engine.docker(&["pull", "--quiet", image]);
-    match Quiet::new(&what, "pull", PULL_LIMIT).attempt(&mut command)? {
-        Ok(()) => Ok(Ok(())),
-        Err(said) => {
-            let said = said.lines().last().unwrap_or("it does not say why").trim();
-            if is_refusal(said) {
-                bail!("{image} cannot be pulled: {said}");
-            }
-            Ok(Err(said.to_owned()))
-        }
+    let pulled = Quiet::new(&what, "pull", PULL_LIMIT).attempt(&mut command)?;
+    if let Err(why) = &pulled
+        && is_refusal(why)
+    {
+        bail!("{image} cannot be pulled: {why}");
     }
+    Ok(pulled)
 }
 
 /// Whether it is a registry that says so, which knows the image not or not for us. A stand-in would only hide that.

@@ -104,13 +104,13 @@ impl<'a> Kitchen<'a> {
     }
 
     /// What the engine has under an image's name, if that will do.
-    pub(super) fn present(&self, recipe: &Recipe) -> Result<Option<String>> {
+    pub(super) fn find(&self, recipe: &Recipe) -> Result<Option<String>> {
         let Some(label) = self.label(recipe.image) else { return Ok(None) };
         if label.is_empty() {
-            return Ok(Some("is there".to_owned()));
+            return Ok(Some("there".to_owned()));
         }
         let current = label == recipe.identity()?;
-        Ok(current.then(|| format!("a stand-in is there ({})", recipe.what)))
+        Ok(current.then(|| format!("there, a stand-in ({})", recipe.what)))
     }
 
     pub(super) fn make(&mut self, recipe: &Recipe) -> Result<()> {
@@ -118,7 +118,7 @@ impl<'a> Kitchen<'a> {
         let context = directory().join("context").join(recipe.directory);
         context::assemble(&context, &recipe.directory(), recipe.material)?;
 
-        let what = format!("{}: a stand-in ({})", recipe.image, recipe.what);
+        let what = format!("making a stand-in for {} ({})", recipe.image, recipe.what);
         let label = format!("{LABEL}={}", recipe.identity()?);
         let base = format!("BASE={BASE}");
         let mut build = self.engine.docker(&["build", "--build-arg", &base, "--label", &label]);
@@ -141,7 +141,8 @@ impl<'a> Kitchen<'a> {
             }
             let label = format!("LABEL {LABEL}={identity}");
             let mut import = self.engine.docker(&["import", "--change", &label]);
-            Quiet::new(BASE, "import", LIMIT).run(import.arg(archive).arg(BASE))?;
+            Quiet::new("importing the base of the stand-ins", "import", LIMIT)
+                .run(import.arg(archive).arg(BASE))?;
         }
         self.base = Some(identity);
         Ok(())
@@ -166,7 +167,8 @@ fn bootstrap(archive: &Path) -> Result<()> {
     words.push("sh");
     let mut command = run::command(words[0], &words[1..]);
     command.arg(recipes().join("base/make.sh")).arg(certificates()?).arg(archive);
-    Quiet::new("Debian 12, the base of the stand-ins", "debootstrap", LIMIT).run(&mut command)
+    Quiet::new("making the base of the stand-ins (Debian 12)", "debootstrap", LIMIT)
+        .run(&mut command)
 }
 
 fn base_identity() -> Result<String> {
