@@ -279,6 +279,16 @@ mod tests {
     use super::*;
 
     #[test]
+    fn only_containers_take_linux() {
+        for set in [Set::Servers, Set::Python, Set::Browser] {
+            assert_eq!(set.out_of_reach(), None);
+        }
+        for set in [Set::Containers, Set::StandIns] {
+            assert_eq!(set.out_of_reach().is_none(), cfg!(target_os = "linux"));
+        }
+    }
+
+    #[test]
     fn node_tells_its_version() {
         assert_eq!(node_version("v20.19.2"), Some((20, 19)));
         assert_eq!(node_version("v23.0.0-nightly"), Some((23, 0)));

@@ -148,4 +148,14 @@ mod tests {
         let one = Options { only: vec![Part::Rust] };
         assert!(one.wants(Part::Rust) && !one.wants(Part::Lint));
     }
+
+    #[test]
+    fn a_part_needs_what_its_tests_run() {
+        let needs = |part| Options { only: vec![part] }.needs();
+        assert_eq!(needs(Part::Lint), []);
+        assert_eq!(needs(Part::Browser), [Set::Browser]);
+        assert!(needs(Part::Rust).contains(&Set::Servers));
+        assert!(needs(Part::E2e).contains(&Set::Containers));
+        assert!(!needs(Part::Rust).contains(&Set::Containers));
+    }
 }

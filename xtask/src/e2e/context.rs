@@ -119,3 +119,48 @@ fn link(from: &Path, to: &Path) -> Result<()> {
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn write(root: &Path, file: &str) {
+        let file = root.join(file);
+        fs::create_dir_all(file.parent().unwrap()).unwrap();
+        fs::write(file, "content").unwrap();
+    }
+
+    #[test]
+    fn a_context_is_its_recipe_and_nothing_that_was_left_over() {
+        let directory = tempfile::tempdir().unwrap();
+        let (recipe, context) = (directory.path().join("recipe"), directory.path().join("context"));
+        write(&recipe, "Dockerfile");
+        write(&recipe, "scripts/entrypoint.sh");
+        write(&context, "from-an-interrupted-run");
+        assemble(&context, &recipe, Material::None).unwrap();
+
+        assert!(context.join("Dockerfile").is_file());
+        assert!(context.join("scripts/entrypoint.sh").is_file());
+        assert!(!context.join("from-an-interrupted-run").exists());
+    }
+
+    #[test]
+    fn a_toolchain_is_copied_without_what_does_not_compile() {
+        let directory = tempfile::tempdir().unwrap();
+        let (sysroot, target) = (directory.path().join("sysroot"), directory.path().join("target"));
+        let standard_library = format!("lib/rustlib/{}/lib/libstd.rlib", host().unwrap());
+        let needed = ["bin/cargo", "bin/rustc", "lib/librustc_driver.so", &standard_library];
+        let others =
+            ["bin/rustdoc", "share/doc/rust/html/index.html", "lib/rustlib/src/library.rs"];
+        for file in needed.iter().chain(&others) {
+            write(&sysroot, file);
+        }
+        let error = copy_toolchain(&sysroot, &target).unwrap_err().to_string();
+        assert!(error.contains("of a toolchain from rustup"), "{error}");
+
+        write(&sysroot, "lib/rustlib/multirust-channel-manifest.toml");
+        copy_toolchain(&sysroot, &target).unwrap();
+        assert!(needed.iter().all(|file| target.join(file).is_file()));
+        assert!(others.iter().all(|file| !target.join(file).exists()));
+    }
+}

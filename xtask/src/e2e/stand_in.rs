@@ -201,3 +201,68 @@ fn hash_files(directory: &Path, hasher: &mut DefaultHasher) -> Result<()> {
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+
+    /// Every Dockerfile of the product, wherever it is.
+    fn dockerfiles(directory: &Path, found: &mut Vec<PathBuf>) {
+        for entry in fs::read_dir(directory).unwrap() {
+            let path = entry.unwrap().path();
+            let name = path.file_name().unwrap().to_str().unwrap();
+            if name == "Dockerfile" {
+                found.push(path);
+            } else if path.is_dir() && !["target", "node_modules", ".git", "xtask"].contains(&name)
+            {
+                dockerfiles(&path, found);
+            }
+        }
+    }
+
+    /// What `ARG …_IMAGE=` gives as the default.
+    fn default_images(dockerfile: &str) -> impl Iterator<Item = &str> {
+        let arguments = dockerfile.lines().filter_map(|line| line.strip_prefix("ARG "));
+        arguments.filter_map(|argument| argument.split_once("_IMAGE=")).map(|(_, image)| image)
+    }
+
+    #[test]
+    fn every_base_image_of_a_dockerfile_can_be_stood_in_for() {
+        let mut files = Vec::new();
+        dockerfiles(run::root(), &mut files);
+        let texts: Vec<String> =
+            files.iter().map(|file| fs::read_to_string(file).unwrap()).collect();
+        let images: BTreeSet<&str> = texts.iter().flat_map(|text| default_images(text)).collect();
+
+        assert!(images.contains("docker.io/library/postgres:17-bookworm"), "{images:?}");
+        let recipes: BTreeSet<&str> = Recipe::ALL.iter().map(|recipe| recipe.image).collect();
+        assert!(images.is_subset(&recipes), "no recipe: {:?}", images.difference(&recipes));
+    }
+
+    #[test]
+    fn a_changed_recipe_has_another_identity() {
+        let directory = tempfile::tempdir().unwrap();
+        let hash = || {
+            let mut hasher = DefaultHasher::new();
+            hash_files(directory.path(), &mut hasher).unwrap();
+            hasher.finish()
+        };
+        fs::write(directory.path().join("Dockerfile"), "FROM a").unwrap();
+        let one = hash();
+        assert_eq!(hash(), one);
+        fs::write(directory.path().join("Dockerfile"), "FROM b").unwrap();
+        let another = hash();
+        assert_ne!(another, one);
+        fs::write(directory.path().join("script"), "").unwrap();
+        assert_ne!(hash(), another);
+    }
+
+    #[test]
+    fn every_recipe_has_its_dockerfile() {
+        for recipe in &Recipe::ALL {
+            assert!(recipe.directory().join("Dockerfile").is_file(), "{recipe:?}");
+        }
+    }
+}
