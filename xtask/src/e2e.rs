@@ -81,7 +81,8 @@ pub(crate) fn tests(afterwards: Afterwards) -> Result<Outcome> {
 fn tests_on(engine: &Engine, compose: &Compose) -> Result<Outcome> {
     images::provide(engine)?;
 
-    let mut build = run::command(&compose.v1.to_string_lossy(), &[]);
+    // By the second line, whose builder is Docker's usual one since 23: the older one loses the capabilities of files.
+    let mut build = run::command(&compose.v2.to_string_lossy(), &[]);
     build.args(["--file", "docker-compose.yml", "build"]).env("DOCKER_HOST", engine.host());
     Quiet::new("building the images of docker-compose.yml", "build", BUILD_LIMIT)
         .run(&mut build)?;

@@ -9,9 +9,12 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, bail};
 
 use super::directory;
+use crate::count;
 
-/// Whoever waits wants to know that something goes on.
-const SIGN_OF_LIFE: Duration = Duration::from_secs(10);
+/// When a command shows its first sign of life. Each of the next ones takes as long again, at most [`LONGEST_SILENCE`].
+const FIRST_SIGN_OF_LIFE: Duration = Duration::from_secs(10);
+
+const LONGEST_SILENCE: Duration = Duration::from_mins(1);
 
 /// The pause between two looks at whether a command has ended.
 const GLANCE: Duration = Duration::from_millis(20);
@@ -19,7 +22,7 @@ const GLANCE: Duration = Duration::from_millis(20);
 /// How much of a log is shown when a command has failed.
 const LINES: usize = 30;
 
-/// A command whose output goes to a file. What is shown is a line when it begins, one every ten seconds, and one at its end.
+/// A command whose output goes to a file. What is shown is a line when it begins, another now and then, and one at its end.
 #[derive(Debug)]
 pub(super) struct Quiet<'a> {
     what: &'a str,
@@ -50,9 +53,7 @@ impl<'a> Quiet<'a> {
         if status.success() {
             return Ok(Ok(()));
         }
-        let said = last_lines(&self.log);
-        let last = said.lines().map(str::trim).rfind(|line| !line.is_empty());
-        Ok(Err(last.map_or_else(|| status.to_string(), str::to_owned)))
+        Ok(Err(last_words(&self.log).unwrap_or_else(|| status.to_string())))
     }
 
     fn wait(&self, command: &mut Command) -> Result<ExitStatus> {
@@ -66,7 +67,7 @@ impl<'a> Quiet<'a> {
             command.spawn().with_context(|| format!("cannot start {}", program.display()))?;
 
         let began = Instant::now();
-        let mut next_sign = SIGN_OF_LIFE;
+        let mut next_sign = FIRST_SIGN_OF_LIFE;
         loop {
             let elapsed = began.elapsed();
             if let Some(status) = child.try_wait()? {
@@ -81,12 +82,20 @@ impl<'a> Quiet<'a> {
                 bail!("{}: given up after {seconds} s, see {}", self.what, self.log.display());
             }
             if elapsed > next_sign {
-                next_sign += SIGN_OF_LIFE;
-                println!("    … {} s", elapsed.as_secs());
+                next_sign += next_sign.min(LONGEST_SILENCE);
+                let words = last_words(&self.log).unwrap_or_default();
+                println!("    … {} s  {words:.100}", elapsed.as_secs());
             }
             thread::sleep(GLANCE);
         }
     }
+}
+
+/// The last line of a log that says anything.
+fn last_words(log: &Path) -> Option<String> {
+    let end = count::without_colors(&last_lines(log));
+    let last = end.lines().map(str::trim).rfind(|line| !line.is_empty());
+    last.map(str::to_owned)
 }
 
 /// The end of a log, for people to read.
