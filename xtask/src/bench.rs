@@ -13,7 +13,8 @@ use std::time::Duration;
 use anyhow::{Context, Result, ensure};
 use clap::Args;
 
-use crate::{run, setup};
+use crate::run;
+use crate::setup::{self, Set};
 use figures::{Figures, Row};
 use servers::{AppServer, Nginx, Single};
 
@@ -37,8 +38,8 @@ pub(crate) struct Options {
 
 /// `cargo xtask bench`
 pub(crate) fn run(options: &Options) -> Result<ExitCode> {
-    if !setup::provide_bench()? {
-        return Ok(ExitCode::from(2));
+    if !setup::provide(&[Set::Servers, Set::Python, Set::Bench])? {
+        return Ok(ExitCode::from(setup::NOT_BEGUN));
     }
     let built = run::stream(
         &mut run::cargo(&[

@@ -62,8 +62,8 @@ fn number_and_word(part: &str) -> Option<(u32, &str)> {
     Some((number.parse().ok()?, word))
 }
 
-/// A line without the escape sequences that colour it at a terminal.
-fn without_colors(line: &str) -> String {
+/// A text without the escape sequences that colour it at a terminal.
+pub(crate) fn without_colors(line: &str) -> String {
     let mut plain = String::with_capacity(line.len());
     let mut rest = line;
     while let Some((before, colored)) = rest.split_once("\u{1b}[") {

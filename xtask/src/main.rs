@@ -3,8 +3,11 @@
 #![expect(clippy::print_stdout, reason = "a chore talks to whoever runs it")]
 
 mod bench;
+mod browser;
 mod count;
+mod e2e;
 mod python;
+mod report;
 mod run;
 mod setup;
 mod test;
@@ -23,6 +26,8 @@ enum Chore {
     Setup,
     /// Runs every check and every test, after installing what they need
     Test(test::Options),
+    /// Tests the whole stack in containers, after making ready a container engine and the images
+    E2e(e2e::Options),
 }
 
 fn main() -> anyhow::Result<ExitCode> {
@@ -30,6 +35,7 @@ fn main() -> anyhow::Result<ExitCode> {
         Chore::Bench(options) => bench::run(&options),
         Chore::Setup => setup::run(),
         Chore::Test(options) => test::run(&options),
+        Chore::E2e(options) => e2e::run(&options),
     }
 }
 

@@ -66,7 +66,12 @@ pub(crate) fn stream(command: &mut Command, mut read: impl FnMut(&str)) -> Resul
 
 /// What a command prints, or nothing when it fails or is not there.
 pub(crate) fn answer(program: &str, arguments: &[&str]) -> Option<String> {
-    let output = command(program, arguments).stderr(Stdio::null()).output().ok()?;
+    output(&mut command(program, arguments))
+}
+
+/// As [`answer`], for a command that needs more than arguments.
+pub(crate) fn output(command: &mut Command) -> Option<String> {
+    let output = command.stderr(Stdio::null()).output().ok()?;
     output.status.success().then(|| String::from_utf8_lossy(&output.stdout).trim().to_owned())
 }
 

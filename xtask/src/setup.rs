@@ -1,5 +1,7 @@
 //! Installs the programs that the tests need: by itself on Debian and Ubuntu, elsewhere by naming them.
 
+mod containers;
+
 use std::fs;
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -25,7 +27,48 @@ struct Need {
     is_there: fn() -> bool,
 }
 
-const SERVERS: [Need; 5] = [
+/// What one kind of tests needs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Set {
+    /// The stores.
+    Servers,
+    /// What runs programs from the Python package index, and these programs.
+    Python,
+    /// A browser and what drives it.
+    Browser,
+    /// A container engine and what looks into its networks.
+    Containers,
+    /// What makes images where there is no registry to get them from.
+    StandIns,
+    /// What puts the load on that is measured.
+    Bench,
+}
+
+impl Set {
+    /// What the tests need, but for what only machines without a registry do, and get when they turn out to be one.
+    const USUAL: [Self; 4] = [Self::Servers, Self::Python, Self::Browser, Self::Containers];
+
+    fn needs(self) -> &'static [Need] {
+        match self {
+            Self::Servers => &SERVERS,
+            Self::Python => &PYTHON,
+            Self::Browser => &BROWSER,
+            Self::Containers => &containers::ENGINE,
+            Self::StandIns => &containers::STAND_INS,
+            Self::Bench => &BENCH,
+        }
+    }
+
+    /// Why this machine cannot have it whatever is installed.
+    fn out_of_reach(self) -> Option<&'static str> {
+        let on_linux_only = matches!(self, Self::Containers | Self::StandIns);
+        (on_linux_only && !cfg!(target_os = "linux")).then_some(
+            "the tests of the whole stack look into the networks of containers, which takes Linux",
+        )
+    }
+}
+
+const SERVERS: [Need; 4] = [
     Need {
         name: "PostgreSQL's server",
         packages: &["postgresql"],
@@ -51,13 +94,14 @@ const SERVERS: [Need; 5] = [
         // Only Linux has the system call behind it; elsewhere the tests do without.
         is_there: || !cfg!(target_os = "linux") || run::find("setpriv").is_some(),
     },
-    Need {
-        name: "Python 3.9 or newer with venv",
-        packages: &["python3-venv"],
-        home: "https://www.python.org/downloads/ or `brew install python`",
-        is_there: python::is_there,
-    },
 ];
+
+const PYTHON: [Need; 1] = [Need {
+    name: "Python 3.9 or newer with venv",
+    packages: &["python3-venv"],
+    home: "https://www.python.org/downloads/ or `brew install python`",
+    is_there: python::is_there,
+}];
 
 const BROWSER: [Need; 3] = [
     Need {
@@ -97,46 +141,49 @@ const BROWSERS: [&str; 6] = [
     "/Applications/Google Chrome.app/Contents/MacOS/Google Chrome",
 ];
 
+/// The ending of a run that cannot begin, as opposed to one that found something.
+pub(crate) const NOT_BEGUN: u8 = 2;
+
 /// `cargo xtask setup`
 pub(crate) fn run() -> Result<ExitCode> {
-    if provide(true, true)? {
-        println!("everything that the tests need is there");
-        Ok(ExitCode::SUCCESS)
-    } else {
-        Ok(ExitCode::from(2))
+    let (possible, impossible): (Vec<Set>, Vec<Set>) =
+        Set::USUAL.into_iter().partition(|set| set.out_of_reach().is_none());
+    if !provide(&possible)? {
+        return Ok(ExitCode::from(NOT_BEGUN));
     }
+    match impossible.first().and_then(|set| set.out_of_reach()) {
+        Some(why) => println!("everything that the other tests need is there, but {why}"),
+        None => println!("everything that the tests need is there"),
+    }
+    Ok(ExitCode::SUCCESS)
 }
 
-/// Sees to it that what a measurement needs is there, as [`provide`] does for tests.
-pub(crate) fn provide_bench() -> Result<bool> {
-    provide_all(SERVERS.iter().chain(&BENCH), true, false)
-}
-
-/// Sees to it that the servers and the browser are there. If they cannot be had, says so in one line and answers no.
-pub(crate) fn provide(servers: bool, browser: bool) -> Result<bool> {
-    let of_servers = servers.then_some(&SERVERS).into_iter().flatten();
-    let of_browser = browser.then_some(&BROWSER).into_iter().flatten();
-    provide_all(of_servers.chain(of_browser), servers, browser)
-}
-
-fn provide_all<'a>(
-    needs: impl Iterator<Item = &'a Need>,
-    servers: bool,
-    browser: bool,
-) -> Result<bool> {
-    let mut missing: Vec<&Need> = needs.filter(|need| !(need.is_there)()).collect();
+/// Sees to it that these are there. If they cannot be had, says so in one line and answers no.
+pub(crate) fn provide(sets: &[Set]) -> Result<bool> {
+    if let Some(why) = sets.iter().find_map(|set| set.out_of_reach()) {
+        println!("{why}; see `cargo xtask test --help` for how to run the others");
+        return Ok(false);
+    }
+    let needs = sets.iter().flat_map(|set| set.needs());
+    let mut missing: Vec<&Need> = Vec::new();
+    for need in needs.filter(|need| !(need.is_there)()) {
+        // Two sets may have been named that share one.
+        if !missing.iter().any(|other| other.name == need.name) {
+            missing.push(need);
+        }
+    }
     if !missing.is_empty()
         && let Some(apt) = Apt::find()
     {
         apt.install(&missing)?;
         missing.retain(|need| !(need.is_there)());
     }
-    if browser && node().is_none() && run::find("npm").is_some() {
+    if sets.contains(&Set::Browser) && node().is_none() && run::find("npm").is_some() {
         install_node()?;
         missing.retain(|need| !(need.is_there)());
     }
     if missing.is_empty() {
-        if servers {
+        if sets.contains(&Set::Python) {
             python::PROGRAMS.provide()?;
         }
         return Ok(true);
@@ -240,6 +287,16 @@ fn node_version(version: &str) -> Option<(u32, u32)> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn only_containers_take_linux() {
+        for set in [Set::Servers, Set::Python, Set::Browser] {
+            assert_eq!(set.out_of_reach(), None);
+        }
+        for set in [Set::Containers, Set::StandIns] {
+            assert_eq!(set.out_of_reach().is_none(), cfg!(target_os = "linux"));
+        }
+    }
 
     #[test]
     fn node_tells_its_version() {
