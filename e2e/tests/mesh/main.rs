@@ -16,6 +16,7 @@ mod images;
 mod life;
 mod load;
 mod outages;
+mod retries;
 mod stack;
 mod traces;
 mod walls;
