@@ -40,19 +40,8 @@ pub(crate) fn run(options: &Options) -> Result<ExitCode> {
     if !setup::provide_bench()? {
         return Ok(ExitCode::from(2));
     }
-    let built = run::stream(
-        &mut run::cargo(&[
-            "build",
-            "--release",
-            "--package",
-            "yelb-appserver",
-            "--package",
-            "yelb",
-            "--bins",
-            "--examples",
-        ]),
-        |_| (),
-    )?;
+    let build = ["build", "--release", "--package", "yelb-appserver", "--bins", "--examples"];
+    let built = run::stream(&mut run::cargo(&build), |_| ())?;
     ensure!(built.success(), "the release build failed");
 
     let figures = measure(Duration::from_secs(options.seconds.into()))?;
