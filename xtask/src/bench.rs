@@ -41,19 +41,8 @@ pub(crate) fn run(options: &Options) -> Result<ExitCode> {
     if !setup::provide(&[Set::Servers, Set::Python, Set::Bench])? {
         return Ok(ExitCode::from(setup::NOT_BEGUN));
     }
-    let built = run::stream(
-        &mut run::cargo(&[
-            "build",
-            "--release",
-            "--package",
-            "yelb-appserver",
-            "--package",
-            "yelb",
-            "--bins",
-            "--examples",
-        ]),
-        |_| (),
-    )?;
+    let build = ["build", "--release", "--package", "yelb-appserver", "--bins", "--examples"];
+    let built = run::stream(&mut run::cargo(&build), |_| ())?;
     ensure!(built.success(), "the release build failed");
 
     let figures = measure(Duration::from_secs(options.seconds.into()))?;

@@ -1,6 +1,8 @@
 //! Counting a round: one statement, which is one commit.
 
-use sqlx::PgPool;
+use std::collections::HashMap;
+
+use sqlx::PgConnection;
 
 use crate::{Counted, Restaurant, Round};
 
@@ -14,35 +16,40 @@ type Remembered = (String, String, i64);
 const TRIES: usize = 5;
 
 /// Counts a round. Missing rows are made.
-pub(super) async fn count(pool: &PgPool, round: &Round) -> Result<Counted, sqlx::Error> {
+pub(super) async fn count(
+    connection: &mut PgConnection,
+    round: &Round,
+) -> Result<Counted, sqlx::Error> {
     for _ in 1..TRIES {
-        match try_count(pool, round).await {
+        match try_count(connection, round).await {
             Ok(Some(counted)) => return Ok(counted),
-            Ok(None) => add_rows(pool, round).await?,
+            Ok(None) => add_rows(connection, round).await?,
             Err(error) if met_another(&error) => {}
             Err(error) => return Err(error),
         }
     }
-    try_count(pool, round).await?.ok_or(sqlx::Error::RowNotFound)
+    try_count(connection, round).await?.ok_or(sqlx::Error::RowNotFound)
 }
 
 /// Counts a round, or does nothing and answers `None` if a row is missing.
-async fn try_count(pool: &PgPool, round: &Round) -> Result<Option<Counted>, sqlx::Error> {
+async fn try_count(
+    connection: &mut PgConnection,
+    round: &Round,
+) -> Result<Option<Counted>, sqlx::Error> {
     let (totals, remembered) = if round.keyed().is_empty() {
-        (add_plain(pool, round).await?, Vec::new())
+        (add_plain(connection, round).await?, Vec::new())
     } else {
-        add_all(pool, round).await?
+        add_all(connection, round).await?
     };
     let before = |(restaurant, votes): &(Restaurant, i64)| {
         let (_, count, keyed) = totals.iter().find(|(name, ..)| name == restaurant.name())?;
         Some(count - keyed - votes)
     };
-    let answer = |key: &str| {
-        let (_, name, count) = remembered.iter().find(|(known, ..)| known == key)?;
-        Some((name.clone(), *count))
-    };
+    let mut answers: HashMap<String, (String, i64)> =
+        remembered.into_iter().map(|(key, name, count)| (key, (name, count))).collect();
     let before = round.plain().iter().map(before).collect::<Option<_>>();
-    let keyed = round.keyed().iter().map(|(key, _)| answer(key.as_str())).collect::<Option<_>>();
+    let keyed = round.keyed().iter().map(|(key, _)| answers.remove(key.as_str()));
+    let keyed = keyed.collect::<Option<_>>();
     Ok(before.zip(keyed).map(|(before, keyed)| Counted { before, keyed }))
 }
 
@@ -50,7 +57,10 @@ async fn try_count(pool: &PgPool, round: &Round) -> Result<Option<Counted>, sqlx
 ///
 /// The rows are locked in the order of their names, so that two app servers never wait for each other in a circle. The
 /// casts let it work on the original's `integer` as well as on our `bigint`.
-async fn add_plain(pool: &PgPool, round: &Round) -> Result<Vec<Total>, sqlx::Error> {
+async fn add_plain(
+    connection: &mut PgConnection,
+    round: &Round,
+) -> Result<Vec<Total>, sqlx::Error> {
     let (names, votes) = plain_columns(round);
     sqlx::query_as(
         "with added as (
@@ -67,7 +77,7 @@ async fn add_plain(pool: &PgPool, round: &Round) -> Result<Vec<Total>, sqlx::Err
     )
     .bind(names)
     .bind(votes)
-    .fetch_all(pool)
+    .fetch_all(connection)
     .await
 }
 
@@ -76,15 +86,12 @@ async fn add_plain(pool: &PgPool, round: &Round) -> Result<Vec<Total>, sqlx::Err
 ///
 /// A key that another app server is counting at this moment violates the primary key, and nothing of the round is counted.
 async fn add_all(
-    pool: &PgPool,
+    connection: &mut PgConnection,
     round: &Round,
 ) -> Result<(Vec<Total>, Vec<Remembered>), sqlx::Error> {
     let (names, votes) = plain_columns(round);
-    let (keys, keyed_names): (Vec<String>, Vec<String>) = round
-        .keyed()
-        .iter()
-        .map(|(key, restaurant)| (key.as_str().to_owned(), restaurant.to_string()))
-        .unzip();
+    let (keys, keyed_names): (Vec<&str>, Vec<&str>) =
+        round.keyed().iter().map(|(key, restaurant)| (key.as_str(), restaurant.name())).unzip();
     let rows: Vec<(Option<String>, String, i64, i64)> = sqlx::query_as(
         "with asked as (
              select key, name::bpchar as name, place
@@ -128,7 +135,7 @@ async fn add_all(
     .bind(votes)
     .bind(keys)
     .bind(keyed_names)
-    .fetch_all(pool)
+    .fetch_all(connection)
     .await?;
     Ok(sorted(rows))
 }
@@ -144,7 +151,7 @@ fn sorted(rows: Vec<(Option<String>, String, i64, i64)>) -> (Vec<Total>, Vec<Rem
     (totals, remembered)
 }
 
-async fn add_rows(pool: &PgPool, round: &Round) -> Result<(), sqlx::Error> {
+async fn add_rows(connection: &mut PgConnection, round: &Round) -> Result<(), sqlx::Error> {
     let plain = round.plain().iter().map(|(restaurant, _)| restaurant);
     let restaurants = plain.chain(round.keyed().iter().map(|(_, restaurant)| restaurant));
     sqlx::query(
@@ -154,13 +161,13 @@ async fn add_rows(pool: &PgPool, round: &Round) -> Result<(), sqlx::Error> {
          on conflict do nothing",
     )
     .bind(restaurants.map(ToString::to_string).collect::<Vec<_>>())
-    .execute(pool)
+    .execute(connection)
     .await
     .map(drop)
 }
 
-fn plain_columns(round: &Round) -> (Vec<String>, Vec<i64>) {
-    round.plain().iter().map(|(restaurant, votes)| (restaurant.to_string(), *votes)).unzip()
+fn plain_columns(round: &Round) -> (Vec<&str>, Vec<i64>) {
+    round.plain().iter().map(|(restaurant, votes)| (restaurant.name(), *votes)).unzip()
 }
 
 /// Whether the statement failed because of what another app server was doing with the same keys: nothing was counted, and

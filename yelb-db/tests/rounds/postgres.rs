@@ -1,0 +1,46 @@
+//! What is particular to Postgres: how often it is asked.
+
+use testbed::{PATIENCE, Postgres, eventually};
+
+use crate::server::Server;
+use crate::vote;
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_round_is_one_statement_and_nothing_is_asked_between_two() {
+    let postgres = Postgres::start_with(&["log_statement=all", "log_line_prefix=%a|"]);
+    postgres.create_original_schema();
+    let server = Server::Postgres(postgres);
+    let store = server.app_server().await;
+    let Server::Postgres(postgres) = &server else { unreachable!("it is the one from above") };
+    // The keeper, whose connection has another name, asks once a second.
+    let statements = |until: &str| {
+        postgres.sql("yelbdatabase", &format!("select '{until}'"));
+        eventually(PATIENCE, "the log is written", || postgres.log().contains(until));
+        postgres.log().matches("yelb-appserver|LOG:").count()
+    };
+    vote(&store, &[("ihop", None)]).await;
+    vote(&store, &[("ihop", Some("first"))]).await;
+
+    let before = statements("so far");
+    for round in 0..10 {
+        vote(&store, &[("ihop", None), ("outback", None), ("ihop", None)]).await;
+        vote(&store, &[("ihop", Some(&round.to_string())), ("chipotle", None)]).await;
+    }
+    assert_eq!(statements("by then") - before, 20, "{}", postgres.log());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn on_a_new_database_keys_are_looked_up_as_on_one_with_many() {
+    let server = Server::postgres();
+    let store = server.app_server().await;
+    for round in 0..20 {
+        let keys = [format!("{round}-a"), format!("{round}-b")];
+        vote(&store, &keys.each_ref().map(|key| ("ihop", Some(key.as_str())))).await;
+    }
+    let Server::Postgres(postgres) = &server else { unreachable!("it is the one from above") };
+    // The server counts a moment later what was done.
+    let by_index = "select idx_scan >= 40 from pg_stat_user_tables where relname = 'vote_keys'";
+    eventually(PATIENCE, "each key is looked up by the index", || {
+        postgres.sql("yelbdatabase", by_index) == "t"
+    });
+}
