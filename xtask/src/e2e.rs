@@ -66,8 +66,8 @@ pub(crate) fn run(options: &Options) -> Result<ExitCode> {
 
 /// Makes everything ready and runs the tests.
 pub(crate) fn tests(afterwards: Afterwards) -> Result<Outcome> {
-    let compose = Compose::provide()?;
     let engine = Engine::find_or_start(afterwards)?;
+    let compose = Compose::provide(&engine)?;
     let outcome = tests_on(&engine, &compose);
     if afterwards == Afterwards::Keep {
         engine.explain_keeping(&compose);
