@@ -67,8 +67,9 @@ pub(crate) fn run(options: &Options) -> Result<ExitCode> {
 
 /// Makes everything ready and runs the tests.
 pub(crate) fn tests(afterwards: Afterwards) -> Result<Outcome> {
-    let programs = Programs { compose: Compose::provide()?, driver: Driver::provide()? };
+    let driver = Driver::provide()?;
     let engine = Engine::find_or_start(afterwards)?;
+    let programs = Programs { compose: Compose::provide(&engine)?, driver };
     let outcome = tests_on(&engine, &programs);
     if afterwards == Afterwards::Keep {
         engine.explain_keeping(&programs.variables());

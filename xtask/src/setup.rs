@@ -167,7 +167,7 @@ pub(crate) fn provide(sets: &[Set]) -> Result<bool> {
     let needs = sets.iter().flat_map(|set| set.needs());
     let mut missing: Vec<&Need> = Vec::new();
     for need in needs.filter(|need| !(need.is_there)()) {
-        // Two sets may have been named that share one.
+        // Two kinds of tests may need the same, and ask for it both.
         if !missing.iter().any(|other| other.name == need.name) {
             missing.push(need);
         }

@@ -11,7 +11,8 @@ certificates=$1
 archive=$2
 mirror=http://deb.debian.org
 
-root=$(mktemp -d)
+# Beside the archive, and not among temporary files: these may be on a file system without devices.
+root=$(mktemp -d "$archive.XXXXXX")
 trap 'rm -rf --one-file-system "$root"' EXIT
 trap 'exit 130' HUP INT TERM
 

@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 
+use super::engine::Engine;
 use super::quiet::Quiet;
 use crate::{python, run};
 
@@ -38,9 +39,9 @@ pub(super) struct Compose {
 
 impl Compose {
     /// Finds both, and gets the second if need be. (The first is among the needs of these tests.)
-    pub(super) fn provide() -> Result<Self> {
+    pub(super) fn provide(engine: &Engine) -> Result<Self> {
         let v1 = first().context("there is no docker-compose 1.29")?;
-        let v2 = match second() {
+        let v2 = match second(engine) {
             Some(program) => program,
             None => download()?,
         };
@@ -55,9 +56,10 @@ pub(crate) fn first() -> Option<PathBuf> {
 
 /// The second line's program: Docker's plugin, which also works without Docker's command line, or one on the path, or the
 /// one that [`download`] has got.
-fn second() -> Option<PathBuf> {
+fn second(engine: &Engine) -> Option<PathBuf> {
     let plugin = r#"{{range .ClientInfo.Plugins}}{{if eq .Name "compose"}}{{.Path}}{{end}}{{end}}"#;
-    let plugin = run::answer("docker", &["info", "--format", plugin]).map(PathBuf::from);
+    // Docker tells nothing of its plugins unless an engine answers.
+    let plugin = engine.answer(&["info", "--format", plugin]).map(PathBuf::from);
     let mut candidates = plugin.into_iter().chain(on_the_path()).chain([downloaded()]);
     candidates.find(|program| line(program) >= Some(2))
 }
