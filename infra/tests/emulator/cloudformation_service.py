@@ -119,6 +119,14 @@ class CloudFormation(Service):
             ]
         }
 
+    def get_template_summary(self, caller: Caller, asked: dict[str, Any]) -> dict[str, Any]:
+        body = load(asked["TemplateBody"]) if "TemplateBody" in asked else self.stacks.find(caller, asked["StackName"]).body
+        parameters = [
+            {"ParameterKey": name, "ParameterType": about["Type"], "DefaultValue": _text(about.get("Default"))}
+            for name, about in body.get("Parameters", {}).items()
+        ]
+        return {"Parameters": parameters, "ResourceTypes": sorted({each["Type"] for each in body["Resources"].values()})}
+
     def list_stacks(self, caller: Caller, asked: dict[str, Any]) -> dict[str, Any]:
         wanted = asked.get("StackStatusFilter")
         stacks = [stack for stack in self.stacks.of(caller) if not wanted or stack.status in wanted]
@@ -171,7 +179,12 @@ def _parameters(stack: Stack, body: dict[str, Any], given: list[dict[str, Any]])
     missing = [name for name, about in declared.items() if "Default" not in about and name not in parameters]
     if missing:
         raise Refused("ValidationError", f"Parameters: {missing} must have values")
-    return parameters
+    defaults = {name: str(about["Default"]) for name, about in declared.items() if "Default" in about}
+    return defaults | parameters
+
+
+def _text(value: Any) -> str | None:
+    return None if value is None else str(value)
 
 
 def _described(stack: Stack) -> dict[str, Any]:

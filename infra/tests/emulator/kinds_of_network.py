@@ -7,7 +7,9 @@ from typing import Any
 from botocore.exceptions import ClientError
 from cloudformation.template import TemplateError
 
+from .accounts import REGION
 from .kinds import Clients, Kind, Made, register
+from .sharing import references_to
 
 
 def _dns(clients: Clients, made: Made, properties: dict[str, Any], asked: dict[str, Any]) -> None:
@@ -33,6 +35,13 @@ def _ingress(clients: Clients, made: Made, properties: dict[str, Any], asked: di
 def _revoke(clients: Clients, made: Made, properties: dict[str, Any]) -> None:
     group, rule = made.id.split("|")
     clients("ec2").revoke_security_group_ingress(GroupId=group, SecurityGroupRuleIds=[rule])
+
+
+def _unreferenced(clients: Clients, made: Made, properties: dict[str, Any]) -> None:
+    users = references_to(made.id, REGION)
+    if users:
+        error = {"Code": "DependencyViolation", "Message": f"{made.id} has a dependent object: a rule of {users[0]}"}
+        raise ClientError({"Error": error}, "DeleteSecurityGroup")
 
 
 def _unused(clients: Clients, made: Made, properties: dict[str, Any]) -> None:
@@ -118,6 +127,11 @@ def _zone(clients: Clients, stack: Any, properties: dict[str, Any], asked: dict[
     Zones.enter(asked["VPC"]["VPCId"], asked["Name"])
 
 
+def _zone_id(clients: Clients, made: Made, properties: dict[str, Any], asked: dict[str, Any]) -> None:
+    # The API says /hostedzone/ID.
+    made.id = made.id.rpartition("/")[2]
+
+
 def _zone_gone(clients: Clients, made: Made, properties: dict[str, Any]) -> None:
     Zones.leave(made.attributes["name"])
 
@@ -163,7 +177,7 @@ register(
     Kind("AWS::EC2::SubnetRouteTableAssociation", "answer.AssociationId", {},
          ("disassociate_route_table", {"AssociationId": "@id"})),
     Kind("AWS::EC2::SecurityGroup", "answer.GroupId", {"GroupId": "answer.GroupId"},
-         ("delete_security_group", {"GroupId": "@id"}), after=(_ingress,), tagged="security-group"),
+         ("delete_security_group", {"GroupId": "@id"}), after=(_ingress,), undo=_unreferenced, tagged="security-group"),
     Kind("AWS::EC2::SecurityGroupIngress",
          "join('|', [asked.GroupId, answer.SecurityGroupRules[0].SecurityGroupRuleId])", undo=_revoke),
     Kind("AWS::ElasticLoadBalancingV2::LoadBalancer", "answer.LoadBalancers[0].LoadBalancerArn",
@@ -174,7 +188,7 @@ register(
     Kind("AWS::ElasticLoadBalancingV2::Listener", "answer.Listeners[0].ListenerArn", {},
          ("delete_listener", {"ListenerArn": "@id"})),
     Kind("AWS::Route53::HostedZone", "answer.HostedZone.Id", {"name": "asked.Name"},
-         ("delete_hosted_zone", {"Id": "@id"}), before=(_zone,), undo=_zone_gone),
+         ("delete_hosted_zone", {"Id": "@id"}), before=(_zone,), after=(_zone_id,), undo=_zone_gone),
     Kind("AWS::Route53::RecordSetGroup", "answer.ChangeInfo.Id",
          {"zone": "asked.HostedZoneId", "changes": "asked.ChangeBatch.Changes"}, undo=_records_gone),
     Kind("AWS::ServiceDiscovery::PrivateDnsNamespace", "answer.OperationId", {"name": "asked.Name"},

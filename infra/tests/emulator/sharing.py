@@ -7,8 +7,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from moto.ec2.exceptions import InvalidSubnetIdError, InvalidVPCIdError
+from moto.ec2.exceptions import InvalidSecurityGroupNotFoundError, InvalidSubnetIdError, InvalidVPCIdError
 from moto.ec2.models import ec2_backends
+from moto.ec2.models.security_groups import SecurityGroupBackend
 from moto.ec2.models.subnets import Subnet, SubnetBackend
 from moto.ec2.models.vpcs import VPC, VPCBackend
 
@@ -106,7 +107,7 @@ def _exists(ram: ResourceAccessManager, caller: Caller, service: str, kind: str,
 
 
 def show_shared_subnets(ram: ResourceAccessManager) -> None:
-    """Lets moto's EC2 find subnets that another account shares, and the VPC that they are in."""
+    """Lets moto's EC2 find subnets that another account shares, the VPC that they are in, and the groups of its others."""
     own_subnet, own_vpc = SubnetBackend.get_subnet, VPCBackend.get_vpc
     own_subnets = SubnetBackend.describe_subnets
 
@@ -142,6 +143,17 @@ def show_shared_subnets(ram: ResourceAccessManager) -> None:
                     return ec2_backends[subnet.owner_id][self.region_name].vpcs[vpc_id]
             raise
 
+    own_sources = SecurityGroupBackend._add_source_group
+
+    def add_source_group(self: Any, sources: list[dict[str, Any]] | None, vpc_id: str | None) -> list[dict[str, Any]]:
+        foreign = [each for each in sources or [] if each.get("UserId", self.account_id) != self.account_id]
+        for each in foreign:
+            other = ec2_backends[each["UserId"]][self.region_name]
+            if other.get_security_group_from_id(each["GroupId"]) is None:
+                raise InvalidSecurityGroupNotFoundError(f"{each['UserId']}/{each['GroupId']}")
+        return own_sources(self, [each for each in sources or [] if each not in foreign], vpc_id) + foreign
+
+    SecurityGroupBackend._add_source_group = add_source_group  # type: ignore[method-assign]
     SubnetBackend.get_subnet = get_subnet  # type: ignore[method-assign]
     SubnetBackend.describe_subnets = describe_subnets  # type: ignore[method-assign]
     VPCBackend.get_vpc = get_vpc  # type: ignore[method-assign]
@@ -149,3 +161,15 @@ def show_shared_subnets(ram: ResourceAccessManager) -> None:
 
 def _own_subnets(backend: Any) -> list[Subnet]:
     return [subnet for in_zone in backend.subnets.values() for subnet in in_zone.values()]
+
+
+def references_to(group_id: str, region: str) -> list[str]:
+    """The security groups, of whichever account, with a rule that names this one."""
+    return [
+        group.id
+        for account in list(ec2_backends)
+        for groups in ec2_backends[account][region].groups.values()
+        for group in groups.values()
+        for rule in group.ingress_rules
+        if rule.source_group and rule.source_group.get("GroupId") == group_id and group.id != group_id
+    ]
