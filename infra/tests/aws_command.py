@@ -12,6 +12,10 @@ import signal
 import socket
 import sys
 from pathlib import Path
+from typing import Any
+
+_SERVICES = ("sts", "cloudformation", "ec2", "ecr", "ecs", "secretsmanager", "ram", "organizations", "appmesh", "elbv2",
+             "servicediscovery", "route53", "logs", "iam", "rds", "elasticache")
 
 _SHIM = """#!{python} -SE
 import json, os, socket, sys
@@ -37,6 +41,7 @@ def serve(door: Path) -> None:
     from awscli.clidriver import create_clidriver
 
     driver = create_clidriver()
+    _warm(driver.session.get_component("data_loader"))
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)
     listener = socket.socket(socket.AF_UNIX)
     listener.bind(str(door))
@@ -50,7 +55,17 @@ def serve(door: Path) -> None:
         caller.close()
 
 
-def _answer(driver: object, caller: socket.socket) -> None:
+def _warm(loader: Any) -> None:
+    """Loads what describes the services that a deployment calls; forks find it in memory."""
+    loader.load_data("endpoints")
+    for service in _SERVICES:
+        available = [kind for kind in ("service-2", "endpoint-rule-set-1", "paginators-1", "waiters-2")
+                     if service in loader.list_available_services(kind)]
+        for kind in available:
+            loader.load_service_model(service, kind)
+
+
+def _answer(driver: Any, caller: socket.socket) -> None:
     status = 255
     try:
         message, streams, _, _ = socket.recv_fds(caller, 1 << 16, 3)
@@ -61,7 +76,7 @@ def _answer(driver: object, caller: socket.socket) -> None:
         for number, stream in enumerate(streams):
             os.dup2(stream, number)
         os.chdir(directory)
-        status = driver.main(words)  # type: ignore[attr-defined]
+        status = driver.main(words)
     except SystemExit as end:
         status = end.code if isinstance(end.code, int) else 255
     finally:

@@ -33,7 +33,7 @@ class World(Protocol):
     def secret(self, reference: str) -> str: ...
 
 
-class _Loader(yaml.SafeLoader):
+class _Loader(getattr(yaml, "CSafeLoader", yaml.SafeLoader)):  # type: ignore[misc]
     """YAML with CloudFormation's short forms, `!Ref` and the like, written out."""
 
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 from typing import Any
 
+from moto.elasticache.models import elasticache_backends
+
 from .kinds import Clients, Kind, Made, register
 
 
@@ -37,6 +39,20 @@ def _generated(clients: Clients, made: Made, properties: dict[str, Any], asked: 
         manager = clients("secretsmanager")
         password = manager.get_random_password(**wanted)["RandomPassword"]
         manager.put_secret_value(SecretId=made.id, SecretString=password)
+
+
+def _cache_subnets_gone(clients: Clients, made: Made, properties: dict[str, Any]) -> None:
+    # moto's ElastiCache cannot delete them.
+    for account in list(elasticache_backends):
+        for backend in elasticache_backends[account].values():
+            backend.cache_subnet_groups.pop(made.id, None)
+
+
+def _cache_gone(clients: Clients, made: Made, properties: dict[str, Any]) -> None:
+    # moto's ElastiCache leaves it in the state `deleting` for good.
+    for account in list(elasticache_backends):
+        for backend in elasticache_backends[account].values():
+            backend.replication_groups.pop(made.id, None)
 
 
 register(
@@ -81,9 +97,9 @@ register(
     Kind("AWS::RDS::DBInstance", "answer.DBInstance.DBInstanceIdentifier",
          {"Endpoint.Address": "answer.DBInstance.Endpoint.Address"},
          ("delete_db_instance", {"DBInstanceIdentifier": "@id", "SkipFinalSnapshot": "=true"})),
-    Kind("AWS::ElastiCache::SubnetGroup", "answer.CacheSubnetGroup.CacheSubnetGroupName", {},
-         ("delete_cache_subnet_group", {"CacheSubnetGroupName": "@id"})),
+    Kind("AWS::ElastiCache::SubnetGroup", "answer.CacheSubnetGroup.CacheSubnetGroupName",
+         undo=_cache_subnets_gone),
     Kind("AWS::ElastiCache::ReplicationGroup", "answer.ReplicationGroup.ReplicationGroupId",
          {"PrimaryEndPoint.Address": "answer.ReplicationGroup.NodeGroups[0].PrimaryEndpoint.Address"},
-         ("delete_replication_group", {"ReplicationGroupId": "@id"})),
+         undo=_cache_gone),
 )
