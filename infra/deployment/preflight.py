@@ -141,7 +141,7 @@ class Preflight:
 
     def _vpcs(self, account: str) -> List[List[str]]:
         """Name (or id) and addresses of each VPC of the account's own."""
-        name = "Tags[?Key=='Name'].Value | [0]"
+        name = "(Tags[?Key=='Name'].Value | [0])"
         answer = self.ask(
             account, "ec2", "describe-vpcs", "--query", f"Vpcs[].[{name} || VpcId, CidrBlock]", "--output", "text"
         )

@@ -76,6 +76,8 @@ def _answer(driver: Any, caller: socket.socket) -> None:
         for number, stream in enumerate(streams):
             os.dup2(stream, number)
         os.chdir(directory)
+        # The configuration is read anew, as a command that has just been started would.
+        driver.session._config = driver.session._profile_map = None
         status = driver.main(words)
     except SystemExit as end:
         status = end.code if isinstance(end.code, int) else 255

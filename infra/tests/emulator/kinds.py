@@ -22,6 +22,8 @@ class Made:
 
     id: str
     attributes: dict[str, Any] = field(default_factory=dict)
+    gone: bool = False
+    """Whether it was deleted for another one to take its place."""
 
 
 Step = Callable[[Clients, Any, dict[str, Any], dict[str, Any]], None]
@@ -70,6 +72,7 @@ class Kind:
     def update(self, clients: Clients, stack: Any, logical_id: str, made: Made, properties: dict[str, Any]) -> Made:
         # By replacement, for all but services. CloudFormation does it the other way round where names allow it.
         self.delete(clients, made, {})
+        made.gone = True
         return self.create(clients, stack, logical_id, properties)
 
     def delete(self, clients: Clients, made: Made, properties: dict[str, Any]) -> None:

@@ -210,6 +210,9 @@ class Stacks:
                 made = kind.update(client, stack, logical_id, existing.made, properties)
         except (Refused, ClientError, BotoCoreError, TemplateError, LookupError) as error:
             stack.note(logical_id, kind_name, f"{action}_FAILED", str(error))
+            if existing is not None and existing.made.gone:
+                # The rollback makes it anew.
+                del stack.resources[logical_id]
             raise Failure(f"The following resource(s) failed to {action.lower()}: [{logical_id}].") from error
         stack.resources[logical_id] = Resource(logical_id, kind_name, properties, made)
         stack.note(logical_id, kind_name, f"{action}_COMPLETE", physical_id=made.id)
