@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 from ipaddress import ip_network
 from typing import Dict, List
@@ -85,6 +86,9 @@ class Preflight:
                 f"frontend has {regions['frontend']}"
             )
         self.region = regions["backend"]
+        for name in ("AWS_REGION", "AWS_DEFAULT_REGION"):
+            if os.environ.get(name, self.region) != self.region and not self.commands.dry:
+                raise NotReady(f"{name} is {os.environ[name]}, and would override the profiles' {self.region}: unset it")
         return self.region
 
     def _organization(self) -> str:

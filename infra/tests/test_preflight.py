@@ -22,8 +22,8 @@ def configured(accounts: TwoAccounts) -> Iterator[Path]:
     config.write_text(before)
 
 
-def refusal(accounts: TwoAccounts, *words: str) -> str:
-    done = accounts.run(tools.INFRA / "deploy", *words)
+def refusal(accounts: TwoAccounts, *words: str, **variables: str) -> str:
+    done = accounts.run("env", *(f"{name}={value}" for name, value in variables.items()), tools.INFRA / "deploy", *words)
     assert done.returncode == NOT_BEGUN, done.stdout + done.stderr
     assert "nothing was changed" in done.stderr
     assert accounts.aws("backend", "cloudformation", "describe-stacks", "--query", "Stacks[].StackName",
@@ -53,7 +53,11 @@ def test_two_regions(accounts: TwoAccounts, configured: Path) -> None:
 
 def test_a_profile_without_a_region(accounts: TwoAccounts, configured: Path) -> None:
     configured.write_text(re.sub(r"region = .*\n", "", configured.read_text(), count=1))
-    assert "the profile backend has no Region" in refusal(accounts)
+    assert "the profile backend does not work: You must specify a region" in refusal(accounts)
+
+
+def test_a_variable_that_overrides_the_profiles_region(accounts: TwoAccounts) -> None:
+    assert "AWS_DEFAULT_REGION is eu-west-1" in refusal(accounts, AWS_DEFAULT_REGION="eu-west-1")
 
 
 def test_addresses_that_somebody_has(accounts: TwoAccounts) -> None:

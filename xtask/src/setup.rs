@@ -4,7 +4,7 @@ use std::fs;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use anyhow::Result;
+use anyhow::{Result, ensure};
 
 use crate::{python, run};
 
@@ -13,6 +13,20 @@ const OLDEST_NODE: (u32, u32) = (20, 19);
 
 /// What npm installs where the distribution's Node.js is older than that, as that of Debian 12 and Ubuntu 24.04 is.
 const NODE_PACKAGE: &str = "node@22.23.3";
+
+/// What npm installs for the sake of the program in it: cfn-guard is otherwise to be had from GitHub or compiled.
+const GUARD_PACKAGE: &str = "@cdklabs/cdk-validator-cfnguard@0.0.62";
+
+/// What is to be tested, and so has to be there.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Wanted {
+    /// The servers that the crates' tests run.
+    pub(crate) servers: bool,
+    /// A browser for the page.
+    pub(crate) browser: bool,
+    /// What checks the templates and emulates AWS.
+    pub(crate) infra: bool,
+}
 
 /// Something the tests run.
 struct Need {
@@ -25,7 +39,7 @@ struct Need {
     is_there: fn() -> bool,
 }
 
-const SERVERS: [Need; 5] = [
+const SERVERS: [Need; 4] = [
     Need {
         name: "PostgreSQL's server",
         packages: &["postgresql"],
@@ -51,15 +65,32 @@ const SERVERS: [Need; 5] = [
         // Only Linux has the system call behind it; elsewhere the tests do without.
         is_there: || !cfg!(target_os = "linux") || run::find("setpriv").is_some(),
     },
-    Need {
-        name: "Python 3.9 or newer with venv",
-        packages: &["python3-venv"],
-        home: "https://www.python.org/downloads/ or `brew install python`",
-        is_there: python::is_there,
-    },
 ];
 
-const BROWSER: [Need; 3] = [
+/// For the crates' tests and for those of `infra/`.
+const PYTHON: Need = Need {
+    name: "Python 3.10 or newer with venv",
+    packages: &["python3-venv"],
+    home: "https://www.python.org/downloads/ or `brew install python`",
+    is_there: python::is_there,
+};
+
+/// For the page's tests and those of `infra/`.
+const NPM: Need = Need {
+    name: "npm",
+    packages: &["npm"],
+    home: "https://nodejs.org/ or `brew install node`",
+    is_there: || run::find("npm").is_some(),
+};
+
+const OPENSSL: Need = Need {
+    name: "openssl",
+    packages: &["openssl"],
+    home: "https://openssl-library.org/source/ or `brew install openssl`",
+    is_there: || run::find("openssl").is_some(),
+};
+
+const BROWSER: [Need; 2] = [
     Need {
         name: "Chromium",
         packages: &["chromium", "chromium-browser"],
@@ -71,12 +102,6 @@ const BROWSER: [Need; 3] = [
         packages: &["nodejs"],
         home: "https://nodejs.org/ or `brew install node`",
         is_there: || node().is_some(),
-    },
-    Need {
-        name: "npm",
-        packages: &["npm"],
-        home: "https://nodejs.org/ or `brew install node`",
-        is_there: || run::find("npm").is_some(),
     },
 ];
 
@@ -92,7 +117,7 @@ const BROWSERS: [&str; 6] = [
 
 /// `cargo xtask setup`
 pub(crate) fn run() -> Result<ExitCode> {
-    if provide(true, true)? {
+    if provide(Wanted { servers: true, browser: true, infra: true })? {
         println!("everything that the tests need is there");
         Ok(ExitCode::SUCCESS)
     } else {
@@ -100,26 +125,28 @@ pub(crate) fn run() -> Result<ExitCode> {
     }
 }
 
-/// Sees to it that the servers and the browser are there. If they cannot be had, says so in one line and answers no.
-pub(crate) fn provide(servers: bool, browser: bool) -> Result<bool> {
-    let of_servers = servers.then_some(&SERVERS).into_iter().flatten();
-    let needs: Vec<&Need> =
-        of_servers.chain(browser.then_some(&BROWSER).into_iter().flatten()).collect();
-
-    let mut missing: Vec<&Need> = needs.into_iter().filter(|need| !(need.is_there)()).collect();
+/// Sees to it that what is wanted is there. If it cannot be had, says so in one line and answers no.
+pub(crate) fn provide(wanted: Wanted) -> Result<bool> {
+    let mut missing: Vec<&Need> =
+        needs(wanted).into_iter().filter(|need| !(need.is_there)()).collect();
     if !missing.is_empty()
         && let Some(apt) = Apt::find()
     {
         apt.install(&missing)?;
         missing.retain(|need| !(need.is_there)());
     }
-    if browser && node().is_none() && run::find("npm").is_some() {
+    if wanted.browser && node().is_none() && run::find("npm").is_some() {
         install_node()?;
         missing.retain(|need| !(need.is_there)());
     }
     if missing.is_empty() {
-        if servers {
+        if wanted.servers {
             python::PROGRAMS.provide()?;
+        }
+        if wanted.infra {
+            python::INFRA.provide()?;
+            python::CHECKOV.provide()?;
+            provide_guard()?;
         }
         return Ok(true);
     }
@@ -127,6 +154,26 @@ pub(crate) fn provide(servers: bool, browser: bool) -> Result<bool> {
         missing.iter().map(|need| format!("{} ({})", need.name, need.home)).collect();
     println!("missing, install first: {}", missing.join(", "));
     Ok(false)
+}
+
+fn needs(wanted: Wanted) -> Vec<&'static Need> {
+    let mut needs = Vec::new();
+    if wanted.servers {
+        needs.extend(&SERVERS);
+    }
+    if wanted.browser {
+        needs.extend(&BROWSER);
+    }
+    if wanted.servers || wanted.infra {
+        needs.push(&PYTHON);
+    }
+    if wanted.browser || wanted.infra {
+        needs.push(&NPM);
+    }
+    if wanted.infra {
+        needs.push(&OPENSSL);
+    }
+    needs
 }
 
 /// Debian's package manager, with the right to use it.
@@ -210,6 +257,27 @@ fn install_node() -> Result<()> {
     println!("installing {NODE_PACKAGE} into {}", run::tools().display());
     let mut install = run::command("npm", &["install", "--no-audit", "--no-fund", "--prefix"]);
     run::stream(install.arg(run::tools()).arg(NODE_PACKAGE), |_| ())?;
+    Ok(())
+}
+
+/// cfn-guard for this machine, be it installed or not. The package has it for four kinds of machines.
+pub(crate) fn guard() -> PathBuf {
+    let system = if cfg!(target_os = "macos") { "macos" } else { "ubuntu" };
+    let package = run::tools().join("node_modules/@cdklabs/cdk-validator-cfnguard");
+    package.join("bin").join(system).join(std::env::consts::ARCH).join("cfn-guard")
+}
+
+fn provide_guard() -> Result<()> {
+    let guard = guard();
+    if !guard.is_file() {
+        println!("installing {GUARD_PACKAGE} into {}", run::tools().display());
+        let options = ["install", "--no-audit", "--no-fund", "--ignore-scripts", "--prefix"];
+        let mut install = run::command("npm", &options);
+        run::stream(install.arg(run::tools()).arg(GUARD_PACKAGE), |_| ())?;
+    }
+    ensure!(guard.is_file(), "{GUARD_PACKAGE} has no cfn-guard for this machine");
+    // The package's files are not executable.
+    run::answer("chmod", &["+x", &guard.to_string_lossy()]);
     Ok(())
 }
 

@@ -9,10 +9,13 @@ use anyhow::{Context, Result};
 use clap::{Args, ValueEnum};
 
 use crate::count::{self, Count};
-use crate::{run, setup};
+use crate::{python, run, setup};
 
 /// The tests of the page in a browser.
 const BROWSER_TESTS: &str = "yelb-ui/tests/browser";
+
+/// The tests of the deployment.
+const INFRA_TESTS: &str = "infra/tests";
 
 /// The ending of a run that cannot begin, as opposed to one that found something.
 const NOT_BEGUN: u8 = 2;
@@ -40,11 +43,18 @@ enum Part {
     Rust,
     /// The page's tests in a browser
     Browser,
+    /// CloudFormation, and deployment to two emulated accounts
+    Infra,
 }
 
 /// `cargo xtask test`
 pub(crate) fn run(options: &Options) -> Result<ExitCode> {
-    if !setup::provide(options.wants(Part::Rust), options.wants(Part::Browser))? {
+    let wanted = setup::Wanted {
+        servers: options.wants(Part::Rust),
+        browser: options.wants(Part::Browser),
+        infra: options.wants(Part::Infra),
+    };
+    if !setup::provide(wanted)? {
         return Ok(ExitCode::from(NOT_BEGUN));
     }
 
@@ -74,6 +84,10 @@ pub(crate) fn run(options: &Options) -> Result<ExitCode> {
                 if built { browser_tests() } else { Ok(Outcome::not_built()) }
             });
         }
+    }
+
+    if options.wants(Part::Infra) {
+        report.step("infra tests", infra_tests);
     }
 
     println!("\n{report}", report = report.table());
@@ -119,6 +133,20 @@ fn browser_tests() -> Result<Outcome> {
     command.env("CHROMIUM", browser);
     let status =
         run::stream(command.current_dir(&directory), |line| count += count::node_line(line))?;
+    Ok(Outcome::of_tests(count, status.success()))
+}
+
+fn infra_tests() -> Result<Outcome> {
+    let mut count = Count::default();
+    let pytest = python::INFRA.program("pytest");
+    // Two at a time: most of the time goes into a command waiting for the emulator.
+    let mut command = run::command(&pytest.to_string_lossy(), &["--numprocesses", "2"]);
+    command
+        .env("CFN_GUARD", setup::guard())
+        .env("CHECKOV", python::CHECKOV.program("checkov"))
+        .env("PYTHONDONTWRITEBYTECODE", "1")
+        .current_dir(run::root().join(INFRA_TESTS));
+    let status = run::stream(&mut command, |line| count += count::pytest_line(line))?;
     Ok(Outcome::of_tests(count, status.success()))
 }
 
