@@ -36,7 +36,8 @@ class TwoAccounts:
 
     @property
     def environment(self) -> dict[str, str]:
-        programs = f"{self.directory}{os.pathsep}{os.environ['PATH']}"
+        # The Python of the tests for whoever asks for python3: a version manager's would put its own `aws` before ours.
+        programs = os.pathsep.join([str(self.directory), str(Path(sys.executable).parent), os.environ["PATH"]])
         home = {"AWS_CONFIG_FILE": str(self.directory / "config"),
                 "AWS_SHARED_CREDENTIALS_FILE": str(self.directory / "credentials")}
         kept = {name: value for name, value in os.environ.items() if not name.startswith("AWS_")}
