@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+import select
 import signal
 import socket
 import sys
@@ -48,6 +49,10 @@ def serve(door: Path) -> None:
     listener.listen(16)
     print("ready", flush=True)
     while True:
+        readable, _, _ = select.select([listener, sys.stdin], [], [])
+        if sys.stdin in readable:
+            # Whoever started this has gone.
+            return
         caller, _ = listener.accept()
         if os.fork() == 0:
             listener.close()
