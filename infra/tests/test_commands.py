@@ -7,12 +7,13 @@ from pathlib import Path
 
 import pytest
 import tools
-from deployment import prices
+from deployment import deploy, prices
 from deployment.bundle import bundle
 from deployment.command import Answer, CommandFailed, Commands, DryCommands
 from deployment.images import needed, tag_of_sources
 from deployment.options import Options, app_mesh_envoy
-from deployment.plan import ORDER, Images, stacks, subnets, supplies
+from deployment.plan import ORDER, Images, Stack, stacks, subnets, supplies
+from deployment.progress import Step
 
 
 def test_a_command_that_fails_says_what_it_said() -> None:
@@ -99,3 +100,45 @@ def test_a_smaller_deployment_is_cheaper() -> None:
 @pytest.mark.parametrize("module", sorted((tools.INFRA / "deployment").glob("*.py")), ids=lambda path: path.name)
 def test_the_oldest_python_of_the_readme_can_read_it(module: Path) -> None:
     ast.parse(module.read_text(), feature_version=(3, 9))
+
+
+class Scripted(Commands):
+    """Answers with what it is given, one after the other, and keeps what it was asked."""
+
+    def __init__(self, *answers: str) -> None:
+        super().__init__()
+        self.answers = list(answers)
+        self.asked: list[str] = []
+
+    def run(self, *words: object, **_: object) -> str:
+        self.asked.append(" ".join(map(str, words)))
+        return self.answers.pop(0) if self.answers else ""
+
+
+def settled(monkeypatch: pytest.MonkeyPatch, *statuses: str) -> tuple[list[str], list[float]]:
+    """What is asked for a stack that an earlier run has left in these states, and how long is waited."""
+    waits: list[float] = []
+    monkeypatch.setattr(deploy.time, "sleep", waits.append)
+    commands = Scripted(*statuses)
+    stack = Stack("backend", "am-ecs-multi-account-infra", "", "")
+    deploy.Deployment(commands, Options())._settle(stack, Step("", silent=True))
+    return commands.asked, waits
+
+
+def test_a_stack_that_an_earlier_run_has_left_going_is_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked, waits = settled(monkeypatch, "CREATE_IN_PROGRESS", "CREATE_IN_PROGRESS", "CREATE_COMPLETE")
+    assert len(waits) == 2
+    assert not any("delete-stack" in command for command in asked)
+
+
+@pytest.mark.parametrize("status", ["ROLLBACK_COMPLETE", "REVIEW_IN_PROGRESS", "ROLLBACK_FAILED"])
+def test_a_stack_that_never_came_to_be_is_removed_first(monkeypatch: pytest.MonkeyPatch, status: str) -> None:
+    asked, waits = settled(monkeypatch, status)
+    assert not waits
+    assert [command.split()[4] for command in asked] == ["describe-stacks", "delete-stack", "wait"]
+
+
+@pytest.mark.parametrize("status", ["None", "CREATE_COMPLETE", "UPDATE_ROLLBACK_COMPLETE"])
+def test_any_other_stack_is_left_alone(monkeypatch: pytest.MonkeyPatch, status: str) -> None:
+    asked, _ = settled(monkeypatch, status)
+    assert len(asked) == 1
