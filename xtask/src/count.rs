@@ -57,6 +57,32 @@ pub(crate) fn node_line(line: &str) -> Count {
     count
 }
 
+/// Reads a line of `pytest`, which ends with `12 passed, 1 failed in 3.45s`, between equals signs unless it is told to be quiet.
+pub(crate) fn pytest_line(line: &str) -> Count {
+    let line = without_colors(line);
+    let summary = line.trim().trim_matches('=').trim();
+    let Some((parts, _)) = summary.split_once(" in ").filter(|(_, time)| is_duration(time)) else {
+        return Count::default();
+    };
+    let mut count = Count::default();
+    for part in parts.split(',') {
+        match number_and_word(part) {
+            Some((number, "passed")) => count.passed += number,
+            Some((number, "failed" | "error" | "errors")) => count.failed += number,
+            Some((number, "skipped" | "xfailed" | "xpassed")) => count.skipped += number,
+            Some((_, "deselected" | "warning" | "warnings" | "rerun")) => {}
+            _ => return Count::default(),
+        }
+    }
+    count
+}
+
+/// `3.45s`, and after a minute `75.10s (0:01:15)`.
+fn is_duration(text: &str) -> bool {
+    let seconds = text.split(' ').next().and_then(|seconds| seconds.strip_suffix('s'));
+    seconds.is_some_and(|seconds| seconds.parse::<f32>().is_ok())
+}
+
 fn number_and_word(part: &str) -> Option<(u32, &str)> {
     let (number, word) = part.trim().split_once(' ')?;
     Some((number.parse().ok()?, word))
@@ -106,6 +132,31 @@ mod tests {
             "5 passed; 6 failed",
         ] {
             assert_eq!(cargo_line(line), Count::default(), "{line}");
+        }
+    }
+
+    #[test]
+    fn a_summary_of_pytest_is_read() {
+        for line in [
+            "12 passed, 2 failed, 1 skipped, 1 error, 3 warnings in 3.45s",
+            "===== 2 failed, 12 passed, 1 xfailed, 1 error in 75.10s (0:01:15) =====\n",
+            "\u{1b}[31m\u{1b}[1m2 failed\u{1b}[0m, \u{1b}[32m12 passed\u{1b}[0m, 1 skipped, 1 errors\u{1b}[31m in 1.00s\u{1b}[0m",
+        ] {
+            assert_eq!(pytest_line(line), count(12, 3, 1), "{line}");
+        }
+    }
+
+    #[test]
+    fn other_lines_of_pytest_count_nothing() {
+        for line in [
+            "",
+            "no tests ran in 0.01s",
+            "........ [100%]",
+            "FAILED test_a.py::test_b - 3 passed in 1.0s",
+            "12 passed in time",
+            "3.94s call     test_a.py::test_b",
+        ] {
+            assert_eq!(pytest_line(line), Count::default(), "{line}");
         }
     }
 

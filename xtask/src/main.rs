@@ -6,6 +6,7 @@ mod bench;
 mod browser;
 mod count;
 mod e2e;
+mod infra;
 mod python;
 mod report;
 mod run;

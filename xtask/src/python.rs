@@ -11,6 +11,14 @@ use crate::run;
 pub(crate) const PROGRAMS: Environment =
     Environment { name: "python", requirements: "testbed/requirements.txt" };
 
+/// What checks `infra/`, but for checkov.
+pub(crate) const INFRA: Environment =
+    Environment { name: "infra", requirements: "infra/tests/requirements.txt" };
+
+/// Checkov, whose versions of packages exclude those of the others.
+pub(crate) const CHECKOV: Environment =
+    Environment { name: "checkov", requirements: "infra/tests/requirements-checkov.txt" };
+
 /// A virtual environment of its own, because sets of packages disagree about versions.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Environment {
@@ -55,7 +63,7 @@ impl Environment {
 
 /// Whether there is a Python that can make virtual environments. Debian has that part in a package of its own.
 pub(crate) fn is_there() -> bool {
-    let parts = "import ensurepip, sys, venv; assert sys.version_info >= (3, 9)";
+    let parts = "import ensurepip, sys, venv; assert sys.version_info >= (3, 10)";
     run::answer("python3", &["-c", parts]).is_some()
 }
 

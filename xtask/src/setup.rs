@@ -8,7 +8,7 @@ use std::process::ExitCode;
 
 use anyhow::Result;
 
-use crate::{python, run};
+use crate::{infra, python, run};
 
 /// What the page's tests ask for in `engines`.
 const OLDEST_NODE: (u32, u32) = (20, 19);
@@ -40,13 +40,16 @@ pub(crate) enum Set {
     Containers,
     /// What makes images where there is no registry to get them from.
     StandIns,
+    /// What checks templates and emulates AWS.
+    Infra,
     /// What puts the load on that is measured.
     Bench,
 }
 
 impl Set {
     /// What the tests need, but for what only machines without a registry do, and get when they turn out to be one.
-    const USUAL: [Self; 4] = [Self::Servers, Self::Python, Self::Browser, Self::Containers];
+    const USUAL: [Self; 5] =
+        [Self::Servers, Self::Python, Self::Browser, Self::Infra, Self::Containers];
 
     fn needs(self) -> &'static [Need] {
         match self {
@@ -55,6 +58,7 @@ impl Set {
             Self::Browser => &BROWSER,
             Self::Containers => &containers::ENGINE,
             Self::StandIns => &containers::STAND_INS,
+            Self::Infra => &INFRA,
             Self::Bench => &BENCH,
         }
     }
@@ -96,12 +100,23 @@ const SERVERS: [Need; 4] = [
     },
 ];
 
-const PYTHON: [Need; 1] = [Need {
-    name: "Python 3.9 or newer with venv",
+/// For the crates' tests and for those of `infra/`.
+const VENV: Need = Need {
+    name: "Python 3.10 or newer with venv",
     packages: &["python3-venv"],
     home: "https://www.python.org/downloads/ or `brew install python`",
     is_there: python::is_there,
-}];
+};
+
+/// For the page's tests and for those of `infra/`.
+const NPM: Need = Need {
+    name: "npm",
+    packages: &["npm"],
+    home: "https://nodejs.org/ or `brew install node`",
+    is_there: || run::find("npm").is_some(),
+};
+
+const PYTHON: [Need; 1] = [VENV];
 
 const BROWSER: [Need; 3] = [
     Need {
@@ -116,11 +131,17 @@ const BROWSER: [Need; 3] = [
         home: "https://nodejs.org/ or `brew install node`",
         is_there: || node().is_some(),
     },
+    NPM,
+];
+
+const INFRA: [Need; 3] = [
+    VENV,
+    NPM,
     Need {
-        name: "npm",
-        packages: &["npm"],
-        home: "https://nodejs.org/ or `brew install node`",
-        is_there: || run::find("npm").is_some(),
+        name: "openssl",
+        packages: &["openssl"],
+        home: "https://openssl-library.org/source/ or `brew install openssl`",
+        is_there: || run::find("openssl").is_some(),
     },
 ];
 
@@ -185,6 +206,9 @@ pub(crate) fn provide(sets: &[Set]) -> Result<bool> {
     if missing.is_empty() {
         if sets.contains(&Set::Python) {
             python::PROGRAMS.provide()?;
+        }
+        if sets.contains(&Set::Infra) {
+            infra::provide()?;
         }
         return Ok(true);
     }

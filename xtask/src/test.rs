@@ -8,7 +8,7 @@ use clap::{Args, ValueEnum};
 use crate::count::{self, Count};
 use crate::report::{Outcome, Report};
 use crate::setup::{self, Set};
-use crate::{browser, e2e, run};
+use crate::{browser, e2e, infra, run};
 
 /// What `cargo xtask test` can be told.
 #[derive(Args, Debug)]
@@ -28,6 +28,7 @@ impl Options {
         for (part, sets) in [
             (Part::Rust, &[Set::Servers, Set::Python][..]),
             (Part::Browser, &[Set::Browser]),
+            (Part::Infra, &[Set::Infra]),
             (Part::E2e, &e2e::NEEDS),
         ] {
             if self.wants(part) {
@@ -47,6 +48,8 @@ enum Part {
     Rust,
     /// The page's tests in a browser
     Browser,
+    /// CloudFormation, and deployment to two emulated accounts
+    Infra,
     /// The tests of the whole stack in containers, as `cargo xtask e2e` runs them
     E2e,
 }
@@ -83,6 +86,9 @@ pub(crate) fn run(options: &Options) -> Result<ExitCode> {
                 if built { browser::tests() } else { Ok(Outcome::not_built()) }
             });
         }
+    }
+    if options.wants(Part::Infra) {
+        report.step("infra tests", infra::tests);
     }
     if options.wants(Part::E2e) {
         report.step(e2e::STEP, || e2e::tests(e2e::Afterwards::Stop));

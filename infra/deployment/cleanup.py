@@ -1,0 +1,193 @@
+"""`infra/cleanup`: back to nothing, and a look whether it is nothing."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from concurrent.futures import ThreadPoolExecutor
+from typing import List, Optional, Sequence, Tuple
+
+from .command import CommandFailed, Commands, DryCommands
+from .options import Options, common_arguments, common_options
+from .plan import ORDER
+from .preflight import ACCOUNTS
+from .progress import Progress
+
+LEFT, NOT_BEGUN = 1, 2
+
+_REPOSITORIES = ("yelb-ui", "yelb-appserver", "yelb-db", "yelb-envoy")
+
+
+def main(words: Optional[Sequence[str]] = None) -> int:
+    parser = argparse.ArgumentParser(
+        prog="infra/cleanup",
+        description="Deletes what infra/deploy or the tutorial's commands have made, votes and images included, and lists "
+                    "what is left in both accounts.")
+    common_arguments(parser)
+    options = common_options(parser.parse_args(words))
+    commands: Commands = DryCommands() if options.dry_run else Commands()
+    try:
+        return Cleanup(commands, options).run()
+    except CommandFailed as reason:
+        print(f"\n{reason}\n\nRun infra/cleanup again once that is mended; it goes on from here.", file=sys.stderr)
+        return LEFT
+    except KeyboardInterrupt:
+        print("\nstopped; AWS goes on with the stack at hand. Run infra/cleanup again at any time.", file=sys.stderr)
+        return LEFT
+
+
+class Cleanup:
+    def __init__(self, commands: Commands, options: Options) -> None:
+        self.commands = commands
+        self.options = options
+
+    def run(self) -> int:
+        stacks = [(account, f"{self.options.project}-{name}") for account, name in reversed(ORDER)]
+        existing = stacks if self.commands.dry else self._existing(stacks)
+        progress = Progress(len(existing) + 1, silent=self.commands.dry)
+        for account, name in existing:
+            self._delete(account, name, progress)
+        with progress.step("both", "what no stack has: mesh, task definitions, a log"):
+            self._delete_mesh()
+            for account in ACCOUNTS:
+                self._delete_task_definitions(account)
+                self._delete_insights(account)
+        left = self._left()
+        if self.commands.dry:
+            return 0
+        if not left:
+            print("\nnothing is left in either account")
+            return 0
+        print("\nleft:")
+        for account, kind, name in left:
+            print(f"  {account:<9} {kind:<28} {name}")
+        return LEFT
+
+    # ---- Deleting
+
+    def _existing(self, stacks: List[Tuple[str, str]]) -> List[Tuple[str, str]]:
+        names = {
+            account: self._ask(account, "cloudformation", "describe-stacks", "--query", "Stacks[].StackName",
+                               "--output", "text").split()
+            for account in ACCOUNTS
+        }
+        return [(account, name) for account, name in stacks if name in names[account]]
+
+    def _delete(self, account: str, name: str, progress: Progress) -> None:
+        with progress.step(account, f"delete {name}") as step:
+            cloudformation = self.options.aws(account, "cloudformation")
+            self.commands.run(*cloudformation, "delete-stack", "--stack-name", name)
+            try:
+                self.commands.run(*cloudformation, "wait", "stack-delete-complete", "--stack-name", name,
+                                  ticking=step.tick)
+            except CommandFailed as error:
+                raise CommandFailed(error.words, f"{account}: the stack {name} was not deleted\n  "
+                                    f"{self._reason(account, name) or error}") from error
+
+    def _reason(self, account: str, name: str) -> str:
+        return self._ask(account, "cloudformation", "describe-stack-events", "--stack-name", name, "--output", "text",
+                         "--query", "StackEvents[?ResourceStatus=='DELETE_FAILED'].[LogicalResourceId, "
+                         "ResourceStatusReason] | [0]").replace("\t", ": ")
+
+    def _delete_mesh(self) -> None:
+        """The tutorial makes it by a command, not by a stack. Where App Mesh is no more, there is none."""
+        command = self.options.aws("backend", "appmesh", "delete-mesh", "--mesh-name", self.options.mesh)
+        if self.commands.dry:
+            self.commands.run(*command)
+        elif self.options.mesh in self._meshes("backend"):
+            self.commands.run(*command)
+
+    def _meshes(self, account: str) -> List[str]:
+        try:
+            return self._ask(account, "appmesh", "list-meshes", "--query",
+                             f"meshes[?resourceOwner=='{self._number(account)}'].meshName", "--output", "text").split()
+        except CommandFailed:
+            return []
+
+    def _number(self, account: str) -> str:
+        return self._ask(account, "sts", "get-caller-identity", "--query", "Account", "--output", "text")
+
+    def _delete_task_definitions(self, account: str) -> None:
+        """CloudFormation leaves each revision behind as inactive."""
+        ours = f":task-definition/{self.options.project}-"
+        listed = self._ask(account, "ecs", "list-task-definitions", "--status", "INACTIVE", "--output", "text",
+                           "--query", f"taskDefinitionArns[?contains(@, '{ours}')]")
+        arns = [arn for arn in listed.split() if arn != "None"]
+        # The API takes ten at a time.
+        for start in range(0, len(arns), 10):
+            self._ask(account, "ecs", "delete-task-definitions", "--task-definitions", *arns[start:start + 10],
+                      "--query", "failures", "--output", "text")
+
+    def _delete_insights(self, account: str) -> None:
+        """Container Insights makes this log group by itself, for a cluster that is gone now."""
+        for name in self._groups(account, f"/aws/ecs/containerinsights/{self.options.project}/"):
+            self._ask(account, "logs", "delete-log-group", "--log-group-name", name)
+
+    def _groups(self, account: str, prefix: str) -> List[str]:
+        return self._ask(account, "logs", "describe-log-groups", "--log-group-name-prefix", prefix,
+                         "--query", "logGroups[].logGroupName", "--output", "text").split()
+
+    # ---- Looking
+
+    def _left(self) -> List[Tuple[str, str, str]]:
+        asked = [(account, kind, words) for account in ACCOUNTS for kind, words in _looks(self.options)]
+        if self.commands.dry:
+            print("\n# What is left")
+            for account, _, words in asked:
+                self._ask(account, *words)
+            return []
+        with ThreadPoolExecutor(max_workers=4) as pool:
+            answers = list(pool.map(lambda one: self._ask(one[0], *one[2]), asked))
+        left = [
+            (account, kind, name)
+            for (account, kind, _), answer in zip(asked, answers)
+            for name in answer.split()
+            if name != "None"
+        ]
+        return left + [(account, "mesh", name) for account in ACCOUNTS for name in self._meshes(account)
+                       if name == self.options.mesh]
+
+    def _ask(self, account: str, *words: str) -> str:
+        return self.commands.run(*self.options.aws(account, *words))
+
+
+def _looks(options: Options) -> List[Tuple[str, Tuple[str, ...]]]:
+    """Where something may be left: its kind, and the command that lists what bears this project's name."""
+    name = options.project
+    tagged = ("--filters", f"Name=tag:Name,Values={name},{name}-*")
+
+    def look(kind: str, service: str, operation: str, query: str, *more: str) -> Tuple[str, Tuple[str, ...]]:
+        return kind, (service, operation, *more, "--query", query, "--output", "text")
+
+    return [
+        look("stack", "cloudformation", "describe-stacks", f"Stacks[?starts_with(StackName, '{name}-')].StackName"),
+        look("VPC", "ec2", "describe-vpcs", "Vpcs[].VpcId", *tagged),
+        look("NAT gateway", "ec2", "describe-nat-gateways", "NatGateways[?State!='deleted'].NatGatewayId",
+             "--filter", tagged[1]),
+        look("public address", "ec2", "describe-addresses", "Addresses[].PublicIp", *tagged),
+        look("security group", "ec2", "describe-security-groups", "SecurityGroups[].GroupId", *tagged),
+        look("load balancer", "elbv2", "describe-load-balancers",
+             f"LoadBalancers[?LoadBalancerName=='{name}'].LoadBalancerArn"),
+        look("cluster", "ecs", "describe-clusters", "clusters[?status!='INACTIVE'].clusterArn", "--clusters", name),
+        look("task definition", "ecs", "list-task-definitions",
+             f"taskDefinitionArns[?contains(@, ':task-definition/{name}-')]"),
+        look("namespace", "servicediscovery", "list-namespaces",
+             f"Namespaces[?ends_with(Name, '.yelb.local') || ends_with(Name, '{name}.local')].Name"),
+        look("hosted zone", "route53", "list-hosted-zones", "HostedZones[?ends_with(Name, '.yelb.local.')].Name"),
+        look("resource share", "ram", "get-resource-shares",
+             f"resourceShares[?starts_with(name, '{name}-') && status!='DELETED'].name", "--resource-owner", "SELF"),
+        look("secret", "secretsmanager", "list-secrets", f"SecretList[?starts_with(Name, '{name}/')].Name"),
+        look("repository", "ecr", "describe-repositories",
+             " || ".join(f"repositoryName=='{each}'" for each in _REPOSITORIES).join(
+                 ("repositories[?", "].repositoryName"))),
+        look("log group", "logs", "describe-log-groups",
+             f"logGroups[?starts_with(logGroupName, '/{name}/') || "
+             f"starts_with(logGroupName, '/aws/ecs/containerinsights/{name}/')].logGroupName"),
+        look("role", "iam", "list-roles", f"Roles[?starts_with(RoleName, '{name}-')].RoleName"),
+        look("policy", "iam", "list-policies", f"Policies[?starts_with(PolicyName, '{name}-')].PolicyName",
+             "--scope", "Local"),
+        look("database", "rds", "describe-db-instances",
+             f"DBInstances[?starts_with(DBInstanceIdentifier, '{name}-')].DBInstanceIdentifier"),
+        look("cache", "elasticache", "describe-replication-groups",
+             f"ReplicationGroups[?starts_with(ReplicationGroupId, '{name}-')].ReplicationGroupId"),
+    ]

@@ -1,0 +1,173 @@
+"""What has to be so before the first stack is made. Each check says what is wrong and what to do about it."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from ipaddress import ip_network
+from typing import Dict, List
+
+from .command import CommandFailed, Commands
+from .options import Options
+from .plan import subnets
+
+ACCOUNTS = ("backend", "frontend")
+
+
+class NotReady(Exception):
+    """A check that failed, and the way out."""
+
+
+class Preflight:
+    def __init__(self, commands: Commands, options: Options) -> None:
+        self.commands = commands
+        self.options = options
+        self.accounts: Dict[str, str] = {}
+        self.region = ""
+
+    def check(self) -> None:
+        for name, check in (
+            ("tools", self._tools),
+            ("profiles", self._profiles),
+            ("Region", self._region),
+            ("organization", self._organization),
+            ("sharing", self._sharing),
+            ("addresses", self._addresses),
+            ("flavour", self._flavour),
+        ):
+            found = check()
+            if not self.commands.dry:
+                print(f"  {name:<13} {found}", flush=True)
+
+    def ask(self, account: str, *words: str, name: str = "") -> str:
+        return self.commands.run(*self.options.aws(account, *words), name=name)
+
+    def _tools(self) -> str:
+        wanted = {"aws": "https://aws.amazon.com/cli/"}
+        if self.options.has_sidecar:
+            wanted["openssl"] = "it makes the sidecars' certificates"
+        missing = [f"{tool} ({why})" for tool, why in wanted.items() if shutil.which(tool) is None]
+        if missing and not self.commands.dry:
+            raise NotReady(f"not installed: {', '.join(missing)}")
+        return ", ".join(wanted)
+
+    def _profiles(self) -> str:
+        for account in ACCOUNTS:
+            profile = self.options.profiles[account]
+            try:
+                self.accounts[account] = self.ask(
+                    account, "sts", "get-caller-identity", "--query", "Account", "--output", "text",
+                    name=f"{account.upper()}_ACCOUNT",
+                )
+            except CommandFailed as error:
+                raise NotReady(
+                    f"the profile {profile} does not work: {error}\n"
+                    f"  `aws --profile {profile} sts get-caller-identity` has to; see `aws configure --profile {profile}`"
+                ) from error
+        if self.accounts["backend"] == self.accounts["frontend"]:
+            raise NotReady(
+                f"both profiles are of account {self.accounts['backend']}; this is about two accounts"
+            )
+        return f"backend is {self.accounts['backend']}, frontend is {self.accounts['frontend']}"
+
+    def _region(self) -> str:
+        regions = {}
+        for account in ACCOUNTS:
+            try:
+                regions[account] = self.ask(account, "configure", "get", "region", name="REGION")
+            except CommandFailed as error:
+                profile = self.options.profiles[account]
+                raise NotReady(
+                    f"the profile {profile} has no Region: `aws configure set region REGION --profile {profile}`"
+                ) from error
+        if regions["backend"] != regions["frontend"]:
+            raise NotReady(
+                f"the Regions differ, and subnets are shared within one: backend has {regions['backend']}, "
+                f"frontend has {regions['frontend']}"
+            )
+        self.region = regions["backend"]
+        for name in ("AWS_REGION", "AWS_DEFAULT_REGION"):
+            if os.environ.get(name, self.region) != self.region and not self.commands.dry:
+                raise NotReady(f"{name} is {os.environ[name]}, and would override the profiles' {self.region}: unset it")
+        return self.region
+
+    def _organization(self) -> str:
+        organizations = {}
+        for account in ACCOUNTS:
+            try:
+                organizations[account] = self.ask(
+                    account, "organizations", "describe-organization", "--query", "Organization.Id", "--output", "text"
+                )
+            except CommandFailed as error:
+                raise NotReady(
+                    f"account {self.accounts[account]} is in no organization that it may describe: {error}\n"
+                    "  subnets can be shared between accounts of one organization only"
+                ) from error
+        if organizations["backend"] != organizations["frontend"]:
+            raise NotReady(
+                f"the accounts are of two organizations, {organizations['backend']} and {organizations['frontend']}; "
+                "subnets can be shared within one only"
+            )
+        return f"both accounts are of {organizations['backend']}"
+
+    def _sharing(self) -> str:
+        """Asks by sharing nothing: only the organization's management account could look."""
+        try:
+            share = self.ask(
+                "backend", "ram", "create-resource-share", "--name", f"{self.options.project}-preflight",
+                "--no-allow-external-principals", "--principals", self.accounts["frontend"],
+                "--query", "resourceShare.resourceShareArn", "--output", "text", name="SHARE",
+            )
+        except CommandFailed as error:
+            raise NotReady(
+                f"the backend account cannot share with the frontend account: {error}\n"
+                "  in the organization's management account: `aws ram enable-sharing-with-aws-organization`"
+            ) from error
+        self.ask("backend", "ram", "delete-resource-share", "--resource-share-arn", share, "--output", "text")
+        return "enabled within the organization"
+
+    def _addresses(self) -> str:
+        try:
+            wanted = ip_network(self.options.vpc_cidr)
+            subnets(self.options.vpc_cidr)
+        except ValueError as error:
+            raise NotReady(f"--vpc-cidr {self.options.vpc_cidr}: {error}") from error
+        if not 16 <= wanted.prefixlen <= 25:
+            raise NotReady(f"--vpc-cidr {wanted}: a VPC of four subnets has a prefix from /16 to /25")
+        for account in ACCOUNTS:
+            for name, block in self._vpcs(account):
+                if name != self.options.project and ip_network(block).overlaps(wanted):
+                    raise NotReady(
+                        f"{wanted} clashes with {block} of the {account} account's VPC {name}; "
+                        "choose others by --vpc-cidr, such as 10.64.0.0/16"
+                    )
+        return f"{wanted} is free in both accounts"
+
+    def _vpcs(self, account: str) -> List[List[str]]:
+        """Name (or id) and addresses of each VPC of the account's own."""
+        name = "(Tags[?Key=='Name'].Value | [0])"
+        answer = self.ask(
+            account, "ec2", "describe-vpcs", "--query", f"Vpcs[].[{name} || VpcId, CidrBlock]", "--output", "text"
+        )
+        return [line.rsplit(None, 1) for line in answer.splitlines()]
+
+    def _flavour(self) -> str:
+        """A flavour cannot become another one in place: the namespaces that everything hangs on have other names."""
+        deployed = self.ask(
+            "backend", "cloudformation", "describe-stacks", "--output", "text", "--query",
+            f"Stacks[?StackName=='{self.options.project}-infra'].Parameters[] | [?ParameterKey=='Flavour'].ParameterValue",
+        )
+        if deployed and deployed != self.options.flavour:
+            raise NotReady(
+                f"the flavour {deployed} is deployed, and cannot become {self.options.flavour} in place: "
+                "run infra/cleanup first"
+            )
+        if self.options.flavour == "appmesh":
+            try:
+                self.ask("backend", "appmesh", "list-meshes", "--max-items", "1")
+            except CommandFailed as error:
+                raise NotReady(
+                    f"App Mesh does not answer: {error}\n"
+                    "  AWS ended it on 2026-09-30; the flavours envoy and service-connect take its place"
+                ) from error
+        return self.options.flavour

@@ -1,0 +1,97 @@
+"""The `aws` command without its start.
+
+A deployment calls `aws` a hundred times, and most of the time of each goes into loading it. Here it is loaded once; a call is a
+fork of that process, with the caller's arguments, directory and streams. What runs is the command itself.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import select
+import signal
+import socket
+import sys
+from pathlib import Path
+from typing import Any
+
+_SERVICES = ("sts", "cloudformation", "ec2", "ecr", "ecs", "secretsmanager", "ram", "organizations", "appmesh", "elbv2",
+             "servicediscovery", "route53", "logs", "iam", "rds", "elasticache")
+
+_SHIM = """#!{python} -SE
+import json, os, socket, sys
+
+door = socket.socket(socket.AF_UNIX)
+door.connect({door!r})
+words = json.dumps([os.getcwd(), sys.argv[1:]]).encode()
+socket.send_fds(door, [len(words).to_bytes(4, "big") + words], [0, 1, 2])
+answer = door.recv(1)
+sys.exit(answer[0] if answer else 255)
+"""
+
+
+def install(directory: Path, door: Path) -> None:
+    """Writes the command `aws` into a directory for the search path."""
+    command = directory / "aws"
+    command.write_text(_SHIM.format(python=sys.executable, door=str(door)))
+    command.chmod(0o755)
+
+
+def serve(door: Path) -> None:
+    """Answers calls until standard input ends."""
+    from awscli.clidriver import create_clidriver
+
+    driver = create_clidriver()
+    _warm(driver.session.get_component("data_loader"))
+    signal.signal(signal.SIGCHLD, signal.SIG_IGN)
+    listener = socket.socket(socket.AF_UNIX)
+    listener.bind(str(door))
+    listener.listen(16)
+    print("ready", flush=True)
+    while True:
+        readable, _, _ = select.select([listener, sys.stdin], [], [])
+        if sys.stdin in readable:
+            # Whoever started this has gone.
+            return
+        caller, _ = listener.accept()
+        if os.fork() == 0:
+            listener.close()
+            _answer(driver, caller)
+        caller.close()
+
+
+def _warm(loader: Any) -> None:
+    """Loads what describes the services that a deployment calls; forks find it in memory."""
+    loader.load_data("endpoints")
+    for service in _SERVICES:
+        available = [kind for kind in ("service-2", "endpoint-rule-set-1", "paginators-1", "waiters-2")
+                     if service in loader.list_available_services(kind)]
+        for kind in available:
+            loader.load_service_model(service, kind)
+
+
+def _answer(driver: Any, caller: socket.socket) -> None:
+    status = 255
+    try:
+        message, streams, _, _ = socket.recv_fds(caller, 1 << 16, 3)
+        length = int.from_bytes(message[:4], "big")
+        while len(message) < length + 4:
+            message += caller.recv(1 << 16)
+        directory, words = json.loads(message[4:])
+        for number, stream in enumerate(streams):
+            os.dup2(stream, number)
+        os.chdir(directory)
+        # The configuration is read anew, as a command that has just been started would.
+        driver.session._config = driver.session._profile_map = None
+        status = driver.main(words)
+    except SystemExit as end:
+        status = end.code if isinstance(end.code, int) else 255
+    finally:
+        sys.stdout.flush()
+        sys.stderr.flush()
+        caller.sendall(bytes([status & 255]))
+        os._exit(0)
+
+
+if __name__ == "__main__":
+    serve(Path(sys.argv[1]))

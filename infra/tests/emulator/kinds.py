@@ -1,0 +1,122 @@
+"""What CloudFormation does for each type of resource: which API calls make it, how it is known afterwards, what deletes it."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+import jmespath
+from botocore.exceptions import ClientError
+from cloudformation.api import call_for
+from cloudformation.template import TemplateError
+from moto.core.utils import camelcase_to_underscores
+
+Clients = Callable[[str], Any]
+
+
+@dataclass
+class Made:
+    """A resource that exists: its physical id, which `Ref` gives, and what `GetAtt` gives."""
+
+    id: str
+    attributes: dict[str, Any] = field(default_factory=dict)
+    gone: bool = False
+    """Whether it was deleted for another one to take its place."""
+
+
+Step = Callable[[Clients, Any, dict[str, Any], dict[str, Any]], None]
+"""Something done before or after a resource is made: with the clients, the stack or `Made`, its properties and the call."""
+
+
+@dataclass(frozen=True)
+class Kind:
+    """A type whose resources are made by one API call, with a few steps around it at most."""
+
+    type: str
+    id: str
+    """Where the answer of the call has the id; text with a colon is `answer:` plus a function's name in `_IDS`."""
+    attributes: dict[str, str] = field(default_factory=dict)
+    delete_call: tuple[str, dict[str, str]] = ("", {})
+    """The operation that deletes it and its parameters: `@id`, `=literal`, or a property's name."""
+    before: tuple[Step, ...] = ()
+    after: tuple[Step, ...] = ()
+    undo: Callable[[Clients, Made, dict[str, Any]], None] | None = None
+    """What has to be done before it can be deleted."""
+    tagged: str = ""
+    """Of EC2: the name of its kind in a specification of tags."""
+
+    def create(self, clients: Clients, stack: Any, logical_id: str, properties: dict[str, Any]) -> Made:
+        name = f"{stack.name}-{logical_id}-{uuid.uuid4().hex[:12].upper()}"[-_LONGEST_NAME.get(self.type, 128):]
+        call = call_for(self.type, properties, name.strip("-"))
+        if call.errors:
+            raise TemplateError("; ".join(call.errors))
+        for step in self.before:
+            step(clients, stack, properties, call.parameters)
+        parameters = dict(call.parameters)
+        if self.tagged and "Tags" in properties:
+            parameters["TagSpecifications"] = [{"ResourceType": self.tagged, "Tags": properties["Tags"]}]
+        answer = getattr(clients(call.service), camelcase_to_underscores(call.operation))(**parameters)
+        found = {"answer": answer, "asked": call.parameters, "account": stack.caller.account}
+        made = Made(str(jmespath.search(self.id, found)))
+        made.attributes = {key: jmespath.search(path, found) for key, path in self.attributes.items()}
+        try:
+            for step in self.after:
+                step(clients, made, properties, call.parameters)
+        except (ClientError, TemplateError):
+            self.delete(clients, made, properties)
+            raise
+        return made
+
+    def update(self, clients: Clients, stack: Any, logical_id: str, made: Made, properties: dict[str, Any]) -> Made:
+        # By replacement, for all but services. CloudFormation does it the other way round where names allow it.
+        self.delete(clients, made, {})
+        made.gone = True
+        return self.create(clients, stack, logical_id, properties)
+
+    def delete(self, clients: Clients, made: Made, properties: dict[str, Any]) -> None:
+        if self.undo is not None:
+            self.undo(clients, made, properties)
+        operation, parameters = self.delete_call
+        if not operation:
+            return
+        values = {name: _argument(text, made) for name, text in parameters.items()}
+        service = call_service(self.type)
+        getattr(clients(service), operation)(**values)
+
+
+_LONGEST_NAME = {
+    "AWS::ElasticLoadBalancingV2::TargetGroup": 32,
+    "AWS::ElasticLoadBalancingV2::LoadBalancer": 32,
+    "AWS::IAM::Role": 64,
+}
+
+
+def call_service(kind: str) -> str:
+    from cloudformation.api import OPERATIONS
+
+    return OPERATIONS[kind].service
+
+
+def _argument(text: str, made: Made) -> Any:
+    if text == "@id":
+        return made.id
+    if text.startswith("="):
+        return {"=true": True}.get(text, text[1:])
+    if text.startswith("#"):
+        return made.id.split("|")[int(text[1:])]
+    return made.attributes[text]
+
+
+_KINDS: dict[str, Any] = {}
+
+
+def register(*kinds: Any) -> None:
+    _KINDS.update({kind.type: kind for kind in kinds})
+
+
+def kind_of(name: str) -> Any:
+    if name not in _KINDS:
+        raise TemplateError(f"{name} is not emulated")
+    return _KINDS[name]

@@ -1,0 +1,133 @@
+"""infra/deploy and infra/cleanup in two emulated accounts: a test of their wiring, and no deployment.
+
+Each test begins and ends with empty accounts.
+"""
+
+from __future__ import annotations
+
+import re
+import subprocess
+
+import pytest
+import tools
+from conftest import TwoAccounts
+from deployment import prices
+from deployment.options import FLAVOURS, Options
+
+URL = re.compile(r"^vote at (http://\S+\.elb\.amazonaws\.com)$", re.MULTILINE)
+NOTHING_LEFT = "nothing is left in either account"
+PROFILES = ("backend", "frontend")
+
+
+def deploy(accounts: TwoAccounts, *words: str) -> subprocess.CompletedProcess[str]:
+    return accounts.run(tools.INFRA / "deploy", *words)
+
+
+def clean_up(accounts: TwoAccounts) -> None:
+    done = accounts.run(tools.INFRA / "cleanup")
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert NOTHING_LEFT in done.stdout
+    for profile in PROFILES:
+        assert accounts.aws(profile, "cloudformation", "describe-stacks", "--query", "Stacks[].StackName") == ""
+        assert len(accounts.aws(profile, "ec2", "describe-vpcs", "--query", "Vpcs[?!IsDefault].VpcId").split()) == 0
+
+
+@pytest.mark.parametrize("flavour", FLAVOURS)
+def test_from_empty_accounts_to_a_url_again_without_a_change_and_back(accounts: TwoAccounts, flavour: str) -> None:
+    first = deploy(accounts, "--flavour", flavour)
+    assert first.returncode == 0, first.stdout + first.stderr
+    assert URL.search(first.stdout)
+    assert f"{prices.total(Options(flavour=flavour)):.4f} USD" in first.stdout
+
+    again = deploy(accounts, "--flavour", flavour)
+    assert again.returncode == 0, again.stdout + again.stderr
+    steps = [line for line in again.stdout.splitlines() if line.startswith("[")]
+    assert steps and all(line.rstrip().endswith(("no changes", "kept")) for line in steps), again.stdout
+    assert URL.search(again.stdout).group(1) == URL.search(first.stdout).group(1)
+
+    clean_up(accounts)
+
+
+@pytest.mark.parametrize("flavour", FLAVOURS)
+def test_the_commands_of_a_dry_run_can_be_typed_by_hand(accounts: TwoAccounts, flavour: str) -> None:
+    printed = deploy(accounts, "--flavour", flavour, "--dry-run")
+    assert printed.returncode == 0, printed.stderr
+    assert accounts.aws("backend", "cloudformation", "describe-stacks", "--query", "Stacks[].StackName") == ""
+    script = accounts.directory / f"{flavour}.sh"
+    script.write_text("set -eu\n" + printed.stdout)
+    typed = accounts.run("bash", script)
+    assert typed.returncode == 0, typed.stdout + typed.stderr
+    assert ".elb.amazonaws.com" in typed.stdout.splitlines()[-1]
+
+    clean_up(accounts)
+
+
+def test_the_tutorials_own_commands_work_there_and_back(accounts: TwoAccounts) -> None:
+    there = accounts.run(tools.TESTS / "tutorial.sh", "apply")
+    assert there.returncode == 0, there.stdout + there.stderr
+    assert re.fullmatch(r"http://\S+\.elb\.amazonaws\.com", there.stdout.splitlines()[-1])
+    back = accounts.run(tools.TESTS / "tutorial.sh", "cleanup")
+    assert back.returncode == 0, back.stdout + back.stderr
+    clean_up(accounts)
+
+
+def test_cleanup_takes_back_what_the_tutorials_commands_made(accounts: TwoAccounts) -> None:
+    there = accounts.run(tools.TESTS / "tutorial.sh", "apply")
+    assert there.returncode == 0, there.stdout + there.stderr
+    clean_up(accounts)
+
+
+def test_managed_stores_take_the_place_of_containers(accounts: TwoAccounts) -> None:
+    made = accounts.run("openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-subj", "/CN=example.com",
+                        "-keyout", accounts.directory / "tls.key", "-out", accounts.directory / "tls.crt")
+    assert made.returncode == 0, made.stderr
+    arn = accounts.aws("frontend", "acm", "import-certificate", "--certificate", f"fileb://{accounts.directory}/tls.crt",
+                       "--private-key", f"fileb://{accounts.directory}/tls.key", "--query", "CertificateArn")
+
+    done = deploy(accounts, "--managed-stores", "--nat-gateways", "2", "--certificate-arn", arn)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "vote at https://" in done.stdout
+    assert accounts.aws("backend", "rds", "describe-db-instances", "--query", "DBInstances[].DBInstanceIdentifier")
+    assert len(accounts.aws("backend", "ec2", "describe-nat-gateways", "--query",
+                            "NatGateways[?State!='deleted'].NatGatewayId").split()) == 2
+    clean_up(accounts)
+
+
+def test_secrets_are_shown_to_nobody_and_new_ones_replace_tasks(accounts: TwoAccounts) -> None:
+    done = deploy(accounts)
+    assert done.returncode == 0, done.stdout + done.stderr
+    read = ("secretsmanager", "get-secret-value", "--secret-id", "am-ecs-multi-account/store-password", "--query",
+            "SecretString")
+    password = accounts.aws("frontend", *read)
+    assert len(password) == 32
+    assert password == accounts.aws("backend", *read)
+    for text in (done.stdout, done.stderr, *accounts.docker_log()):
+        assert password not in text
+        assert "PRIVATE KEY" not in text
+
+    list_tasks = ("ecs", "list-task-definitions", "--query", "taskDefinitionArns")
+    before = {profile: accounts.aws(profile, *list_tasks).split() for profile in PROFILES}
+    renewed = deploy(accounts, "--renew-certificates")
+    assert renewed.returncode == 0, renewed.stdout + renewed.stderr
+    for profile in PROFILES:
+        assert not set(accounts.aws(profile, *list_tasks).split()) & set(before[profile])
+    clean_up(accounts)
+
+
+def test_what_is_left_is_listed_but_for_what_no_stack_has(accounts: TwoAccounts) -> None:
+    """Container Insights makes a log group by itself, which outlives its cluster."""
+    insights = "/aws/ecs/containerinsights/am-ecs-multi-account/performance"
+    accounts.aws("backend", "logs", "create-log-group", "--log-group-name", insights)
+    accounts.aws("frontend", "logs", "create-log-group", "--log-group-name", "/am-ecs-multi-account/forgotten")
+    vpc = accounts.aws("backend", "ec2", "create-vpc", "--cidr-block", "10.99.0.0/16", "--query", "Vpc.VpcId",
+                       "--tag-specifications", "ResourceType=vpc,Tags=[{Key=Name,Value=am-ecs-multi-account}]")
+
+    done = accounts.run(tools.INFRA / "cleanup")
+    assert done.returncode == 1
+    assert re.search(rf"backend +VPC +{vpc}", done.stdout)
+    assert re.search(r"frontend +log group +/am-ecs-multi-account/forgotten", done.stdout)
+    assert insights not in done.stdout
+
+    accounts.aws("backend", "ec2", "delete-vpc", "--vpc-id", vpc)
+    accounts.aws("frontend", "logs", "delete-log-group", "--log-group-name", "/am-ecs-multi-account/forgotten")
+    assert accounts.aws("backend", "logs", "describe-log-groups", "--query", "logGroups[].logGroupName") == ""

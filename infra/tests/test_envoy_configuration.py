@@ -1,0 +1,122 @@
+"""That the flavour envoy runs on AWS the files that the compose stack runs on a laptop."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+import rendered
+import tools
+import yaml
+from deployment.images import build
+from deployment.secrets import NODES
+from test_templates import containers, environment, of_kind
+
+ENVOY = tools.INFRA / "envoy"
+
+
+def compose() -> dict[str, Any]:
+    return yaml.safe_load((tools.CHECKOUT / "docker-compose.yml").read_text())["services"]
+
+
+def bootstrap(node: str) -> dict[str, Any]:
+    return yaml.safe_load((ENVOY / f"{node}.yaml").read_text())["static_resources"]
+
+
+def addresses(value: Any) -> Iterator[tuple[str, int]]:
+    """Every socket address in a part of Envoy's configuration."""
+    if isinstance(value, dict):
+        if "socket_address" in value:
+            yield value["socket_address"]["address"], value["socket_address"]["port_value"]
+        for item in value.values():
+            yield from addresses(item)
+    elif isinstance(value, list):
+        for item in value:
+            yield from addresses(item)
+
+
+@pytest.mark.parametrize("node", NODES)
+def test_both_run_the_same_file_of_the_same_image(node: str) -> None:
+    service, sidecar = compose()[f"{node}-envoy"], containers("envoy", node)["envoy"]
+    assert sidecar["Command"] == service["command"] == [f"/etc/envoy/{node}.yaml"]
+    assert sidecar["Image"].split("/")[-1].split(":")[0] == service["image"] == "yelb-envoy"
+    assert service["build"]["context"] == "infra/envoy"
+    assert build("yelb-envoy")[-1].endswith("infra/envoy") or build("yelb-envoy")[-1] == "envoy"
+    assert f"{node}.yaml" in (ENVOY / "Dockerfile").read_text()
+
+
+@pytest.mark.parametrize("node", NODES)
+def test_certificates_are_laid_where_envoy_reads_them(node: str) -> None:
+    text = (ENVOY / f"{node}.yaml").read_text()
+    task = containers("envoy", node)
+    (mount,) = task["envoy"]["MountPoints"]
+    assert mount["ContainerPath"] == "/etc/envoy/tls" and mount["ReadOnly"]
+    for file in ("ca.crt", "tls.crt", "tls.key"):
+        assert f"{mount['ContainerPath']}/{file}" in text
+        assert f"> {file}" in task["certificates"]["Command"][0]
+
+
+@pytest.mark.parametrize("node", NODES)
+def test_the_task_publishes_what_envoy_listens_on(node: str) -> None:
+    listening = {port for host, port in addresses(bootstrap(node)["listeners"]) if host == "0.0.0.0"}
+    published = {each["ContainerPort"] for each in containers("envoy", node)["envoy"]["PortMappings"]}
+    assert published == listening
+
+
+@pytest.mark.parametrize("node", NODES)
+def test_envoy_finds_its_application_on_loopback(node: str) -> None:
+    (own,) = (cluster for cluster in bootstrap(node)["clusters"] if cluster["name"] == node)
+    ((host, port),) = addresses(own)
+    application = containers("envoy", node)[node]
+    assert (host, port) == ("127.0.0.1", application["PortMappings"][0]["ContainerPort"])
+    bound = environment(application).get("YELB_BIND") or " ".join(application["Command"])
+    assert "127.0.0.1" in bound
+
+
+def test_envoy_finds_its_peers_under_the_names_that_tasks_are_registered_by() -> None:
+    namespaces = {account: of_account(account, "AWS::ServiceDiscovery::PrivateDnsNamespace")[0]["Name"]
+                  for account in rendered.ACCOUNTS}
+    registered = {
+        f"{service['Name']}.{namespaces[account]}"
+        for account in rendered.ACCOUNTS
+        for service in of_account(account, "AWS::ServiceDiscovery::Service")
+    }
+    called = {
+        host
+        for node in NODES
+        for cluster in bootstrap(node)["clusters"] if cluster["name"] != node
+        for host, _ in addresses(cluster)
+    }
+    assert called <= registered
+    assert called == {f"{node}.{namespaces[NODES[node]]}" for node in ("yelb-db", "redis-server", "yelb-appserver")}
+
+
+def test_applications_find_their_sidecar_under_the_names_that_they_know() -> None:
+    (group,) = of_kind("envoy", "AWS::Route53::RecordSetGroup").values()
+    names = {each["Name"]: each["ResourceRecords"] for each in group["RecordSets"]}
+    assert set(map(tuple, names.values())) == {("127.0.0.1",)}
+    for node in ("yelb-ui", "yelb-appserver"):
+        domain = environment(containers("envoy", node)[node])["SEARCH_DOMAIN"]
+        egress = [each for each in bootstrap(node)["listeners"] if each["traffic_direction"] == "OUTBOUND"]
+        for listener in egress:
+            peer = listener["name"].removeprefix("egress_").replace("_", "-")
+            assert f"{peer}.{domain}" in names
+            ((host, _),) = addresses(listener["address"])
+            assert host == "127.0.0.1"
+
+
+def test_the_load_balancer_knocks_at_the_front_door() -> None:
+    service = of_kind("envoy", "AWS::ECS::Service")["UIService"]
+    (target,) = service["LoadBalancers"]
+    (front_door,) = (each for each in bootstrap("yelb-ui")["listeners"] if each["name"] == "front_door")
+    assert target["ContainerName"] == "envoy"
+    assert list(addresses(front_door["address"])) == [("0.0.0.0", target["ContainerPort"])]
+
+
+def of_account(account: str, kind: str) -> list[dict[str, Any]]:
+    return [
+        resource["Properties"]
+        for path, each in rendered.deployment("envoy").items() if path.startswith(f"account_{account}/")
+        for resource in each.resources().values() if resource["Type"] == kind
+    ]

@@ -1,0 +1,55 @@
+//! The tests of the deployment, which are Python's: of the templates, and of the commands in two emulated accounts.
+
+use std::path::PathBuf;
+
+use anyhow::{Result, ensure};
+
+use crate::count::{self, Count};
+use crate::report::Outcome;
+use crate::{python, run};
+
+/// What npm installs for the sake of the program in it: cfn-guard is otherwise to be had from GitHub or compiled.
+const GUARD_PACKAGE: &str = "@cdklabs/cdk-validator-cfnguard@0.0.62";
+
+/// Installs what checks templates and emulates AWS.
+pub(crate) fn provide() -> Result<()> {
+    python::INFRA.provide()?;
+    python::CHECKOV.provide()?;
+    provide_guard()
+}
+
+/// Runs the tests.
+pub(crate) fn tests() -> Result<Outcome> {
+    let pytest = python::INFRA.program("pytest");
+    // Two at a time: most of the time goes into a command waiting for the emulator.
+    let mut command = run::command(&pytest.to_string_lossy(), &["--numprocesses", "2"]);
+    command
+        .env("CFN_GUARD", guard())
+        .env("CHECKOV", python::CHECKOV.program("checkov"))
+        .env("PYTHONDONTWRITEBYTECODE", "1")
+        .current_dir(run::root().join("infra/tests"));
+    let mut count = Count::default();
+    let status = run::stream(&mut command, |line| count += count::pytest_line(line))?;
+    Ok(Outcome::of_tests(count, status.success()))
+}
+
+/// cfn-guard for this machine, be it installed or not. The package has it for four kinds of machines.
+fn guard() -> PathBuf {
+    let system = if cfg!(target_os = "macos") { "macos" } else { "ubuntu" };
+    let package = run::tools().join("node_modules/@cdklabs/cdk-validator-cfnguard");
+    package.join("bin").join(system).join(std::env::consts::ARCH).join("cfn-guard")
+}
+
+fn provide_guard() -> Result<()> {
+    let guard = guard();
+    if !guard.is_file() {
+        println!("installing {GUARD_PACKAGE} into {}", run::tools().display());
+        let options = ["install", "--no-audit", "--no-fund", "--ignore-scripts", "--prefix"];
+        let mut install = run::command("npm", &options);
+        run::stream(install.arg(run::tools()).arg(GUARD_PACKAGE), |_| ())?;
+    }
+    ensure!(guard.is_file(), "{GUARD_PACKAGE} has no cfn-guard for this machine");
+    // The package's files are not executable.
+    run::answer("chmod", &["+x", &guard.to_string_lossy()]);
+    Ok(())
+}
