@@ -28,6 +28,7 @@ impl Daemon {
     #[track_caller]
     pub fn listen(socket: UdpSocket) -> Self {
         socket.set_read_timeout(Some(Duration::from_millis(50))).expect("a limit can be set");
+        make_room(&socket);
         let port = socket.local_addr().expect("a bound socket has an address").port();
         let (documents, over) = <(Arc<Mutex<Vec<Value>>>, Arc<AtomicBool>)>::default();
         let (kept, stop) = (Arc::clone(&documents), Arc::clone(&over));
@@ -76,6 +77,18 @@ impl Drop for Daemon {
     fn drop(&mut self) {
         self.over.store(true, SeqCst);
     }
+}
+
+/// What does not fit into a socket's buffer is lost, and a test machine may have other things to do than to empty it. Only
+/// root gets as much room as it likes.
+fn make_room(socket: &UdpSocket) {
+    const ROOM: usize = 8 * 1024 * 1024;
+    #[cfg(target_os = "linux")]
+    if rustix::net::sockopt::set_socket_recv_buffer_size_force(socket, ROOM).is_ok() {
+        return;
+    }
+    // Whatever the system gives at the most.
+    let _ = rustix::net::sockopt::set_socket_recv_buffer_size(socket, ROOM);
 }
 
 /// A packet is a line that says what follows, and one document.

@@ -91,20 +91,55 @@ fn each_container_comes_back_by_itself_when_it_is_killed_under_load() {
     load.every_vote_was_counted_once();
 }
 
-#[test]
-fn accounts_that_are_cut_apart_are_told_of_and_heal_when_they_are_joined() {
-    let stack = Stack::up();
-    let load = Load::begin(&stack);
-    let visitor = Visitor::votes(&stack);
-    let (network, task) = (stack.named("account-backend"), stack.container("yelb-appserver-task"));
+/// The way between the accounts: a network that the app server's task is in.
+struct Crossing {
+    network: String,
+    task: String,
+}
 
-    said(&mut docker(&["network", "disconnect", &network, &task]));
-    wait_for(&stack, "cut apart", [Answer::Works, Answer::StoreAway, Answer::StoreAway]);
+impl Crossing {
+    #[track_caller]
+    fn of(stack: &Stack) -> Self {
+        Self {
+            network: stack.named("account-backend"),
+            task: stack.container("yelb-appserver-task"),
+        }
+    }
+
+    #[track_caller]
+    fn cut(&self, stack: &Stack) {
+        said(&mut docker(&["network", "disconnect", &self.network, &self.task]));
+        wait_for(stack, "cut apart", [Answer::Works, Answer::StoreAway, Answer::StoreAway]);
+    }
+
+    #[track_caller]
+    fn join(&self, stack: &Stack) {
+        said(&mut docker(&["network", "connect", &self.network, &self.task]));
+        wait_for(stack, "joined again", [Answer::Works; 3]);
+    }
+}
+
+#[test]
+fn a_visitor_is_told_that_the_accounts_are_cut_apart_and_votes_when_they_are_joined() {
+    let stack = Stack::up();
+    let crossing = Crossing::of(&stack);
+    let visitor = Visitor::votes(&stack);
+
+    crossing.cut(&stack);
     let told = visitor.is_told();
     assert!(told.contains("The vote store is away."), "{told}");
 
-    said(&mut docker(&["network", "connect", &network, &task]));
-    wait_for(&stack, "joined again", [Answer::Works; 3]);
+    crossing.join(&stack);
     visitor.votes_again();
+}
+
+#[test]
+fn no_vote_is_lost_between_accounts_that_are_cut_apart_under_load() {
+    let stack = Stack::up();
+    let crossing = Crossing::of(&stack);
+    let load = Load::begin(&stack);
+    crossing.cut(&stack);
+    crossing.join(&stack);
+    load.wait_for_votes(&stack, stack.total().unwrap());
     load.every_vote_was_counted_once();
 }
