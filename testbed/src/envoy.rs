@@ -33,11 +33,6 @@ impl Envoy {
         (Ipv4Addr::LOCALHOST, self.port).into()
     }
 
-    /// Its process id, for a look at `/proc`.
-    pub fn pid(&self) -> Option<u32> {
-        self.process().as_ref().map(Running::pid)
-    }
-
     /// Ends it without warning.
     #[track_caller]
     pub fn kill(&self) {

@@ -64,6 +64,7 @@ fn measure(time: Duration) -> Result<Figures> {
     let ask = |address, path| move |connections| wrk::run(address, path, connections, time);
 
     figures.add(STATIC, ask(yelb.address(), "/api/hostname"))?;
+    figures.sync_us = Some(servers::sync_us()?);
     let idle = yelb.cpu();
     let votes = figures.add(VOTE, ask(yelb.address(), "/api/ihop"))?;
     figures.cpu_per_vote(yelb.cpu().saturating_sub(idle), votes);

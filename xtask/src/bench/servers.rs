@@ -1,6 +1,7 @@
 //! The servers that are measured: release builds, each on a port of its own, gone with this process.
 
 use std::fs;
+use std::io::Write;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
@@ -159,4 +160,20 @@ pub(crate) fn starts_ms() -> Vec<f64> {
         started.elapsed().as_secs_f64() * 1000.0
     };
     (0..STARTS).map(|_| start()).collect()
+}
+
+/// How long the disk takes for what a commit waits for: the median of some `fdatasync`s of a page of Postgres.
+pub(crate) fn sync_us() -> anyhow::Result<f64> {
+    let path = run::tools().join("sync");
+    let mut file = fs::File::create(&path)?;
+    let mut times = Vec::new();
+    for _ in 0..101 {
+        file.write_all(&[0; 8192])?;
+        let asked = Instant::now();
+        file.sync_data()?;
+        times.push(asked.elapsed().as_secs_f64() * 1e6);
+    }
+    fs::remove_file(path)?;
+    times.sort_by(f64::total_cmp);
+    Ok(times[times.len() / 2])
 }
