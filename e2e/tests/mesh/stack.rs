@@ -46,10 +46,11 @@ impl Stack {
         stack
     }
 
-    /// Waits until all of it is healthy.
+    /// Waits until all of it is healthy, and until the sidecars have found each other.
     #[track_caller]
     pub(crate) fn wait_until_healthy(&self) {
         eventually(TO_BE_HEALTHY, "every container is healthy", || self.is_healthy());
+        eventually(TO_NOTICE, "the front door leads to the votes", || self.total().is_some());
     }
 
     /// `up`, as a user says it.
