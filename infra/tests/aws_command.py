@@ -15,8 +15,24 @@ import sys
 from pathlib import Path
 from typing import Any
 
-_SERVICES = ("sts", "cloudformation", "ec2", "ecr", "ecs", "secretsmanager", "ram", "organizations", "appmesh", "elbv2",
-             "servicediscovery", "route53", "logs", "iam", "rds", "elasticache")
+_SERVICES = (
+    "sts",
+    "cloudformation",
+    "ec2",
+    "ecr",
+    "ecs",
+    "secretsmanager",
+    "ram",
+    "organizations",
+    "appmesh",
+    "elbv2",
+    "servicediscovery",
+    "route53",
+    "logs",
+    "iam",
+    "rds",
+    "elasticache",
+)
 
 _SHIM = """#!{python} -SE
 import json, os, socket, sys
@@ -64,8 +80,11 @@ def _warm(loader: Any) -> None:
     """Loads what describes the services that a deployment calls; forks find it in memory."""
     loader.load_data("endpoints")
     for service in _SERVICES:
-        available = [kind for kind in ("service-2", "endpoint-rule-set-1", "paginators-1", "waiters-2")
-                     if service in loader.list_available_services(kind)]
+        available = [
+            kind
+            for kind in ("service-2", "endpoint-rule-set-1", "paginators-1", "waiters-2")
+            if service in loader.list_available_services(kind)
+        ]
         for kind in available:
             loader.load_service_model(service, kind)
 
