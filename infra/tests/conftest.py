@@ -96,9 +96,9 @@ class TwoAccounts:
         assert process.stdout.readline(), (self.directory / "server.log").read_text()
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def accounts(tmp_path_factory: pytest.TempPathFactory) -> Iterator[TwoAccounts]:
-    """Two empty accounts of one organization, for the tests of one file."""
+    """Two accounts of one organization: empty, as each test that deploys leaves them."""
     two = TwoAccounts(tmp_path_factory.mktemp("accounts"))
     try:
         two.start()

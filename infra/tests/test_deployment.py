@@ -71,12 +71,6 @@ def test_the_tutorials_own_commands_work_there_and_back(accounts: TwoAccounts) -
     clean_up(accounts)
 
 
-def test_cleanup_takes_back_what_the_tutorials_commands_made(accounts: TwoAccounts) -> None:
-    there = accounts.run(tools.TESTS / "tutorial.sh", "apply")
-    assert there.returncode == 0, there.stdout + there.stderr
-    clean_up(accounts)
-
-
 def test_managed_stores_take_the_place_of_containers(accounts: TwoAccounts) -> None:
     made = accounts.run(
         "openssl",

@@ -1,6 +1,7 @@
 """What the emulated accounts refuse, as AWS would: without this, a green run of test_deployment would say nothing.
 
-Each test begins with the tutorial's stacks but the last one, and puts back what it changes.
+Each test begins with the tutorial's stacks but the last one, and puts back what it changes. In the end infra/cleanup takes back
+what the tutorial's commands have made.
 """
 
 from __future__ import annotations
@@ -13,6 +14,9 @@ import pytest
 import rendered
 import tools
 from conftest import TwoAccounts
+
+# In one worker: they share what was deployed before them.
+pytestmark = pytest.mark.xdist_group("refusals")
 
 PROJECT = "am-ecs-multi-account"
 APPLICATION = f"{PROJECT}-frontend-and-appserver"
@@ -107,6 +111,9 @@ def stacks(accounts: TwoAccounts) -> Iterator[Stacks]:
         "frontend", f"{PROJECT}-appmesh-resources", "account_frontend/appmesh_resources.yml", f"MeshOwner={BACKEND}"
     )
     yield stacks
+    # What the tutorial's commands have made is taken back by the one command as well.
+    done = accounts.run(tools.INFRA / "cleanup")
+    assert "nothing is left in either account" in done.stdout, done.stdout + done.stderr
 
 
 @pytest.fixture
@@ -229,36 +236,23 @@ def test_a_parameter_that_the_flavour_needs(stacks: Stacks) -> None:
 
 
 def test_a_namespace_that_is_not_shared_for_service_connect(stacks: Stacks, accounts: TwoAccounts) -> None:
-    arn = accounts.aws(
-        "backend",
-        "cloudformation",
-        "describe-stacks",
-        "--stack-name",
-        f"{PROJECT}-infra",
-        "--query",
-        "Stacks[0].Outputs[?OutputKey=='ECSServiceDiscoveryNamespaceArn'].OutputValue",
-    )
+    query = "Stacks[0].Outputs[?OutputKey=='ECSServiceDiscoveryNamespaceArn'].OutputValue"
+    describe = f"cloudformation describe-stacks --stack-name {PROJECT}-infra".split()
+    arn = accounts.aws("backend", *describe, "--query", query)
     connected = ("account_frontend/app_and_frontend.yml", "Flavour=service-connect", f"NamespaceArn={arn}")
-    assert "is not shared with account" in stacks.application(*connected)
     share = (
-        "ram",
-        "create-resource-share",
-        "--name",
-        "namespace",
-        "--no-allow-external-principals",
-        "--principals",
-        FRONTEND,
-        "--resource-arns",
-        arn,
-        "--query",
-        "resourceShare.resourceShareArn",
-    )
-    accounts.aws("backend", *share)
+        f"ram create-resource-share --name namespace --no-allow-external-principals --principals {FRONTEND} "
+        f"--resource-arns {arn} --query resourceShare.resourceShareArn"
+    ).split()
+    permission = "arn:aws:ram::aws:permission/AWSRAMPermissionCloudMapECSFullPermission"
+
+    assert "is not shared with account" in stacks.application(*connected)
+    plain = accounts.aws("backend", *share)
     assert "under AWSRAMPermissionCloudMapECSFullPermission" in stacks.application(*connected)
-    accounts.aws(
-        "backend", *share, "--permission-arns", "arn:aws:ram::aws:permission/AWSRAMPermissionCloudMapECSFullPermission"
-    )
+    right = accounts.aws("backend", *share, "--permission-arns", permission)
     assert stacks.application(*connected) == ""
+    for made in (plain, right):
+        accounts.aws("backend", "ram", "delete-resource-share", "--resource-share-arn", made)
 
 
 def test_a_port_that_service_connect_does_not_find(
