@@ -22,7 +22,8 @@ def main(words: Optional[Sequence[str]] = None) -> int:
     parser = argparse.ArgumentParser(
         prog="infra/cleanup",
         description="Deletes what infra/deploy or the tutorial's commands have made, votes and images included, and lists "
-                    "what is left in both accounts.")
+        "what is left in both accounts.",
+    )
     common_arguments(parser)
     options = common_options(parser.parse_args(words))
     commands: Commands = DryCommands() if options.dry_run else Commands()
@@ -67,8 +68,9 @@ class Cleanup:
 
     def _existing(self, stacks: List[Tuple[str, str]]) -> List[Tuple[str, str]]:
         names = {
-            account: self._ask(account, "cloudformation", "describe-stacks", "--query", "Stacks[].StackName",
-                               "--output", "text").split()
+            account: self._ask(
+                account, "cloudformation", "describe-stacks", "--query", "Stacks[].StackName", "--output", "text"
+            ).split()
             for account in ACCOUNTS
         }
         return [(account, name) for account, name in stacks if name in names[account]]
@@ -78,29 +80,45 @@ class Cleanup:
             cloudformation = self.options.aws(account, "cloudformation")
             self.commands.run(*cloudformation, "delete-stack", "--stack-name", name)
             try:
-                self.commands.run(*cloudformation, "wait", "stack-delete-complete", "--stack-name", name,
-                                  ticking=step.tick)
+                self.commands.run(
+                    *cloudformation, "wait", "stack-delete-complete", "--stack-name", name, ticking=step.tick
+                )
             except CommandFailed as error:
-                raise CommandFailed(error.words, f"{account}: the stack {name} was not deleted\n  "
-                                    f"{self._reason(account, name) or error}") from error
+                raise CommandFailed(
+                    error.words,
+                    f"{account}: the stack {name} was not deleted\n  {self._reason(account, name) or error}",
+                ) from error
 
     def _reason(self, account: str, name: str) -> str:
-        return self._ask(account, "cloudformation", "describe-stack-events", "--stack-name", name, "--output", "text",
-                         "--query", "StackEvents[?ResourceStatus=='DELETE_FAILED'].[LogicalResourceId, "
-                         "ResourceStatusReason] | [0]").replace("\t", ": ")
+        return self._ask(
+            account,
+            "cloudformation",
+            "describe-stack-events",
+            "--stack-name",
+            name,
+            "--output",
+            "text",
+            "--query",
+            "StackEvents[?ResourceStatus=='DELETE_FAILED'].[LogicalResourceId, ResourceStatusReason] | [0]",
+        ).replace("\t", ": ")
 
     def _delete_mesh(self) -> None:
         """The tutorial makes it by a command, not by a stack. Where App Mesh is no more, there is none."""
         command = self.options.aws("backend", "appmesh", "delete-mesh", "--mesh-name", self.options.mesh)
-        if self.commands.dry:
-            self.commands.run(*command)
-        elif self.options.mesh in self._meshes("backend"):
+        if self.commands.dry or self.options.mesh in self._meshes("backend"):
             self.commands.run(*command)
 
     def _meshes(self, account: str) -> List[str]:
         try:
-            return self._ask(account, "appmesh", "list-meshes", "--query",
-                             f"meshes[?resourceOwner=='{self._number(account)}'].meshName", "--output", "text").split()
+            return self._ask(
+                account,
+                "appmesh",
+                "list-meshes",
+                "--query",
+                f"meshes[?resourceOwner=='{self._number(account)}'].meshName",
+                "--output",
+                "text",
+            ).split()
         except CommandFailed:
             return []
 
@@ -110,13 +128,31 @@ class Cleanup:
     def _delete_task_definitions(self, account: str) -> None:
         """CloudFormation leaves each revision behind as inactive."""
         ours = f":task-definition/{self.options.project}-"
-        listed = self._ask(account, "ecs", "list-task-definitions", "--status", "INACTIVE", "--output", "text",
-                           "--query", f"taskDefinitionArns[?contains(@, '{ours}')]")
+        listed = self._ask(
+            account,
+            "ecs",
+            "list-task-definitions",
+            "--status",
+            "INACTIVE",
+            "--output",
+            "text",
+            "--query",
+            f"taskDefinitionArns[?contains(@, '{ours}')]",
+        )
         arns = [arn for arn in listed.split() if arn != "None"]
         # The API takes ten at a time.
         for start in range(0, len(arns), 10):
-            self._ask(account, "ecs", "delete-task-definitions", "--task-definitions", *arns[start:start + 10],
-                      "--query", "failures", "--output", "text")
+            self._ask(
+                account,
+                "ecs",
+                "delete-task-definitions",
+                "--task-definitions",
+                *arns[start : start + 10],
+                "--query",
+                "failures",
+                "--output",
+                "text",
+            )
 
     def _delete_insights(self, account: str) -> None:
         """Container Insights makes this log group by itself, for a cluster that is gone now."""
@@ -124,8 +160,17 @@ class Cleanup:
             self._ask(account, "logs", "delete-log-group", "--log-group-name", name)
 
     def _groups(self, account: str, prefix: str) -> List[str]:
-        return self._ask(account, "logs", "describe-log-groups", "--log-group-name-prefix", prefix,
-                         "--query", "logGroups[].logGroupName", "--output", "text").split()
+        return self._ask(
+            account,
+            "logs",
+            "describe-log-groups",
+            "--log-group-name-prefix",
+            prefix,
+            "--query",
+            "logGroups[].logGroupName",
+            "--output",
+            "text",
+        ).split()
 
     # ---- Looking
 
@@ -144,8 +189,12 @@ class Cleanup:
             for name in answer.split()
             if name != "None"
         ]
-        return left + [(account, "mesh", name) for account in ACCOUNTS for name in self._meshes(account)
-                       if name == self.options.mesh]
+        return left + [
+            (account, "mesh", name)
+            for account in ACCOUNTS
+            for name in self._meshes(account)
+            if name == self.options.mesh
+        ]
 
     def _ask(self, account: str, *words: str) -> str:
         return self.commands.run(*self.options.aws(account, *words))
@@ -162,32 +211,79 @@ def _looks(options: Options) -> List[Tuple[str, Tuple[str, ...]]]:
     return [
         look("stack", "cloudformation", "describe-stacks", f"Stacks[?starts_with(StackName, '{name}-')].StackName"),
         look("VPC", "ec2", "describe-vpcs", "Vpcs[].VpcId", *tagged),
-        look("NAT gateway", "ec2", "describe-nat-gateways", "NatGateways[?State!='deleted'].NatGatewayId",
-             "--filter", tagged[1]),
+        look(
+            "NAT gateway",
+            "ec2",
+            "describe-nat-gateways",
+            "NatGateways[?State!='deleted'].NatGatewayId",
+            "--filter",
+            tagged[1],
+        ),
         look("public address", "ec2", "describe-addresses", "Addresses[].PublicIp", *tagged),
         look("security group", "ec2", "describe-security-groups", "SecurityGroups[].GroupId", *tagged),
-        look("load balancer", "elbv2", "describe-load-balancers",
-             f"LoadBalancers[?LoadBalancerName=='{name}'].LoadBalancerArn"),
+        look(
+            "load balancer",
+            "elbv2",
+            "describe-load-balancers",
+            f"LoadBalancers[?LoadBalancerName=='{name}'].LoadBalancerArn",
+        ),
         look("cluster", "ecs", "describe-clusters", "clusters[?status!='INACTIVE'].clusterArn", "--clusters", name),
-        look("task definition", "ecs", "list-task-definitions",
-             f"taskDefinitionArns[?contains(@, ':task-definition/{name}-')]"),
-        look("namespace", "servicediscovery", "list-namespaces",
-             f"Namespaces[?ends_with(Name, '.yelb.local') || ends_with(Name, '{name}.local')].Name"),
+        look(
+            "task definition",
+            "ecs",
+            "list-task-definitions",
+            f"taskDefinitionArns[?contains(@, ':task-definition/{name}-')]",
+        ),
+        look(
+            "namespace",
+            "servicediscovery",
+            "list-namespaces",
+            f"Namespaces[?ends_with(Name, '.yelb.local') || ends_with(Name, '{name}.local')].Name",
+        ),
         look("hosted zone", "route53", "list-hosted-zones", "HostedZones[?ends_with(Name, '.yelb.local.')].Name"),
-        look("resource share", "ram", "get-resource-shares",
-             f"resourceShares[?starts_with(name, '{name}-') && status!='DELETED'].name", "--resource-owner", "SELF"),
+        look(
+            "resource share",
+            "ram",
+            "get-resource-shares",
+            f"resourceShares[?starts_with(name, '{name}-') && status!='DELETED'].name",
+            "--resource-owner",
+            "SELF",
+        ),
         look("secret", "secretsmanager", "list-secrets", f"SecretList[?starts_with(Name, '{name}/')].Name"),
-        look("repository", "ecr", "describe-repositories",
-             " || ".join(f"repositoryName=='{each}'" for each in _REPOSITORIES).join(
-                 ("repositories[?", "].repositoryName"))),
-        look("log group", "logs", "describe-log-groups",
-             f"logGroups[?starts_with(logGroupName, '/{name}/') || "
-             f"starts_with(logGroupName, '/aws/ecs/containerinsights/{name}/')].logGroupName"),
+        look(
+            "repository",
+            "ecr",
+            "describe-repositories",
+            " || ".join(f"repositoryName=='{each}'" for each in _REPOSITORIES).join(
+                ("repositories[?", "].repositoryName")
+            ),
+        ),
+        look(
+            "log group",
+            "logs",
+            "describe-log-groups",
+            f"logGroups[?starts_with(logGroupName, '/{name}/') || "
+            f"starts_with(logGroupName, '/aws/ecs/containerinsights/{name}/')].logGroupName",
+        ),
         look("role", "iam", "list-roles", f"Roles[?starts_with(RoleName, '{name}-')].RoleName"),
-        look("policy", "iam", "list-policies", f"Policies[?starts_with(PolicyName, '{name}-')].PolicyName",
-             "--scope", "Local"),
-        look("database", "rds", "describe-db-instances",
-             f"DBInstances[?starts_with(DBInstanceIdentifier, '{name}-')].DBInstanceIdentifier"),
-        look("cache", "elasticache", "describe-replication-groups",
-             f"ReplicationGroups[?starts_with(ReplicationGroupId, '{name}-')].ReplicationGroupId"),
+        look(
+            "policy",
+            "iam",
+            "list-policies",
+            f"Policies[?starts_with(PolicyName, '{name}-')].PolicyName",
+            "--scope",
+            "Local",
+        ),
+        look(
+            "database",
+            "rds",
+            "describe-db-instances",
+            f"DBInstances[?starts_with(DBInstanceIdentifier, '{name}-')].DBInstanceIdentifier",
+        ),
+        look(
+            "cache",
+            "elasticache",
+            "describe-replication-groups",
+            f"ReplicationGroups[?starts_with(ReplicationGroupId, '{name}-')].ReplicationGroupId",
+        ),
     ]

@@ -38,33 +38,52 @@ def main(words: Optional[Sequence[str]] = None) -> int:
         return NOT_BEGUN
     except (StackFailed, CommandFailed) as reason:
         command = f"{shlex.join(reason.words)}\n  " if isinstance(reason, CommandFailed) else ""
-        print(f"\n{command}{reason}\n\nRun infra/deploy again once that is mended; it goes on from here. "
-              "infra/cleanup takes everything back.", file=sys.stderr)
+        print(
+            f"\n{command}{reason}\n\nRun infra/deploy again once that is mended; it goes on from here. "
+            "infra/cleanup takes everything back.",
+            file=sys.stderr,
+        )
         return FAILED
     except KeyboardInterrupt:
-        print("\nstopped; AWS goes on with the stack at hand. Run infra/deploy or infra/cleanup again at any time.",
-              file=sys.stderr)
+        print(
+            "\nstopped; AWS goes on with the stack at hand. Run infra/deploy or infra/cleanup again at any time.",
+            file=sys.stderr,
+        )
         return FAILED
 
 
 def _options(words: Optional[Sequence[str]]) -> Options:
     parser = argparse.ArgumentParser(
-        prog="infra/deploy", description="Deploys Yelb to two AWS accounts. It can be run again at any point.")
+        prog="infra/deploy", description="Deploys Yelb to two AWS accounts. It can be run again at any point."
+    )
     common_arguments(parser)
-    parser.add_argument("--flavour", choices=FLAVOURS, default="envoy",
-                        help="the mesh [default: envoy]; AWS no longer makes appmesh's")
-    parser.add_argument("--managed-stores", action="store_true",
-                        help="RDS and ElastiCache in the place of containers")
+    parser.add_argument(
+        "--flavour", choices=FLAVOURS, default="envoy", help="the mesh [default: envoy]; AWS no longer makes appmesh's"
+    )
+    parser.add_argument("--managed-stores", action="store_true", help="RDS and ElastiCache in the place of containers")
     parser.add_argument("--vpc-cidr", default="10.0.0.0/16", metavar="CIDR", help="addresses [default: 10.0.0.0/16]")
     parser.add_argument("--nat-gateways", type=int, choices=(1, 2), default=1, help="one, or one a zone [default: 1]")
-    parser.add_argument("--desired-count", type=int, default=2, metavar="N",
-                        help="tasks of the page and of the app server at rest [default: 2]")
-    parser.add_argument("--certificate-arn", default="", metavar="ARN",
-                        help="of a certificate in Certificate Manager, for HTTPS [default: plain HTTP]")
-    parser.add_argument("--image-tag", default="", metavar="TAG",
-                        help="of the images in ECR [default: a digest of their sources]")
-    parser.add_argument("--renew-certificates", action="store_true",
-                        help="new certificates for the sidecars; calls fail while tasks are replaced")
+    parser.add_argument(
+        "--desired-count",
+        type=int,
+        default=2,
+        metavar="N",
+        help="tasks of the page and of the app server at rest [default: 2]",
+    )
+    parser.add_argument(
+        "--certificate-arn",
+        default="",
+        metavar="ARN",
+        help="of a certificate in Certificate Manager, for HTTPS [default: plain HTTP]",
+    )
+    parser.add_argument(
+        "--image-tag", default="", metavar="TAG", help="of the images in ECR [default: a digest of their sources]"
+    )
+    parser.add_argument(
+        "--renew-certificates",
+        action="store_true",
+        help="new certificates for the sidecars; calls fail while tasks are replaced",
+    )
     arguments = parser.parse_args(words)
     options = common_options(arguments)
     options.flavour = arguments.flavour
@@ -134,10 +153,17 @@ class Deployment:
             try:
                 said = self.commands.run(
                     *self.options.aws(stack.account, "cloudformation", "deploy", "--no-fail-on-empty-changeset"),
-                    "--stack-name", stack.name, "--template-file", path(INFRA / stack.template),
-                    "--capabilities", "CAPABILITY_IAM",
-                    "--tags", f"Project={self.options.project}", f"Flavour={self.options.flavour}",
-                    "--parameter-overrides", *parameters,
+                    "--stack-name",
+                    stack.name,
+                    "--template-file",
+                    path(INFRA / stack.template),
+                    "--capabilities",
+                    "CAPABILITY_IAM",
+                    "--tags",
+                    f"Project={self.options.project}",
+                    f"Flavour={self.options.flavour}",
+                    "--parameter-overrides",
+                    *parameters,
                     ticking=step.tick,
                 )
             except CommandFailed as error:
@@ -158,13 +184,21 @@ class Deployment:
         if status in _NEVER_MADE:
             cloudformation = self.options.aws(stack.account, "cloudformation")
             self.commands.run(*cloudformation, "delete-stack", "--stack-name", stack.name)
-            self.commands.run(*cloudformation, "wait", "stack-delete-complete", "--stack-name", stack.name,
-                              ticking=step.tick)
+            self.commands.run(
+                *cloudformation, "wait", "stack-delete-complete", "--stack-name", stack.name, ticking=step.tick
+            )
 
     def _status(self, stack: Stack) -> str:
         return self.commands.run(
-            *self.options.aws(stack.account, "cloudformation", "describe-stacks", "--output", "text", "--query",
-                              f"Stacks[?StackName=='{stack.name}'].StackStatus | [0]")
+            *self.options.aws(
+                stack.account,
+                "cloudformation",
+                "describe-stacks",
+                "--output",
+                "text",
+                "--query",
+                f"Stacks[?StackName=='{stack.name}'].StackStatus | [0]",
+            )
         )
 
     def _reason(self, stack: Stack, error: CommandFailed) -> str:
@@ -173,8 +207,14 @@ class Deployment:
         try:
             events = self.commands.run(
                 *self.options.aws(
-                    stack.account, "cloudformation", "describe-stack-events", "--stack-name", stack.name,
-                    "--output", "text", "--query",
+                    stack.account,
+                    "cloudformation",
+                    "describe-stack-events",
+                    "--stack-name",
+                    stack.name,
+                    "--output",
+                    "text",
+                    "--query",
                     "StackEvents[?ends_with(ResourceStatus, '_FAILED') || ends_with(ResourceStatus, '_IN_PROGRESS') && "
                     "ResourceType=='AWS::CloudFormation::Stack'].[ResourceStatus, LogicalResourceId, ResourceStatusReason]",
                 )

@@ -46,18 +46,18 @@ def build(image: str) -> List[str]:
 def tag_of_sources(checkout: Path = CHECKOUT) -> str:
     """The same for the same sources, so that what was pushed once is not built again."""
     digest = hashlib.sha256()
-    for path in sorted(_sources(checkout)):
-        digest.update(str(path.relative_to(checkout)).encode() + b"\0")
-        digest.update(hashlib.sha256(path.read_bytes()).digest())
+    for source in sorted(_sources(checkout)):
+        digest.update(str(source.relative_to(checkout)).encode() + b"\0")
+        digest.update(hashlib.sha256(source.read_bytes()).digest())
     return digest.hexdigest()[:12]
 
 
 def _sources(checkout: Path) -> Iterator[Path]:
     for pattern in _SOURCES:
         for top in checkout.glob(pattern):
-            for path in [top] if top.is_file() else top.rglob("*"):
-                if path.is_file() and not _NO_SOURCES & set(path.relative_to(checkout).parts):
-                    yield path
+            for source in [top] if top.is_file() else top.rglob("*"):
+                if source.is_file() and not _NO_SOURCES & set(source.relative_to(checkout).parts):
+                    yield source
 
 
 class Registry:
@@ -80,8 +80,17 @@ class Registry:
     def has(self, account: str, image: str) -> bool:
         try:
             self.commands.run(
-                *self.options.aws(account, "ecr", "describe-images", "--repository-name", image,
-                                  "--image-ids", f"imageTag={self.tag}", "--query", "imageDetails[0].imageDigest")
+                *self.options.aws(
+                    account,
+                    "ecr",
+                    "describe-images",
+                    "--repository-name",
+                    image,
+                    "--image-ids",
+                    f"imageTag={self.tag}",
+                    "--query",
+                    "imageDetails[0].imageDigest",
+                )
             )
         except CommandFailed as error:
             if "ImageNotFoundException" in str(error) or "RepositoryNotFoundException" in str(error):
@@ -99,8 +108,9 @@ class Registry:
             with progress.step(account, f"image {image}:{self.tag}") as step:
                 self._log_in(account)
                 name = self.name(account, image)
-                self.commands.run("docker", "build", "--platform", "linux/amd64", "--tag", name, *build(image),
-                                  ticking=step.tick)
+                self.commands.run(
+                    "docker", "build", "--platform", "linux/amd64", "--tag", name, *build(image), ticking=step.tick
+                )
                 self.commands.run("docker", "push", name, ticking=step.tick)
                 step.result = "pushed"
 

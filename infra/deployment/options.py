@@ -17,7 +17,6 @@ def path(place: Path) -> str:
     return os.path.relpath(place)
 
 
-
 FLAVOURS = ("envoy", "service-connect", "appmesh")
 
 APP_MESH_ENVOY = "v1.39.1.0-prod"
@@ -66,14 +65,27 @@ def app_mesh_envoy(region: str) -> str:
 
 
 def common_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--backend-profile", default="backend", metavar="PROFILE",
-                        help="AWS profile of the account with the stores [default: backend]")
-    parser.add_argument("--frontend-profile", default="frontend", metavar="PROFILE",
-                        help="AWS profile of the account with the page and the app server [default: frontend]")
-    parser.add_argument("--project-name", default="am-ecs-multi-account", metavar="NAME",
-                        help="beginning of every stack's name [default: am-ecs-multi-account]")
-    parser.add_argument("--mesh-name", default="yelb", metavar="NAME",
-                        help="name of the mesh, in the flavour appmesh [default: yelb]")
+    parser.add_argument(
+        "--backend-profile",
+        default="backend",
+        metavar="PROFILE",
+        help="AWS profile of the account with the stores [default: backend]",
+    )
+    parser.add_argument(
+        "--frontend-profile",
+        default="frontend",
+        metavar="PROFILE",
+        help="AWS profile of the account with the page and the app server [default: frontend]",
+    )
+    parser.add_argument(
+        "--project-name",
+        default="am-ecs-multi-account",
+        metavar="NAME",
+        help="beginning of every stack's name [default: am-ecs-multi-account]",
+    )
+    parser.add_argument(
+        "--mesh-name", default="yelb", metavar="NAME", help="name of the mesh, in the flavour appmesh [default: yelb]"
+    )
     parser.add_argument("--dry-run", action="store_true", help="print every command and run none")
 
 

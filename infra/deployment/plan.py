@@ -54,8 +54,15 @@ class Images:
 def output(options: Options, account: str, stack: str, key: str) -> Answer:
     return Answer(
         options.aws(
-            account, "cloudformation", "describe-stacks", "--stack-name", f"{options.project}-{stack}",
-            "--query", f"Stacks[0].Outputs[?OutputKey=='{key}'].OutputValue", "--output", "text",
+            account,
+            "cloudformation",
+            "describe-stacks",
+            "--stack-name",
+            f"{options.project}-{stack}",
+            "--query",
+            f"Stacks[0].Outputs[?OutputKey=='{key}'].OutputValue",
+            "--output",
+            "text",
         )
     )
 
@@ -81,28 +88,64 @@ def stacks(options: Options, images: Images, certificates_version: Word) -> List
     if options.has_sidecar:
         sidecars["CertificatesVersion"] = certificates_version
     plan = [
-        Stack("backend", "infra", "account_backend/infra.yml", "VPC, cluster, namespace",
-              {**common, **_addresses(options), "NatGateways": str(options.nat_gateways)}),
-        Stack("backend", "resource-share", "account_backend/share_resources.yml", "what the frontend account may use",
-              {**common, "MeshName": options.mesh, "ConsumerAccountId": account_id(options, "frontend")}),
-        Stack("frontend", "infra", "account_frontend/infra.yml", "cluster, namespace, the app server's security group",
-              {**common, "VPC": output(options, "backend", "infra", "VPC")}),
+        Stack(
+            "backend",
+            "infra",
+            "account_backend/infra.yml",
+            "VPC, cluster, namespace",
+            {**common, **_addresses(options), "NatGateways": str(options.nat_gateways)},
+        ),
+        Stack(
+            "backend",
+            "resource-share",
+            "account_backend/share_resources.yml",
+            "what the frontend account may use",
+            {**common, "MeshName": options.mesh, "ConsumerAccountId": account_id(options, "frontend")},
+        ),
+        Stack(
+            "frontend",
+            "infra",
+            "account_frontend/infra.yml",
+            "cluster, namespace, the app server's security group",
+            {**common, "VPC": output(options, "backend", "infra", "VPC")},
+        ),
     ]
     if options.flavour == "appmesh":
         plan.append(
-            Stack("backend", "appmesh-resources", "account_backend/appmesh_resources.yml", "virtual nodes of the stores",
-                  {"ProjectName": options.project, "MeshName": options.mesh, **sidecars}))
+            Stack(
+                "backend",
+                "appmesh-resources",
+                "account_backend/appmesh_resources.yml",
+                "virtual nodes of the stores",
+                {"ProjectName": options.project, "MeshName": options.mesh, **sidecars},
+            )
+        )
     if options.flavour == "envoy":
         plan.append(
-            Stack("backend", "envoy-resources", "account_backend/envoy_resources.yml", "names of the sidecars",
-                  {"ProjectName": options.project}))
+            Stack(
+                "backend",
+                "envoy-resources",
+                "account_backend/envoy_resources.yml",
+                "names of the sidecars",
+                {"ProjectName": options.project},
+            )
+        )
     plan.append(_stores(options, images, common, sidecars))
     if options.flavour == "appmesh":
         plan.append(
-            Stack("frontend", "appmesh-resources", "account_frontend/appmesh_resources.yml",
-                  "virtual nodes of page and app server",
-                  {"ProjectName": options.project, "MeshName": options.mesh,
-                   "MeshOwner": account_id(options, "backend"), **sidecars}))
+            Stack(
+                "frontend",
+                "appmesh-resources",
+                "account_frontend/appmesh_resources.yml",
+                "virtual nodes of page and app server",
+                {
+                    "ProjectName": options.project,
+                    "MeshName": options.mesh,
+                    "MeshOwner": account_id(options, "backend"),
+                    **sidecars,
+                },
+            )
+        )
     plan.append(_application(options, images, common, sidecars))
     for stack in plan:
         stack.name = f"{options.project}-{stack.name}"
@@ -127,13 +170,20 @@ def _stores(options: Options, images: Images, common: Dict[str, Word], sidecars:
         "AppserverSecurityGroup": output(options, "frontend", "infra", "AppserverSecurityGroup"),
     }
     if options.managed_stores:
-        return Stack("backend", "redis-and-database", "account_backend/managed_stores.yml",
-                     "RDS and ElastiCache; they take a quarter of an hour", {"ProjectName": options.project, **callers})
+        return Stack(
+            "backend",
+            "redis-and-database",
+            "account_backend/managed_stores.yml",
+            "RDS and ElastiCache; they take a quarter of an hour",
+            {"ProjectName": options.project, **callers},
+        )
     parameters = {**common, **callers, **sidecars, "StoreLogin": "secret", "DatabaseImage": images.database}
     parameters.update(_sidecar_images(options, images, "backend"))
     if options.flavour == "appmesh":
         parameters["MeshName"] = options.mesh
-    return Stack("backend", "redis-and-database", "account_backend/redis_and_database.yml", "Postgres and Redis", parameters)
+    return Stack(
+        "backend", "redis-and-database", "account_backend/redis_and_database.yml", "Postgres and Redis", parameters
+    )
 
 
 def _application(options: Options, images: Images, common: Dict[str, Word], sidecars: Dict[str, Word]) -> Stack:
@@ -152,8 +202,13 @@ def _application(options: Options, images: Images, common: Dict[str, Word], side
             parameters[name] = output(options, "backend", "redis-and-database", name)
     if options.certificate_arn:
         parameters["CertificateArn"] = options.certificate_arn
-    return Stack("frontend", "frontend-and-appserver", "account_frontend/app_and_frontend.yml",
-                 "load balancer, page and app server", parameters)
+    return Stack(
+        "frontend",
+        "frontend-and-appserver",
+        "account_frontend/app_and_frontend.yml",
+        "load balancer, page and app server",
+        parameters,
+    )
 
 
 def _sidecar_images(options: Options, images: Images, account: str) -> Dict[str, Word]:

@@ -56,7 +56,13 @@ class Preflight:
             profile = self.options.profiles[account]
             try:
                 self.accounts[account] = self.ask(
-                    account, "sts", "get-caller-identity", "--query", "Account", "--output", "text",
+                    account,
+                    "sts",
+                    "get-caller-identity",
+                    "--query",
+                    "Account",
+                    "--output",
+                    "text",
                     name=f"{account.upper()}_ACCOUNT",
                 )
             except CommandFailed as error:
@@ -65,9 +71,7 @@ class Preflight:
                     f"  `aws --profile {profile} sts get-caller-identity` has to; see `aws configure --profile {profile}`"
                 ) from error
         if self.accounts["backend"] == self.accounts["frontend"]:
-            raise NotReady(
-                f"both profiles are of account {self.accounts['backend']}; this is about two accounts"
-            )
+            raise NotReady(f"both profiles are of account {self.accounts['backend']}; this is about two accounts")
         return f"backend is {self.accounts['backend']}, frontend is {self.accounts['frontend']}"
 
     def _region(self) -> str:
@@ -88,7 +92,9 @@ class Preflight:
         self.region = regions["backend"]
         for name in ("AWS_REGION", "AWS_DEFAULT_REGION"):
             if os.environ.get(name, self.region) != self.region and not self.commands.dry:
-                raise NotReady(f"{name} is {os.environ[name]}, and would override the profiles' {self.region}: unset it")
+                raise NotReady(
+                    f"{name} is {os.environ[name]}, and would override the profiles' {self.region}: unset it"
+                )
         return self.region
 
     def _organization(self) -> str:
@@ -114,9 +120,19 @@ class Preflight:
         """Asks by sharing nothing: only the organization's management account could look."""
         try:
             share = self.ask(
-                "backend", "ram", "create-resource-share", "--name", f"{self.options.project}-preflight",
-                "--no-allow-external-principals", "--principals", self.accounts["frontend"],
-                "--query", "resourceShare.resourceShareArn", "--output", "text", name="SHARE",
+                "backend",
+                "ram",
+                "create-resource-share",
+                "--name",
+                f"{self.options.project}-preflight",
+                "--no-allow-external-principals",
+                "--principals",
+                self.accounts["frontend"],
+                "--query",
+                "resourceShare.resourceShareArn",
+                "--output",
+                "text",
+                name="SHARE",
             )
         except CommandFailed as error:
             raise NotReady(
@@ -154,7 +170,12 @@ class Preflight:
     def _flavour(self) -> str:
         """A flavour cannot become another one in place: the namespaces that everything hangs on have other names."""
         deployed = self.ask(
-            "backend", "cloudformation", "describe-stacks", "--output", "text", "--query",
+            "backend",
+            "cloudformation",
+            "describe-stacks",
+            "--output",
+            "text",
+            "--query",
             f"Stacks[?StackName=='{self.options.project}-infra'].Parameters[] | [?ParameterKey=='Flavour'].ParameterValue",
         )
         if deployed and deployed != self.options.flavour:

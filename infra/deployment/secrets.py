@@ -46,8 +46,17 @@ class Secrets:
     def _version(self, account: str, name: str) -> Optional[str]:
         """Of a secret's current value; none if it is empty."""
         answer = self.commands.run(
-            *self.options.aws(account, "secretsmanager", "describe-secret", "--secret-id", name,
-                              "--query", "VersionIdsToStages", "--output", "json")
+            *self.options.aws(
+                account,
+                "secretsmanager",
+                "describe-secret",
+                "--secret-id",
+                name,
+                "--query",
+                "VersionIdsToStages",
+                "--output",
+                "json",
+            )
         )
         stages = json.loads(answer or "null") or {}
         return next((version for version, names in stages.items() if "AWSCURRENT" in names), None)
@@ -67,9 +76,21 @@ class Secrets:
             # By a pipe: what is on a command line can be read by others.
             self.commands.pipe(
                 ("python3", path(INFRA / "deployment/bundle.py"), f"{directory}/{node}"),
-                self.options.aws(account, "secretsmanager", "put-secret-value", "--secret-id", self._name(node),
-                                 "--secret-string", "file:///dev/stdin", "--client-request-token", version,
-                                 "--query", "VersionId", "--output", "text"),
+                self.options.aws(
+                    account,
+                    "secretsmanager",
+                    "put-secret-value",
+                    "--secret-id",
+                    self._name(node),
+                    "--secret-string",
+                    "file:///dev/stdin",
+                    "--client-request-token",
+                    version,
+                    "--query",
+                    "VersionId",
+                    "--output",
+                    "text",
+                ),
             )
 
     def password(self, progress: Progress) -> None:
@@ -80,18 +101,49 @@ class Secrets:
                 step.result = "kept"
                 return
             self.commands.pipe(
-                self.options.aws("backend", "secretsmanager", "get-secret-value", "--secret-id", name,
-                                 "--query", "SecretString", "--output", "text"),
-                self.options.aws("frontend", "secretsmanager", "put-secret-value", "--secret-id", name,
-                                 "--secret-string", "file:///dev/stdin", "--query", "VersionId", "--output", "text"),
+                self.options.aws(
+                    "backend",
+                    "secretsmanager",
+                    "get-secret-value",
+                    "--secret-id",
+                    name,
+                    "--query",
+                    "SecretString",
+                    "--output",
+                    "text",
+                ),
+                self.options.aws(
+                    "frontend",
+                    "secretsmanager",
+                    "put-secret-value",
+                    "--secret-id",
+                    name,
+                    "--secret-string",
+                    "file:///dev/stdin",
+                    "--query",
+                    "VersionId",
+                    "--output",
+                    "text",
+                ),
             )
             step.result = "copied"
 
     def _same(self, name: str) -> bool:
         try:
             values = [
-                self.commands.run(*self.options.aws(account, "secretsmanager", "get-secret-value", "--secret-id", name,
-                                                    "--query", "SecretString", "--output", "text"))
+                self.commands.run(
+                    *self.options.aws(
+                        account,
+                        "secretsmanager",
+                        "get-secret-value",
+                        "--secret-id",
+                        name,
+                        "--query",
+                        "SecretString",
+                        "--output",
+                        "text",
+                    )
+                )
                 for account in ("backend", "frontend")
             ]
         except CommandFailed as error:

@@ -6,7 +6,7 @@ fork of that process, with the caller's arguments, directory and streams. What r
 
 from __future__ import annotations
 
-import json
+import gc
 import os
 import select
 import signal
@@ -15,16 +15,36 @@ import sys
 from pathlib import Path
 from typing import Any
 
-_SERVICES = ("sts", "cloudformation", "ec2", "ecr", "ecs", "secretsmanager", "ram", "organizations", "appmesh", "elbv2",
-             "servicediscovery", "route53", "logs", "iam", "rds", "elasticache")
+_SERVICES = (
+    "sts",
+    "cloudformation",
+    "ec2",
+    "ecr",
+    "ecs",
+    "secretsmanager",
+    "ram",
+    "organizations",
+    "appmesh",
+    "elbv2",
+    "servicediscovery",
+    "route53",
+    "logs",
+    "iam",
+    "rds",
+    "elasticache",
+)
 
-_SHIM = """#!{python} -SE
-import json, os, socket, sys
+# By the modules beneath `socket` and `json`, which take longer to load than all the rest.
+_SHIM = """#!{python} -ISE
+import _socket, array, os, sys
 
-door = socket.socket(socket.AF_UNIX)
+door = _socket.socket(_socket.AF_UNIX)
 door.connect({door!r})
-words = json.dumps([os.getcwd(), sys.argv[1:]]).encode()
-socket.send_fds(door, [len(words).to_bytes(4, "big") + words], [0, 1, 2])
+words = chr(0).join([os.getcwd(), *sys.argv[1:]]).encode()
+streams = array.array("i", [0, 1, 2])
+door.sendmsg([len(words).to_bytes(4, "big")], [(_socket.SOL_SOCKET, _socket.SCM_RIGHTS, streams)])
+while words:
+    words = words[door.send(words):]
 answer = door.recv(1)
 sys.exit(answer[0] if answer else 255)
 """
@@ -43,6 +63,9 @@ def serve(door: Path) -> None:
 
     driver = create_clidriver()
     _warm(driver.session.get_component("data_loader"))
+    # A fork that collects no garbage shares its memory with this process, and so is begun and ended sooner.
+    gc.disable()
+    gc.freeze()
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)
     listener = socket.socket(socket.AF_UNIX)
     listener.bind(str(door))
@@ -63,9 +86,13 @@ def serve(door: Path) -> None:
 def _warm(loader: Any) -> None:
     """Loads what describes the services that a deployment calls; forks find it in memory."""
     loader.load_data("endpoints")
+    loader.list_available_services(type_name="service-2")
     for service in _SERVICES:
-        available = [kind for kind in ("service-2", "endpoint-rule-set-1", "paginators-1", "waiters-2")
-                     if service in loader.list_available_services(kind)]
+        available = [
+            kind
+            for kind in ("service-2", "endpoint-rule-set-1", "paginators-1", "waiters-2")
+            if service in loader.list_available_services(kind)
+        ]
         for kind in available:
             loader.load_service_model(service, kind)
 
@@ -73,11 +100,12 @@ def _warm(loader: Any) -> None:
 def _answer(driver: Any, caller: socket.socket) -> None:
     status = 255
     try:
-        message, streams, _, _ = socket.recv_fds(caller, 1 << 16, 3)
-        length = int.from_bytes(message[:4], "big")
-        while len(message) < length + 4:
-            message += caller.recv(1 << 16)
-        directory, words = json.loads(message[4:])
+        head, streams, _, _ = socket.recv_fds(caller, 4, 3)
+        length = int.from_bytes(head, "big")
+        message = b""
+        while len(message) < length:
+            message += caller.recv(length - len(message))
+        directory, *words = message.decode().split(chr(0))
         for number, stream in enumerate(streams):
             os.dup2(stream, number)
         os.chdir(directory)

@@ -38,14 +38,23 @@ class TwoAccounts:
     def environment(self) -> dict[str, str]:
         # The Python of the tests for whoever asks for python3: a version manager's would put its own `aws` before ours.
         programs = os.pathsep.join([str(self.directory), str(Path(sys.executable).parent), os.environ["PATH"]])
-        home = {"AWS_CONFIG_FILE": str(self.directory / "config"),
-                "AWS_SHARED_CREDENTIALS_FILE": str(self.directory / "credentials")}
+        home = {
+            "AWS_CONFIG_FILE": str(self.directory / "config"),
+            "AWS_SHARED_CREDENTIALS_FILE": str(self.directory / "credentials"),
+        }
         kept = {name: value for name, value in os.environ.items() if not name.startswith("AWS_")}
         return kept | home | {"PATH": programs, "PYTHONDONTWRITEBYTECODE": "1"}
 
     def run(self, *words: str | Path) -> subprocess.CompletedProcess[str]:
-        return subprocess.run([str(word) for word in words], text=True, capture_output=True, check=False,
-                              env=self.environment, cwd=tools.INFRA, stdin=subprocess.DEVNULL)
+        return subprocess.run(
+            [str(word) for word in words],
+            text=True,
+            capture_output=True,
+            check=False,
+            env=self.environment,
+            cwd=tools.INFRA,
+            stdin=subprocess.DEVNULL,
+        )
 
     def aws(self, profile: str, *words: str) -> str:
         """What the command line of AWS says in an account, as text."""
@@ -73,16 +82,23 @@ class TwoAccounts:
     def _serve(self, *words: str) -> None:
         """Starts a server, and waits for the line by which it says that it is ready."""
         with (self.directory / "server.log").open("a") as log:
-            process = subprocess.Popen([sys.executable, *words], cwd=tools.TESTS, env=self.environment, text=True,
-                                       stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=log)
+            process = subprocess.Popen(
+                [sys.executable, *words],
+                cwd=tools.TESTS,
+                env=self.environment,
+                text=True,
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=log,
+            )
         self.processes.append(process)
         assert process.stdout is not None
         assert process.stdout.readline(), (self.directory / "server.log").read_text()
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def accounts(tmp_path_factory: pytest.TempPathFactory) -> Iterator[TwoAccounts]:
-    """Two empty accounts of one organization, for the tests of one file."""
+    """Two accounts of one organization: empty, as each test that deploys leaves them."""
     two = TwoAccounts(tmp_path_factory.mktemp("accounts"))
     try:
         two.start()

@@ -104,7 +104,9 @@ class Rendered:
 DEPLOYMENTS: dict[str, Options] = {
     **{flavour: Options(flavour=flavour) for flavour in FLAVOURS},
     "envoy-on-managed-stores": Options(
-        flavour="envoy", managed_stores=True, nat_gateways=2,
+        flavour="envoy",
+        managed_stores=True,
+        nat_gateways=2,
         certificate_arn=f"arn:aws:acm:{REGION}:222222222222:certificate/1",
     ),
     "service-connect-on-managed-stores": Options(flavour="service-connect", managed_stores=True),
@@ -122,8 +124,13 @@ _TUTORIAL: dict[str, dict[str, str]] = {
     "account_frontend/infra.yml": {"VPC": "vpc-0"},
     "account_frontend/appmesh_resources.yml": {"MeshOwner": ACCOUNTS["backend"]},
     "account_frontend/app_and_frontend.yml": {
-        "VPC": "vpc-0", "PrivateSubnet1": "subnet-1", "PrivateSubnet2": "subnet-2", "PublicSubnet1": "subnet-3",
-        "PublicSubnet2": "subnet-4", "MeshOwner": ACCOUNTS["backend"], "EnvoyImage": _ENVOY,
+        "VPC": "vpc-0",
+        "PrivateSubnet1": "subnet-1",
+        "PrivateSubnet2": "subnet-2",
+        "PublicSubnet1": "subnet-3",
+        "PublicSubnet2": "subnet-4",
+        "MeshOwner": ACCOUNTS["backend"],
+        "EnvoyImage": _ENVOY,
     },
 }
 
@@ -136,7 +143,9 @@ def deployment(name: str) -> dict[str, Rendered]:
     options = DEPLOYMENTS[name]
     stacks = plan.supplies(options) + plan.stacks(options, _images(options), VERSION)
     return {
-        stack.template: _rendered(name, stack.template, {key: _answer(value) for key, value in stack.parameters.items()})
+        stack.template: _rendered(
+            name, stack.template, {key: _answer(value) for key, value in stack.parameters.items()}
+        )
         for stack in stacks
     }
 
@@ -162,8 +171,9 @@ def _images(options: Options) -> plan.Images:
 
     own = {account: name(account, "yelb-envoy") for account in ACCOUNTS}
     sidecar = {account: _ENVOY for account in ACCOUNTS} if options.flavour == "appmesh" else own
-    return plan.Images(name("backend", "yelb-db"), name("frontend", "yelb-appserver"), name("frontend", "yelb-ui"),
-                       sidecar, own)
+    return plan.Images(
+        name("backend", "yelb-db"), name("frontend", "yelb-appserver"), name("frontend", "yelb-ui"), sidecar, own
+    )
 
 
 def _answer(word: str | Answer) -> str:

@@ -42,7 +42,17 @@ def test_a_pipe_passes_on_what_was_printed_without_its_newline(capfd: pytest.Cap
 def test_what_is_printed_can_be_run(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     dry = DryCommands()
     name = dry.run("echo", "a name", name="NAME")
-    dry.run("printf", "%s|", name, "it's", "$HOME", Answer(("echo", "two words"), "K="), "--parameter-overrides", "A=b c", "D=e")
+    dry.run(
+        "printf",
+        "%s|",
+        name,
+        "it's",
+        "$HOME",
+        Answer(("echo", "two words"), "K="),
+        "--parameter-overrides",
+        "A=b c",
+        "D=e",
+    )
     script = tmp_path / "script.sh"
     script.write_text(capsys.readouterr().out)
     done = tools.run("sh", script)
@@ -87,8 +97,10 @@ def test_cleanup_knows_every_stack_in_the_order_of_its_making() -> None:
     images = Images(envoy={"backend": "", "frontend": ""}, certificates={"backend": "", "frontend": ""})
     for flavour in ("envoy", "service-connect", "appmesh"):
         options = Options(flavour=flavour)
-        made = [(stack.account, stack.name.removeprefix("am-ecs-multi-account-"))
-                for stack in supplies(options) + stacks(options, images, "")]
+        made = [
+            (stack.account, stack.name.removeprefix("am-ecs-multi-account-"))
+            for stack in supplies(options) + stacks(options, images, "")
+        ]
         assert made == [stack for stack in ORDER if stack in made]
 
 

@@ -71,33 +71,60 @@ def test_the_tutorials_own_commands_work_there_and_back(accounts: TwoAccounts) -
     clean_up(accounts)
 
 
-def test_cleanup_takes_back_what_the_tutorials_commands_made(accounts: TwoAccounts) -> None:
-    there = accounts.run(tools.TESTS / "tutorial.sh", "apply")
-    assert there.returncode == 0, there.stdout + there.stderr
-    clean_up(accounts)
-
-
 def test_managed_stores_take_the_place_of_containers(accounts: TwoAccounts) -> None:
-    made = accounts.run("openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-subj", "/CN=example.com",
-                        "-keyout", accounts.directory / "tls.key", "-out", accounts.directory / "tls.crt")
+    made = accounts.run(
+        "openssl",
+        "req",
+        "-x509",
+        "-newkey",
+        "rsa:2048",
+        "-nodes",
+        "-subj",
+        "/CN=example.com",
+        "-keyout",
+        accounts.directory / "tls.key",
+        "-out",
+        accounts.directory / "tls.crt",
+    )
     assert made.returncode == 0, made.stderr
-    arn = accounts.aws("frontend", "acm", "import-certificate", "--certificate", f"fileb://{accounts.directory}/tls.crt",
-                       "--private-key", f"fileb://{accounts.directory}/tls.key", "--query", "CertificateArn")
+    arn = accounts.aws(
+        "frontend",
+        "acm",
+        "import-certificate",
+        "--certificate",
+        f"fileb://{accounts.directory}/tls.crt",
+        "--private-key",
+        f"fileb://{accounts.directory}/tls.key",
+        "--query",
+        "CertificateArn",
+    )
 
     done = deploy(accounts, "--managed-stores", "--nat-gateways", "2", "--certificate-arn", arn)
     assert done.returncode == 0, done.stdout + done.stderr
     assert "vote at https://" in done.stdout
     assert accounts.aws("backend", "rds", "describe-db-instances", "--query", "DBInstances[].DBInstanceIdentifier")
-    assert len(accounts.aws("backend", "ec2", "describe-nat-gateways", "--query",
-                            "NatGateways[?State!='deleted'].NatGatewayId").split()) == 2
+    assert (
+        len(
+            accounts.aws(
+                "backend", "ec2", "describe-nat-gateways", "--query", "NatGateways[?State!='deleted'].NatGatewayId"
+            ).split()
+        )
+        == 2
+    )
     clean_up(accounts)
 
 
 def test_secrets_are_shown_to_nobody_and_new_ones_replace_tasks(accounts: TwoAccounts) -> None:
     done = deploy(accounts)
     assert done.returncode == 0, done.stdout + done.stderr
-    read = ("secretsmanager", "get-secret-value", "--secret-id", "am-ecs-multi-account/store-password", "--query",
-            "SecretString")
+    read = (
+        "secretsmanager",
+        "get-secret-value",
+        "--secret-id",
+        "am-ecs-multi-account/store-password",
+        "--query",
+        "SecretString",
+    )
     password = accounts.aws("frontend", *read)
     assert len(password) == 32
     assert password == accounts.aws("backend", *read)
@@ -119,8 +146,17 @@ def test_what_is_left_is_listed_but_for_what_no_stack_has(accounts: TwoAccounts)
     insights = "/aws/ecs/containerinsights/am-ecs-multi-account/performance"
     accounts.aws("backend", "logs", "create-log-group", "--log-group-name", insights)
     accounts.aws("frontend", "logs", "create-log-group", "--log-group-name", "/am-ecs-multi-account/forgotten")
-    vpc = accounts.aws("backend", "ec2", "create-vpc", "--cidr-block", "10.99.0.0/16", "--query", "Vpc.VpcId",
-                       "--tag-specifications", "ResourceType=vpc,Tags=[{Key=Name,Value=am-ecs-multi-account}]")
+    vpc = accounts.aws(
+        "backend",
+        "ec2",
+        "create-vpc",
+        "--cidr-block",
+        "10.99.0.0/16",
+        "--query",
+        "Vpc.VpcId",
+        "--tag-specifications",
+        "ResourceType=vpc,Tags=[{Key=Name,Value=am-ecs-multi-account}]",
+    )
 
     done = accounts.run(tools.INFRA / "cleanup")
     assert done.returncode == 1

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -42,7 +43,7 @@ def test_both_run_the_same_file_of_the_same_image(node: str) -> None:
     assert sidecar["Command"] == service["command"] == [f"/etc/envoy/{node}.yaml"]
     assert sidecar["Image"].split("/")[-1].split(":")[0] == service["image"] == "yelb-envoy"
     assert service["build"]["context"] == "infra/envoy"
-    assert build("yelb-envoy")[-1].endswith("infra/envoy") or build("yelb-envoy")[-1] == "envoy"
+    assert Path(build("yelb-envoy")[-1]).resolve() == ENVOY
     assert f"{node}.yaml" in (ENVOY / "Dockerfile").read_text()
 
 
@@ -75,8 +76,10 @@ def test_envoy_finds_its_application_on_loopback(node: str) -> None:
 
 
 def test_envoy_finds_its_peers_under_the_names_that_tasks_are_registered_by() -> None:
-    namespaces = {account: of_account(account, "AWS::ServiceDiscovery::PrivateDnsNamespace")[0]["Name"]
-                  for account in rendered.ACCOUNTS}
+    namespaces = {
+        account: of_account(account, "AWS::ServiceDiscovery::PrivateDnsNamespace")[0]["Name"]
+        for account in rendered.ACCOUNTS
+    }
     registered = {
         f"{service['Name']}.{namespaces[account]}"
         for account in rendered.ACCOUNTS
@@ -85,7 +88,8 @@ def test_envoy_finds_its_peers_under_the_names_that_tasks_are_registered_by() ->
     called = {
         host
         for node in NODES
-        for cluster in bootstrap(node)["clusters"] if cluster["name"] != node
+        for cluster in bootstrap(node)["clusters"]
+        if cluster["name"] != node
         for host, _ in addresses(cluster)
     }
     assert called <= registered
@@ -117,6 +121,8 @@ def test_the_load_balancer_knocks_at_the_front_door() -> None:
 def of_account(account: str, kind: str) -> list[dict[str, Any]]:
     return [
         resource["Properties"]
-        for path, each in rendered.deployment("envoy").items() if path.startswith(f"account_{account}/")
-        for resource in each.resources().values() if resource["Type"] == kind
+        for path, each in rendered.deployment("envoy").items()
+        if path.startswith(f"account_{account}/")
+        for resource in each.resources().values()
+        if resource["Type"] == kind
     ]

@@ -14,7 +14,10 @@ CASES = tools.TESTS / "guard/rules_tests.yaml"
 
 # What checkov finds and is left, by the check's id: how often, and why.
 LEFT = {
-    "CKV_AWS_149": (6, "a key of one's own for secrets costs 1 USD a month, and is left behind for a week after clean-up"),
+    "CKV_AWS_149": (
+        6,
+        "a key of one's own for secrets costs 1 USD a month, and is left behind for a week after clean-up",
+    ),
     "CKV_AWS_158": (2, "the same for logs; they have no personal data and go after a week"),
     "CKV_AWS_260": (1, "port 80 of the load balancer is the tutorial's URL"),
     "CKV_AWS_2": (1, "HTTPS needs a certificate of the user's own domain; given one, port 80 redirects to it"),
@@ -68,8 +71,16 @@ def test_each_guard_rule_is_kept_once_and_broken_once(guard: str) -> None:
 
 def test_checkov_finds_what_is_known_and_no_more() -> None:
     found = tools.run(
-        tools.named("CHECKOV"), "--directory", tools.INFRA, "--framework", "cloudformation", "--compact", "--quiet",
-        "--skip-download", "--output", "json",
+        tools.named("CHECKOV"),
+        "--directory",
+        tools.INFRA,
+        "--framework",
+        "cloudformation",
+        "--compact",
+        "--quiet",
+        "--skip-download",
+        "--output",
+        "json",
     )
     failed = json.loads(found.stdout)["results"]["failed_checks"]
     counts: dict[str, int] = {}

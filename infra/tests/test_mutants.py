@@ -53,15 +53,24 @@ def listener(node: dict[str, Any]) -> dict[str, Any]:
 
 
 TASK_MUTANTS: list[tuple[str, Change, str]] = [
-    ("a dependency on nobody", lambda t: APP(t)["DependsOn"].append({"ContainerName": "ghost", "Condition": "START"}),
-     "waits for ghost, which the task does not have"),
+    (
+        "a dependency on nobody",
+        lambda t: APP(t)["DependsOn"].append({"ContainerName": "ghost", "Condition": "START"}),
+        "waits for ghost, which the task does not have",
+    ),
     ("a condition that is none", lambda t: APP(t)["DependsOn"][0].update(Condition="HEALTHLY"), "is not one of"),
     ("waiting for health without a check", lambda t: ENVOY(t).pop("HealthCheck"), "which has no health check"),
     ("waiting for the end of what never ends", lambda t: CERTIFICATES(t).update(Essential=True), "which is essential"),
-    ("two that wait for each other",
-     lambda t: CERTIFICATES(t).update(DependsOn=[{"ContainerName": "yelb-appserver", "Condition": "START"}]),
-     "waits for itself"),
-    ("two of one name", lambda t: t["ContainerDefinitions"].append(copy.deepcopy(APP(t))), "two containers have one name"),
+    (
+        "two that wait for each other",
+        lambda t: CERTIFICATES(t).update(DependsOn=[{"ContainerName": "yelb-appserver", "Condition": "START"}]),
+        "waits for itself",
+    ),
+    (
+        "two of one name",
+        lambda t: t["ContainerDefinitions"].append(copy.deepcopy(APP(t))),
+        "two containers have one name",
+    ),
     ("two of one port", lambda t: ENVOY(t)["PortMappings"].append({"ContainerPort": 4567}), "both have port 4567"),
     ("a proxy of no kind", lambda t: t["ProxyConfiguration"].update(Type="NONSENSE"), "is not one of"),
     ("no size of Fargate", lambda t: t.update(Memory="768"), "is no size of Fargate"),
@@ -69,9 +78,16 @@ TASK_MUTANTS: list[tuple[str, Change, str]] = [
     ("no execution role", lambda t: t.pop("ExecutionRoleArn"), "need an executionRoleArn"),
     ("a volume that nobody has", lambda t: t.update(Volumes=[]), "which the task does not have"),
     ("a volume for nobody", lambda t: t["Volumes"].append({"Name": "spare"}), "nothing mounts the volume spare"),
-    ("memory for a temporary file system",
-     lambda t: APP(t).update(LinuxParameters={"Tmpfs": [{"ContainerPath": "/tmp", "Size": 16}]}), "Fargate has no tmpfs"),
-    ("a proxy that is not there", lambda t: t["ProxyConfiguration"].update(ContainerName="enovy"), "the proxy is enovy"),
+    (
+        "memory for a temporary file system",
+        lambda t: APP(t).update(LinuxParameters={"Tmpfs": [{"ContainerPath": "/tmp", "Size": 16}]}),
+        "Fargate has no tmpfs",
+    ),
+    (
+        "a proxy that is not there",
+        lambda t: t["ProxyConfiguration"].update(ContainerName="enovy"),
+        "the proxy is enovy",
+    ),
     ("a proxy of another user", lambda t: ENVOY(t).update(User="1338"), "would intercept itself"),
     ("nobody ignored", proxy_setting("IgnoredUID", None), "lacks IgnoredUID"),
     ("an ingress port of nobody", proxy_setting("ProxyIngressPort", "15002"), "which the proxy does not listen on"),
@@ -85,48 +101,121 @@ TASK_MUTANTS: list[tuple[str, Change, str]] = [
 ]
 
 
-@pytest.mark.parametrize(("change", "expected"), [each[1:] for each in TASK_MUTANTS], ids=[each[0] for each in TASK_MUTANTS])
+@pytest.mark.parametrize(
+    ("change", "expected"), [each[1:] for each in TASK_MUTANTS], ids=[each[0] for each in TASK_MUTANTS]
+)
 def test_a_broken_task_definition_is_found(change: Change, expected: str) -> None:
     assert expected in complaints("appmesh", APPLICATION, "AppserverTaskDef", change)
 
 
 API_MUTANTS: list[tuple[str, tuple[str, str, str], Change, str]] = [
-    ("a protocol that is none", ("appmesh", NODES, "AppserverNode"),
-     lambda n: listener(n)["PortMapping"].update(Protocol="htttp"), "is not one of"),
-    ("a port beyond the last", ("appmesh", NODES, "AppserverNode"),
-     lambda n: listener(n)["PortMapping"].update(Port=99999), "is not within 1 to 65535"),
-    ("a threshold below the least", ("appmesh", NODES, "AppserverNode"),
-     lambda n: listener(n)["HealthCheck"].update(HealthyThreshold=1), "is not within 2 to 10"),
-    ("an interval below the least", ("appmesh", NODES, "AppserverNode"),
-     lambda n: listener(n)["HealthCheck"].update(IntervalMillis=100), "is not within 5000 to 300000"),
-    ("a unit that is none", ("appmesh", NODES, "ReadsRoute"),
-     lambda r: r["Spec"]["HttpRoute"]["Timeout"]["PerRequest"].update(Unit="min"), "is not one of"),
-    ("a mode of TLS that is none", ("appmesh", NODES, "AppserverNode"),
-     lambda n: listener(n)["TLS"].update(Mode="ENFORCED"), "is not one of"),
-    ("a service without a name", ("appmesh", NODES, "UIService"), lambda s: s.pop("VirtualServiceName"), "virtualServiceName"),
-    ("a launch type that is none", ("envoy", APPLICATION, "UIService"), lambda s: s.update(LaunchType="FARGATTE"), "is not one of"),
-    ("Service Connect without a port", ("service-connect", APPLICATION, "AppserverService"),
-     lambda s: s["ServiceConnectConfiguration"]["Services"][0].pop("PortName"), "portName"),
-    ("an alias's port beyond the last", ("service-connect", APPLICATION, "AppserverService"),
-     lambda s: s["ServiceConnectConfiguration"]["Services"][0]["ClientAliases"][0].update(Port=70000), "is not within"),
-    ("a record type that is none", ("envoy", STORES, "DatabaseRegistry"),
-     lambda r: r["DnsConfig"]["DnsRecords"][0].update(Type="AA"), "is not one of"),
-    ("a routing policy that is none", ("envoy", STORES, "DatabaseRegistry"),
-     lambda r: r["DnsConfig"].update(RoutingPolicy="ROUND_ROBIN"), "is not one of"),
-    ("a target type that is none", ("envoy", APPLICATION, "WebTargetGroup"),
-     lambda g: g.update(TargetType="address"), "is not one of"),
-    ("a health check interval beyond the most", ("envoy", APPLICATION, "WebTargetGroup"),
-     lambda g: g.update(HealthCheckIntervalSeconds=301), "is not within 5 to 300"),
-    ("a scalable dimension that is none", ("envoy", APPLICATION, "UIScaling"),
-     lambda t: t.update(ScalableDimension="ecs:service:Count"), "is not one of"),
-    ("a share without a name", ("envoy", "account_backend/share_resources.yml", "SubnetResourceShare"),
-     lambda s: s.pop("Name"), "name"),
-    ("mutability that is none", ("envoy", "account_backend/supplies.yml", "EnvoyRepository"),
-     lambda r: r.update(ImageTagMutability="FROZEN"), "is not one of"),
+    (
+        "a protocol that is none",
+        ("appmesh", NODES, "AppserverNode"),
+        lambda n: listener(n)["PortMapping"].update(Protocol="htttp"),
+        "is not one of",
+    ),
+    (
+        "a port beyond the last",
+        ("appmesh", NODES, "AppserverNode"),
+        lambda n: listener(n)["PortMapping"].update(Port=99999),
+        "is not within 1 to 65535",
+    ),
+    (
+        "a threshold below the least",
+        ("appmesh", NODES, "AppserverNode"),
+        lambda n: listener(n)["HealthCheck"].update(HealthyThreshold=1),
+        "is not within 2 to 10",
+    ),
+    (
+        "an interval below the least",
+        ("appmesh", NODES, "AppserverNode"),
+        lambda n: listener(n)["HealthCheck"].update(IntervalMillis=100),
+        "is not within 5000 to 300000",
+    ),
+    (
+        "a unit that is none",
+        ("appmesh", NODES, "ReadsRoute"),
+        lambda r: r["Spec"]["HttpRoute"]["Timeout"]["PerRequest"].update(Unit="min"),
+        "is not one of",
+    ),
+    (
+        "a mode of TLS that is none",
+        ("appmesh", NODES, "AppserverNode"),
+        lambda n: listener(n)["TLS"].update(Mode="ENFORCED"),
+        "is not one of",
+    ),
+    (
+        "a service without a name",
+        ("appmesh", NODES, "UIService"),
+        lambda s: s.pop("VirtualServiceName"),
+        "virtualServiceName",
+    ),
+    (
+        "a launch type that is none",
+        ("envoy", APPLICATION, "UIService"),
+        lambda s: s.update(LaunchType="FARGATTE"),
+        "is not one of",
+    ),
+    (
+        "Service Connect without a port",
+        ("service-connect", APPLICATION, "AppserverService"),
+        lambda s: s["ServiceConnectConfiguration"]["Services"][0].pop("PortName"),
+        "portName",
+    ),
+    (
+        "an alias's port beyond the last",
+        ("service-connect", APPLICATION, "AppserverService"),
+        lambda s: s["ServiceConnectConfiguration"]["Services"][0]["ClientAliases"][0].update(Port=70000),
+        "is not within",
+    ),
+    (
+        "a record type that is none",
+        ("envoy", STORES, "DatabaseRegistry"),
+        lambda r: r["DnsConfig"]["DnsRecords"][0].update(Type="AA"),
+        "is not one of",
+    ),
+    (
+        "a routing policy that is none",
+        ("envoy", STORES, "DatabaseRegistry"),
+        lambda r: r["DnsConfig"].update(RoutingPolicy="ROUND_ROBIN"),
+        "is not one of",
+    ),
+    (
+        "a target type that is none",
+        ("envoy", APPLICATION, "WebTargetGroup"),
+        lambda g: g.update(TargetType="address"),
+        "is not one of",
+    ),
+    (
+        "a health check interval beyond the most",
+        ("envoy", APPLICATION, "WebTargetGroup"),
+        lambda g: g.update(HealthCheckIntervalSeconds=301),
+        "is not within 5 to 300",
+    ),
+    (
+        "a scalable dimension that is none",
+        ("envoy", APPLICATION, "UIScaling"),
+        lambda t: t.update(ScalableDimension="ecs:service:Count"),
+        "is not one of",
+    ),
+    (
+        "a share without a name",
+        ("envoy", "account_backend/share_resources.yml", "SubnetResourceShare"),
+        lambda s: s.pop("Name"),
+        "name",
+    ),
+    (
+        "mutability that is none",
+        ("envoy", "account_backend/supplies.yml", "EnvoyRepository"),
+        lambda r: r.update(ImageTagMutability="FROZEN"),
+        "is not one of",
+    ),
 ]
 
 
 @pytest.mark.parametrize(
-    ("place", "change", "expected"), [each[1:] for each in API_MUTANTS], ids=[each[0] for each in API_MUTANTS])
+    ("place", "change", "expected"), [each[1:] for each in API_MUTANTS], ids=[each[0] for each in API_MUTANTS]
+)
 def test_a_broken_call_is_found(place: tuple[str, str, str], change: Change, expected: str) -> None:
     assert expected in complaints(*place, change)

@@ -23,13 +23,31 @@ def configured(accounts: TwoAccounts) -> Iterator[Path]:
 
 
 def refusal(accounts: TwoAccounts, *words: str, **variables: str) -> str:
-    done = accounts.run("env", *(f"{name}={value}" for name, value in variables.items()), tools.INFRA / "deploy", *words)
+    done = accounts.run(
+        "env", *(f"{name}={value}" for name, value in variables.items()), tools.INFRA / "deploy", *words
+    )
     assert done.returncode == NOT_BEGUN, done.stdout + done.stderr
     assert "nothing was changed" in done.stderr
-    assert accounts.aws("backend", "cloudformation", "describe-stacks", "--query", "Stacks[].StackName",
-                        "--region", "eu-central-1") == ""
-    assert accounts.aws("backend", "ram", "get-resource-shares", "--resource-owner", "SELF", "--query",
-                        "resourceShares[].name", "--region", "eu-central-1") == ""
+    assert (
+        accounts.aws(
+            "backend", "cloudformation", "describe-stacks", "--query", "Stacks[].StackName", "--region", "eu-central-1"
+        )
+        == ""
+    )
+    assert (
+        accounts.aws(
+            "backend",
+            "ram",
+            "get-resource-shares",
+            "--resource-owner",
+            "SELF",
+            "--query",
+            "resourceShares[].name",
+            "--region",
+            "eu-central-1",
+        )
+        == ""
+    )
     return done.stderr
 
 
@@ -63,16 +81,21 @@ def test_a_variable_that_overrides_the_profiles_region(accounts: TwoAccounts) ->
 def test_addresses_that_somebody_has(accounts: TwoAccounts) -> None:
     vpc = accounts.aws("frontend", "ec2", "create-vpc", "--cidr-block", "10.0.128.0/20", "--query", "Vpc.VpcId")
     try:
-        assert re.search(r"10\.0\.0\.0/16 clashes with 10\.0\.128\.0/20 of the frontend account's VPC vpc-\w+", refusal(accounts))
+        assert re.search(
+            r"10\.0\.0\.0/16 clashes with 10\.0\.128\.0/20 of the frontend account's VPC vpc-\w+", refusal(accounts)
+        )
     finally:
         accounts.aws("frontend", "ec2", "delete-vpc", "--vpc-id", vpc)
 
 
-@pytest.mark.parametrize(("block", "reason"), [
-    ("10.0.0.1/16", "has host bits set"),
-    ("10.0.0.0/8", "has a prefix from /16 to /25"),
-    ("ten", "does not appear to be an IPv4 or IPv6 network"),
-])
+@pytest.mark.parametrize(
+    ("block", "reason"),
+    [
+        ("10.0.0.1/16", "has host bits set"),
+        ("10.0.0.0/8", "has a prefix from /16 to /25"),
+        ("ten", "does not appear to be an IPv4 or IPv6 network"),
+    ],
+)
 def test_addresses_that_are_none(accounts: TwoAccounts, block: str, reason: str) -> None:
     assert reason in refusal(accounts, "--vpc-cidr", block)
 
@@ -101,8 +124,11 @@ def test_a_failed_stack_gives_its_own_reason_and_the_next_run_goes_on(accounts: 
     failed = accounts.run(tools.INFRA / "deploy")
     assert failed.returncode == FAILED, failed.stdout + failed.stderr
     assert failed.stdout.rstrip().endswith("FAILED")
-    assert re.search(r"frontend: the stack am-ecs-multi-account-frontend-and-appserver failed\n"
-                     r"  LogGroup: .*ResourceAlreadyExistsException", failed.stderr)
+    assert re.search(
+        r"frontend: the stack am-ecs-multi-account-frontend-and-appserver failed\n"
+        r"  LogGroup: .*ResourceAlreadyExistsException",
+        failed.stderr,
+    )
 
     accounts.aws("frontend", "logs", "delete-log-group", "--log-group-name", group)
     again = accounts.run(tools.INFRA / "deploy")

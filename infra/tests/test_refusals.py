@@ -1,6 +1,7 @@
 """What the emulated accounts refuse, as AWS would: without this, a green run of test_deployment would say nothing.
 
-Each test begins with the tutorial's stacks but the last one, and puts back what it changes.
+Each test begins with the tutorial's stacks but the last one, and puts back what it changes. In the end infra/cleanup takes back
+what the tutorial's commands have made.
 """
 
 from __future__ import annotations
@@ -13,6 +14,9 @@ import pytest
 import rendered
 import tools
 from conftest import TwoAccounts
+
+# In one worker: they share what was deployed before them.
+pytestmark = pytest.mark.xdist_group("refusals")
 
 PROJECT = "am-ecs-multi-account"
 APPLICATION = f"{PROJECT}-frontend-and-appserver"
@@ -29,15 +33,34 @@ class Stacks:
     def deploy(self, profile: str, name: str, template: Path | str, *parameters: str) -> str:
         """The stack's own reason if it fails, else nothing."""
         overrides = ("--parameter-overrides", *parameters) if parameters else ()
-        done = self.accounts.run("aws", "--profile", profile, "cloudformation", "deploy", "--stack-name", name,
-                                 "--no-fail-on-empty-changeset", "--template-file", template,
-                                 "--capabilities", "CAPABILITY_IAM", *overrides)
+        done = self.accounts.run(
+            "aws",
+            "--profile",
+            profile,
+            "cloudformation",
+            "deploy",
+            "--stack-name",
+            name,
+            "--no-fail-on-empty-changeset",
+            "--template-file",
+            template,
+            "--capabilities",
+            "CAPABILITY_IAM",
+            *overrides,
+        )
         if done.returncode == 0:
             return ""
         if "describe-stack-events" not in done.stderr:
             return done.stderr
-        return self.accounts.aws(profile, "cloudformation", "describe-stack-events", "--stack-name", name, "--query",
-                                 "StackEvents[].ResourceStatusReason")
+        return self.accounts.aws(
+            profile,
+            "cloudformation",
+            "describe-stack-events",
+            "--stack-name",
+            name,
+            "--query",
+            "StackEvents[].ResourceStatusReason",
+        )
 
     def must_deploy(self, profile: str, name: str, template: Path | str, *parameters: str) -> None:
         assert self.deploy(profile, name, template, *parameters) == ""
@@ -49,15 +72,24 @@ class Stacks:
         """The parameters by which the tutorial tells the frontend of the backend's network."""
         wanted = ("VPC", "PrivateSubnet1", "PrivateSubnet2", "PublicSubnet1", "PublicSubnet2")
         return [
-            f"{name}=" + self.accounts.aws(
-                "backend", "cloudformation", "describe-stacks", "--stack-name", f"{PROJECT}-infra", "--query",
-                f"Stacks[0].Outputs[?OutputKey=='{name}'].OutputValue")
+            f"{name}="
+            + self.accounts.aws(
+                "backend",
+                "cloudformation",
+                "describe-stacks",
+                "--stack-name",
+                f"{PROJECT}-infra",
+                "--query",
+                f"Stacks[0].Outputs[?OutputKey=='{name}'].OutputValue",
+            )
             for name in wanted
         ]
 
     def application(self, template: Path | str = "account_frontend/app_and_frontend.yml", *more: str) -> str:
         """Deploys the last stack, whose failure is its reason; it is deleted again."""
-        reason = self.deploy("frontend", APPLICATION, template, *self.network(), f"MeshOwner={BACKEND}", ENVOY_IMAGE, *more)
+        reason = self.deploy(
+            "frontend", APPLICATION, template, *self.network(), f"MeshOwner={BACKEND}", ENVOY_IMAGE, *more
+        )
         self.delete("frontend", APPLICATION)
         return reason
 
@@ -68,18 +100,26 @@ def stacks(accounts: TwoAccounts) -> Iterator[Stacks]:
     accounts.aws("backend", "appmesh", "create-mesh", "--mesh-name", "yelb")
     stacks.must_deploy("backend", f"{PROJECT}-infra", "account_backend/infra.yml")
     stacks.must_deploy("backend", f"{PROJECT}-appmesh-resources", "account_backend/appmesh_resources.yml")
-    stacks.must_deploy("backend", f"{PROJECT}-redis-and-database", "account_backend/redis_and_database.yml", ENVOY_IMAGE)
-    stacks.must_deploy("backend", f"{PROJECT}-resource-share", "account_backend/share_resources.yml",
-                       f"ConsumerAccountId={FRONTEND}")
+    stacks.must_deploy(
+        "backend", f"{PROJECT}-redis-and-database", "account_backend/redis_and_database.yml", ENVOY_IMAGE
+    )
+    stacks.must_deploy(
+        "backend", f"{PROJECT}-resource-share", "account_backend/share_resources.yml", f"ConsumerAccountId={FRONTEND}"
+    )
     stacks.must_deploy("frontend", f"{PROJECT}-infra", "account_frontend/infra.yml", stacks.network()[0])
-    stacks.must_deploy("frontend", f"{PROJECT}-appmesh-resources", "account_frontend/appmesh_resources.yml",
-                       f"MeshOwner={BACKEND}")
+    stacks.must_deploy(
+        "frontend", f"{PROJECT}-appmesh-resources", "account_frontend/appmesh_resources.yml", f"MeshOwner={BACKEND}"
+    )
     yield stacks
+    # What the tutorial's commands have made is taken back by the one command as well.
+    done = accounts.run(tools.INFRA / "cleanup")
+    assert "nothing is left in either account" in done.stdout, done.stdout + done.stderr
 
 
 @pytest.fixture
 def changed(tmp_path: Path) -> Callable[[str, str, str], Path]:
     """A template with one thing changed."""
+
     def change(template: str, old: str, new: str) -> Path:
         text = (tools.INFRA / template).read_text()
         assert old in text
@@ -94,11 +134,14 @@ def test_all_is_well_if_nothing_is_changed(stacks: Stacks) -> None:
     assert stacks.application() == ""
 
 
-@pytest.mark.parametrize(("template", "parameters"), [
-    ("account_backend/redis_and_database.yml", [ENVOY_IMAGE]),
-    ("account_backend/share_resources.yml", [f"ConsumerAccountId={FRONTEND}"]),
-    ("account_backend/envoy_resources.yml", []),
-])
+@pytest.mark.parametrize(
+    ("template", "parameters"),
+    [
+        ("account_backend/redis_and_database.yml", [ENVOY_IMAGE]),
+        ("account_backend/share_resources.yml", [f"ConsumerAccountId={FRONTEND}"]),
+        ("account_backend/envoy_resources.yml", []),
+    ],
+)
 def test_a_stack_before_those_that_it_imports_from(stacks: Stacks, template: str, parameters: list[str]) -> None:
     reason = stacks.deploy("backend", "too-early", template, "ProjectName=elsewhere", *parameters)
     assert re.search(r"No export named elsewhere:\w+ found", reason)
@@ -114,8 +157,9 @@ def test_virtual_nodes_before_their_mesh(stacks: Stacks) -> None:
 def test_the_frontend_before_the_share(stacks: Stacks, accounts: TwoAccounts) -> None:
     share = f"{PROJECT}-resource-share"
     stacks.delete("backend", share)
-    reason = stacks.deploy("frontend", "too-early", "account_frontend/infra.yml", "ProjectName=elsewhere",
-                           stacks.network()[0])
+    reason = stacks.deploy(
+        "frontend", "too-early", "account_frontend/infra.yml", "ProjectName=elsewhere", stacks.network()[0]
+    )
     stacks.delete("frontend", "too-early")
     stacks.must_deploy("backend", share, "account_backend/share_resources.yml", f"ConsumerAccountId={FRONTEND}")
     assert "vpc-" in reason
@@ -146,8 +190,11 @@ def test_a_mesh_of_another_owner(stacks: Stacks) -> None:
 
 
 def test_a_service_without_its_node(stacks: Stacks, changed: Callable[[str, str, str], Path]) -> None:
-    template = changed("account_backend/appmesh_resources.yml",
-                       "{VirtualNodeName: !GetAtt DatabaseNode.VirtualNodeName}", "{VirtualNodeName: yelb-db}")
+    template = changed(
+        "account_backend/appmesh_resources.yml",
+        "{VirtualNodeName: !GetAtt DatabaseNode.VirtualNodeName}",
+        "{VirtualNodeName: yelb-db}",
+    )
     assert "the mesh has no virtualNode yelb-db" in stacks.deploy("backend", f"{PROJECT}-appmesh-resources", template)
 
 
@@ -156,14 +203,20 @@ def test_a_target_that_is_no_port_of_the_task(stacks: Stacks, changed: Callable[
     template = changed("account_frontend/app_and_frontend.yml", port, port.replace("80", "81"))
     reason = stacks.application(template)
     assert "AppPorts has 80, which no application listens on" in reason
-    template = changed("account_frontend/app_and_frontend.yml", "appmesh: {FrontDoor: yelb-ui, FrontDoorPort: 80",
-                       "appmesh: {FrontDoor: yelb-ui, FrontDoorPort: 8080")
+    template = changed(
+        "account_frontend/app_and_frontend.yml",
+        "appmesh: {FrontDoor: yelb-ui, FrontDoorPort: 80",
+        "appmesh: {FrontDoor: yelb-ui, FrontDoorPort: 8080",
+    )
     assert "the load balancer's target yelb-ui:8080 is no port of the task" in stacks.application(template)
 
 
 def test_a_dependency_on_nobody(stacks: Stacks, changed: Callable[[str, str, str], Path]) -> None:
-    template = changed("account_frontend/app_and_frontend.yml", "{ContainerName: collector, Condition: START}",
-                       "{ContainerName: xray-daemon, Condition: START}")
+    template = changed(
+        "account_frontend/app_and_frontend.yml",
+        "{ContainerName: collector, Condition: START}",
+        "{ContainerName: xray-daemon, Condition: START}",
+    )
     assert "waits for xray-daemon, which the task does not have" in stacks.application(template)
 
 
@@ -175,24 +228,31 @@ def test_a_secret_that_is_empty(stacks: Stacks) -> None:
 
 
 def test_a_parameter_that_the_flavour_needs(stacks: Stacks) -> None:
-    reason = stacks.deploy("frontend", APPLICATION, "account_frontend/app_and_frontend.yml", "Flavour=envoy",
-                           *stacks.network())
+    reason = stacks.deploy(
+        "frontend", APPLICATION, "account_frontend/app_and_frontend.yml", "Flavour=envoy", *stacks.network()
+    )
     assert "The flavour envoy needs CertificatesVersion" in reason
     stacks.delete("frontend", APPLICATION)
 
 
 def test_a_namespace_that_is_not_shared_for_service_connect(stacks: Stacks, accounts: TwoAccounts) -> None:
-    arn = accounts.aws("backend", "cloudformation", "describe-stacks", "--stack-name", f"{PROJECT}-infra", "--query",
-                       "Stacks[0].Outputs[?OutputKey=='ECSServiceDiscoveryNamespaceArn'].OutputValue")
+    query = "Stacks[0].Outputs[?OutputKey=='ECSServiceDiscoveryNamespaceArn'].OutputValue"
+    describe = f"cloudformation describe-stacks --stack-name {PROJECT}-infra".split()
+    arn = accounts.aws("backend", *describe, "--query", query)
     connected = ("account_frontend/app_and_frontend.yml", "Flavour=service-connect", f"NamespaceArn={arn}")
+    share = (
+        f"ram create-resource-share --name namespace --no-allow-external-principals --principals {FRONTEND} "
+        f"--resource-arns {arn} --query resourceShare.resourceShareArn"
+    ).split()
+    permission = "arn:aws:ram::aws:permission/AWSRAMPermissionCloudMapECSFullPermission"
+
     assert "is not shared with account" in stacks.application(*connected)
-    share = ("ram", "create-resource-share", "--name", "namespace", "--no-allow-external-principals",
-             "--principals", FRONTEND, "--resource-arns", arn, "--query", "resourceShare.resourceShareArn")
-    accounts.aws("backend", *share)
+    plain = accounts.aws("backend", *share)
     assert "under AWSRAMPermissionCloudMapECSFullPermission" in stacks.application(*connected)
-    accounts.aws("backend", *share, "--permission-arns",
-                 "arn:aws:ram::aws:permission/AWSRAMPermissionCloudMapECSFullPermission")
+    right = accounts.aws("backend", *share, "--permission-arns", permission)
     assert stacks.application(*connected) == ""
+    for made in (plain, right):
+        accounts.aws("backend", "ram", "delete-resource-share", "--resource-share-arn", made)
 
 
 def test_a_port_that_service_connect_does_not_find(
@@ -204,15 +264,27 @@ def test_a_port_that_service_connect_does_not_find(
 
 
 def test_deleting_a_stack_that_others_import_from(stacks: Stacks, accounts: TwoAccounts) -> None:
-    done = accounts.run("aws", "--profile", "backend", "cloudformation", "delete-stack", "--stack-name", f"{PROJECT}-infra")
+    done = accounts.run(
+        "aws", "--profile", "backend", "cloudformation", "delete-stack", "--stack-name", f"{PROJECT}-infra"
+    )
     assert done.returncode != 0
     assert re.search(rf"Export {PROJECT}:\w+ cannot be deleted as it is in use by {PROJECT}-", done.stderr)
 
 
 def test_a_template_that_needs_a_capability(stacks: Stacks, accounts: TwoAccounts) -> None:
-    done = accounts.run("aws", "--profile", "backend", "cloudformation", "deploy", "--stack-name", "incapable",
-                        "--template-file", "account_backend/redis_and_database.yml",
-                        "--parameter-overrides", ENVOY_IMAGE)
+    done = accounts.run(
+        "aws",
+        "--profile",
+        "backend",
+        "cloudformation",
+        "deploy",
+        "--stack-name",
+        "incapable",
+        "--template-file",
+        "account_backend/redis_and_database.yml",
+        "--parameter-overrides",
+        ENVOY_IMAGE,
+    )
     assert "Requires capabilities : [CAPABILITY_IAM]" in done.stderr
 
 

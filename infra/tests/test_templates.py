@@ -14,20 +14,44 @@ from deployment.options import FLAVOURS, INFRA
 
 # As the tutorial has them: the parameters that its commands pass, and the exports that its templates make.
 TUTORIAL_PARAMETERS = {
-    "account_backend/infra.yml": {"ProjectName", "VpcCIDR", "PublicSubnet1CIDR", "PublicSubnet2CIDR", "PrivateSubnet1CIDR",
-                                  "PrivateSubnet2CIDR"},
+    "account_backend/infra.yml": {
+        "ProjectName",
+        "VpcCIDR",
+        "PublicSubnet1CIDR",
+        "PublicSubnet2CIDR",
+        "PrivateSubnet1CIDR",
+        "PrivateSubnet2CIDR",
+    },
     "account_backend/appmesh_resources.yml": {"ProjectName", "MeshName"},
     "account_backend/redis_and_database.yml": {"ProjectName", "MeshName", "EnvoyImage", "RedisImage", "DatabaseImage"},
     "account_backend/share_resources.yml": {"ProjectName", "MeshName", "ConsumerAccountId"},
     "account_frontend/infra.yml": {"ProjectName", "VPC"},
     "account_frontend/appmesh_resources.yml": {"ProjectName", "MeshName", "MeshOwner"},
     "account_frontend/app_and_frontend.yml": {
-        "ProjectName", "MeshName", "MeshOwner", "VPC", "PrivateSubnet1", "PrivateSubnet2", "PublicSubnet1", "PublicSubnet2",
-        "EnvoyImage", "AppserverImage", "UIImage"},
+        "ProjectName",
+        "MeshName",
+        "MeshOwner",
+        "VPC",
+        "PrivateSubnet1",
+        "PrivateSubnet2",
+        "PublicSubnet1",
+        "PublicSubnet2",
+        "EnvoyImage",
+        "AppserverImage",
+        "UIImage",
+    },
 }
 TUTORIAL_EXPORTS = {
-    "account_backend/infra.yml": {"VPC", "PublicSubnet1", "PublicSubnet2", "PrivateSubnet1", "PrivateSubnet2", "VpcCIDR",
-                                  "ECSCluster", "ECSServiceDiscoveryNamespace"},
+    "account_backend/infra.yml": {
+        "VPC",
+        "PublicSubnet1",
+        "PublicSubnet2",
+        "PrivateSubnet1",
+        "PrivateSubnet2",
+        "VpcCIDR",
+        "ECSCluster",
+        "ECSServiceDiscoveryNamespace",
+    },
     "account_frontend/infra.yml": {"ECSCluster", "ECSServiceDiscoveryNamespace"},
     "account_frontend/app_and_frontend.yml": {"PublicEndpoint"},
 }
@@ -36,8 +60,12 @@ TUTORIAL_SERVICES = {"yelb-db", "redis-server", "yelb-ui", "yelb-appserver"}
 
 APPLICATION = "account_frontend/app_and_frontend.yml"
 STORES = "account_backend/redis_and_database.yml"
-TASKS = {"yelb-ui": (APPLICATION, "UITaskDef"), "yelb-appserver": (APPLICATION, "AppserverTaskDef"),
-         "yelb-db": (STORES, "DatabaseTaskDef"), "redis-server": (STORES, "RedisTaskDef")}
+TASKS = {
+    "yelb-ui": (APPLICATION, "UITaskDef"),
+    "yelb-appserver": (APPLICATION, "AppserverTaskDef"),
+    "yelb-db": (STORES, "DatabaseTaskDef"),
+    "redis-server": (STORES, "RedisTaskDef"),
+}
 
 LARGEST = 51_200
 """Bytes of a template that can be deployed without a bucket."""
@@ -96,7 +124,8 @@ def test_what_is_imported_is_exported_before(name: str) -> None:
         assert not missing, each.label
         exported[each.account] |= {
             each.template.value(output)["Export"]["Name"]
-            for output in each.template.outputs().values() if "Export" in output
+            for output in each.template.outputs().values()
+            if "Export" in output
         }
 
 
@@ -162,8 +191,11 @@ def test_applications_are_alike_but_for_where_they_find_each_other(flavour: str)
 @pytest.mark.parametrize("flavour", ["envoy", "appmesh"])
 def test_sidecars_are_alike_but_for_the_nodes_name(flavour: str) -> None:
     """CloudFormation cannot say a thing twice without writing it twice; here is what keeps the copies alike."""
+
     def without_names(node: str, container: dict[str, Any]) -> str:
-        text = yaml.safe_dump({key: value for key, value in container.items() if key not in ("Image", "LogConfiguration")})
+        text = yaml.safe_dump(
+            {key: value for key, value in container.items() if key not in ("Image", "LogConfiguration")}
+        )
         text = re.sub(r"(Database|Redis|UI|Appserver)Certificate|/yelb-envoy", "X", text).replace(node, "NODE")
         # Only nodes of HTTP send segments, and the UI's door is another port; the mesh's owner is named from outside only.
         text = re.sub(r"- Name: (ENABLE_ENVOY_XRAY_TRACING|XRAY_SAMPLING_RATE)\n  Value: \S+\n", "", text)

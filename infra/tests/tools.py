@@ -22,7 +22,9 @@ def beside_python(name: str) -> str:
 def named(variable: str) -> str:
     """A program of which `cargo xtask test` says where it is."""
     program = os.environ.get(variable, "")
-    assert program and Path(program).is_file(), f"{variable} names no program: run the tests by `cargo xtask test --only infra`"
+    assert program and Path(program).is_file(), (
+        f"{variable} names no program: run the tests by `cargo xtask test --only infra`"
+    )
     return program
 
 

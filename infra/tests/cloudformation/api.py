@@ -46,10 +46,16 @@ OPERATIONS: dict[str, Operation] = {
     "AWS::EC2::NatGateway": _op("ec2", "CreateNatGateway", Tags=None),
     "AWS::EC2::Route": _op("ec2", "CreateRoute"),
     "AWS::EC2::RouteTable": _op("ec2", "CreateRouteTable", Tags=None),
-    "AWS::EC2::SecurityGroup": _op("ec2", "CreateSecurityGroup", Tags=None, SecurityGroupIngress=None,
-                                   GroupDescription="Description"),
-    "AWS::EC2::SecurityGroupIngress": _op("ec2", "AuthorizeSecurityGroupIngress", Description=None,
-                                          SourceSecurityGroupId=None, SourceSecurityGroupOwnerId=None),
+    "AWS::EC2::SecurityGroup": _op(
+        "ec2", "CreateSecurityGroup", Tags=None, SecurityGroupIngress=None, GroupDescription="Description"
+    ),
+    "AWS::EC2::SecurityGroupIngress": _op(
+        "ec2",
+        "AuthorizeSecurityGroupIngress",
+        Description=None,
+        SourceSecurityGroupId=None,
+        SourceSecurityGroupOwnerId=None,
+    ),
     "AWS::EC2::Subnet": _op("ec2", "CreateSubnet", Tags=None),
     "AWS::EC2::SubnetRouteTableAssociation": _op("ec2", "AssociateRouteTable"),
     "AWS::EC2::VPC": _op("ec2", "CreateVpc", EnableDnsSupport=None, EnableDnsHostnames=None, Tags=None),
@@ -59,8 +65,9 @@ OPERATIONS: dict[str, Operation] = {
     "AWS::ECS::Service": _op("ecs", "CreateService"),
     "AWS::ECS::TaskDefinition": _op("ecs", "RegisterTaskDefinition", ProxyConfigurationProperties="properties"),
     "AWS::ElastiCache::ReplicationGroup": _op("elasticache", "CreateReplicationGroup"),
-    "AWS::ElastiCache::SubnetGroup": _op("elasticache", "CreateCacheSubnetGroup",
-                                         Description="CacheSubnetGroupDescription"),
+    "AWS::ElastiCache::SubnetGroup": _op(
+        "elasticache", "CreateCacheSubnetGroup", Description="CacheSubnetGroupDescription"
+    ),
     "AWS::ElasticLoadBalancingV2::Listener": _op("elbv2", "CreateListener"),
     "AWS::ElasticLoadBalancingV2::LoadBalancer": _op("elbv2", "CreateLoadBalancer", LoadBalancerAttributes=None),
     "AWS::ElasticLoadBalancingV2::TargetGroup": _op("elbv2", "CreateTargetGroup", TargetGroupAttributes=None),
@@ -68,8 +75,9 @@ OPERATIONS: dict[str, Operation] = {
     "AWS::IAM::Role": _op("iam", "CreateRole", ManagedPolicyArns=None, Policies=None),
     "AWS::Logs::LogGroup": _op("logs", "CreateLogGroup", RetentionInDays=None),
     "AWS::RAM::ResourceShare": _op("ram", "CreateResourceShare"),
-    "AWS::RDS::DBInstance": _op("rds", "CreateDBInstance", DeleteAutomatedBackups=None,
-                                VPCSecurityGroups="VpcSecurityGroupIds"),
+    "AWS::RDS::DBInstance": _op(
+        "rds", "CreateDBInstance", DeleteAutomatedBackups=None, VPCSecurityGroups="VpcSecurityGroupIds"
+    ),
     "AWS::RDS::DBSubnetGroup": _op("rds", "CreateDBSubnetGroup"),
     "AWS::Route53::HostedZone": _op("route53", "CreateHostedZone", VPCs=None),
     "AWS::Route53::RecordSetGroup": _op("route53", "ChangeResourceRecordSets", RecordSets=None),
@@ -153,7 +161,9 @@ def _by_hand(resource_type: str, properties: dict[str, Any]) -> dict[str, Any]:
             vpc = properties["VPCs"][0]
             properties["VPC"] = {"VPCId": vpc["VPCId"], "VPCRegion": vpc["VPCRegion"]}
         case "AWS::Route53::RecordSetGroup":
-            changes = [{"Action": "CREATE", "ResourceRecordSet": _record_set(each)} for each in properties["RecordSets"]]
+            changes = [
+                {"Action": "CREATE", "ResourceRecordSet": _record_set(each)} for each in properties["RecordSets"]
+            ]
             properties["ChangeBatch"] = {"Changes": changes}
     return properties
 
@@ -162,7 +172,9 @@ def _record_set(properties: dict[str, Any]) -> dict[str, Any]:
     return properties | {"ResourceRecords": [{"Value": value} for value in properties["ResourceRecords"]]}
 
 
-def _convert(value: Any, shape: botocore.model.Shape, path: str, renamed: dict[str, str | None], errors: list[str]) -> Any:
+def _convert(
+    value: Any, shape: botocore.model.Shape, path: str, renamed: dict[str, str | None], errors: list[str]
+) -> Any:
     match shape.type_name:
         case "structure":
             return _structure(value, shape, path, renamed, errors)

@@ -109,7 +109,9 @@ def _volumes(task: dict[str, Any], containers: dict[str, Any]) -> list[str]:
     mounted = [
         (name, mount["sourceVolume"]) for name, each in containers.items() for mount in each.get("mountPoints", [])
     ]
-    found = [f"{name} mounts {volume}, which the task does not have" for name, volume in mounted if volume not in volumes]
+    found = [
+        f"{name} mounts {volume}, which the task does not have" for name, volume in mounted if volume not in volumes
+    ]
     used = {volume for _, volume in mounted}
     return found + [f"nothing mounts the volume {volume}" for volume in sorted(volumes - used)]
 

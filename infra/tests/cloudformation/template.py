@@ -242,9 +242,7 @@ class Template:
 
     def _wanted(self, parts: dict[str, Any]) -> dict[str, Any]:
         return {
-            name: part
-            for name, part in parts.items()
-            if "Condition" not in part or self.condition(part["Condition"])
+            name: part for name, part in parts.items() if "Condition" not in part or self.condition(part["Condition"])
         }
 
     def _mentioned(self, value: Any) -> list[str]:

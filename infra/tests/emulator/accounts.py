@@ -65,6 +65,7 @@ def _organize(members: list[str]) -> None:
     management = organizations_backends[MANAGEMENT]["aws"]
     management.create_organization(REGION, FeatureSet="ALL")
     for account in members:
+        assert management.org is not None
         member = FakeAccount(management.org, AccountName=account, Email=f"{account}@example.com")
         member.id = account
         management.accounts.append(member)

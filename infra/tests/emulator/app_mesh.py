@@ -58,8 +58,12 @@ class AppMesh(Service):
 
     def list_meshes(self, caller: Caller, asked: dict[str, Any]) -> dict[str, Any]:
         own = [mesh for (account, _, _), mesh in self.meshes.items() if account == caller.account]
-        return {"meshes": [{"meshName": mesh.name, "arn": mesh.arn, "meshOwner": mesh.owner,
-                            "resourceOwner": mesh.owner} for mesh in own]}
+        return {
+            "meshes": [
+                {"meshName": mesh.name, "arn": mesh.arn, "meshOwner": mesh.owner, "resourceOwner": mesh.owner}
+                for mesh in own
+            ]
+        }
 
     def delete_mesh(self, caller: Caller, asked: dict[str, Any]) -> dict[str, Any]:
         mesh = self.mesh(caller, asked)
@@ -115,8 +119,13 @@ class AppMesh(Service):
         if name in mesh.parts[kind]:
             raise Refused("ConflictException", f"the {kind} {name} exists")
         arn = f"{mesh.arn}/{kind}/{name}"
-        part = {"meshName": mesh.name, KINDS[kind]: name, "spec": asked["spec"], "status": {"status": "ACTIVE"},
-                "metadata": _metadata(arn, mesh.owner, caller.account)}
+        part = {
+            "meshName": mesh.name,
+            KINDS[kind]: name,
+            "spec": asked["spec"],
+            "status": {"status": "ACTIVE"},
+            "metadata": _metadata(arn, mesh.owner, caller.account),
+        }
         if kind == "route":
             part["virtualRouterName"] = asked["virtualRouterName"]
         mesh.parts[kind][name] = part
@@ -153,5 +162,12 @@ def _user_of(mesh: Mesh, kind: str, name: str) -> str | None:
 
 def _metadata(arn: str, mesh_owner: str, owner: str) -> dict[str, Any]:
     now = datetime.datetime.now(datetime.timezone.utc)
-    return {"arn": arn, "createdAt": now, "lastUpdatedAt": now, "meshOwner": mesh_owner, "resourceOwner": owner,
-            "uid": "00000000-0000-4000-8000-000000000000", "version": 1}
+    return {
+        "arn": arn,
+        "createdAt": now,
+        "lastUpdatedAt": now,
+        "meshOwner": mesh_owner,
+        "resourceOwner": owner,
+        "uid": "00000000-0000-4000-8000-000000000000",
+        "version": 1,
+    }

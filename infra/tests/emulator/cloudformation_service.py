@@ -55,7 +55,9 @@ class CloudFormation(Service):
         made = ChangeSet(identity, asked["ChangeSetName"], stack, kind, body, parameters, tags)
         if kind == "UPDATE" and not self.stacks.differs(stack, body, parameters, tags):
             made.status = "FAILED"
-            made.reason = "The submitted information didn't contain changes. Submit different information to create a change set."
+            made.reason = (
+                "The submitted information didn't contain changes. Submit different information to create a change set."
+            )
         self.change_sets[identity] = made
         return {"Id": identity, "StackId": stack.id}
 
@@ -120,19 +122,31 @@ class CloudFormation(Service):
         }
 
     def get_template_summary(self, caller: Caller, asked: dict[str, Any]) -> dict[str, Any]:
-        body = load(asked["TemplateBody"]) if "TemplateBody" in asked else self.stacks.find(caller, asked["StackName"]).body
+        body = (
+            load(asked["TemplateBody"])
+            if "TemplateBody" in asked
+            else self.stacks.find(caller, asked["StackName"]).body
+        )
         parameters = [
             {"ParameterKey": name, "ParameterType": about["Type"], "DefaultValue": _text(about.get("Default"))}
             for name, about in body.get("Parameters", {}).items()
         ]
-        return {"Parameters": parameters, "ResourceTypes": sorted({each["Type"] for each in body["Resources"].values()})}
+        return {
+            "Parameters": parameters,
+            "ResourceTypes": sorted({each["Type"] for each in body["Resources"].values()}),
+        }
 
     def list_stacks(self, caller: Caller, asked: dict[str, Any]) -> dict[str, Any]:
         wanted = asked.get("StackStatusFilter")
         stacks = [stack for stack in self.stacks.of(caller) if not wanted or stack.status in wanted]
         return {
             "StackSummaries": [
-                {"StackId": stack.id, "StackName": stack.name, "CreationTime": stack.made_at, "StackStatus": stack.status}
+                {
+                    "StackId": stack.id,
+                    "StackName": stack.name,
+                    "CreationTime": stack.made_at,
+                    "StackStatus": stack.status,
+                }
                 for stack in stacks
             ]
         }

@@ -9,7 +9,7 @@ from typing import Any
 
 import jmespath
 from botocore.exceptions import ClientError
-from cloudformation.api import call_for
+from cloudformation.api import OPERATIONS, call_for
 from cloudformation.template import TemplateError
 from moto.core.utils import camelcase_to_underscores
 
@@ -36,10 +36,11 @@ class Kind:
 
     type: str
     id: str
-    """Where the answer of the call has the id; text with a colon is `answer:` plus a function's name in `_IDS`."""
+    """Where it has its id: a JMESPath expression over the call's `answer`, and over what was `asked`."""
     attributes: dict[str, str] = field(default_factory=dict)
     delete_call: tuple[str, dict[str, str]] = ("", {})
-    """The operation that deletes it and its parameters: `@id`, `=literal`, or a property's name."""
+    """The operation that deletes it, and its parameters: `@id`; `#0`, the first part of an id that `|` divides; `=true`;
+    or the name of an attribute."""
     before: tuple[Step, ...] = ()
     after: tuple[Step, ...] = ()
     undo: Callable[[Clients, Made, dict[str, Any]], None] | None = None
@@ -48,8 +49,7 @@ class Kind:
     """Of EC2: the name of its kind in a specification of tags."""
 
     def create(self, clients: Clients, stack: Any, logical_id: str, properties: dict[str, Any]) -> Made:
-        name = f"{stack.name}-{logical_id}-{uuid.uuid4().hex[:12].upper()}"[-_LONGEST_NAME.get(self.type, 128):]
-        call = call_for(self.type, properties, name.strip("-"))
+        call = call_for(self.type, properties, self._name(stack.name, logical_id))
         if call.errors:
             raise TemplateError("; ".join(call.errors))
         for step in self.before:
@@ -58,7 +58,7 @@ class Kind:
         if self.tagged and "Tags" in properties:
             parameters["TagSpecifications"] = [{"ResourceType": self.tagged, "Tags": properties["Tags"]}]
         answer = getattr(clients(call.service), camelcase_to_underscores(call.operation))(**parameters)
-        found = {"answer": answer, "asked": call.parameters, "account": stack.caller.account}
+        found = {"answer": answer, "asked": call.parameters}
         made = Made(str(jmespath.search(self.id, found)))
         made.attributes = {key: jmespath.search(path, found) for key, path in self.attributes.items()}
         try:
@@ -68,6 +68,11 @@ class Kind:
             self.delete(clients, made, properties)
             raise
         return made
+
+    def _name(self, stack: str, logical_id: str) -> str:
+        """A name that nobody gave: `stack-logicalid-RANDOM`, shortened at the end of the stack's."""
+        end = f"-{logical_id}-{uuid.uuid4().hex[:12].upper()}"
+        return stack[: max(1, _LONGEST_NAME.get(self.type, 128) - len(end))] + end
 
     def update(self, clients: Clients, stack: Any, logical_id: str, made: Made, properties: dict[str, Any]) -> Made:
         # By replacement, for all but services. CloudFormation does it the other way round where names allow it.
@@ -82,8 +87,7 @@ class Kind:
         if not operation:
             return
         values = {name: _argument(text, made) for name, text in parameters.items()}
-        service = call_service(self.type)
-        getattr(clients(service), operation)(**values)
+        getattr(clients(OPERATIONS[self.type].service), operation)(**values)
 
 
 _LONGEST_NAME = {
@@ -93,17 +97,11 @@ _LONGEST_NAME = {
 }
 
 
-def call_service(kind: str) -> str:
-    from cloudformation.api import OPERATIONS
-
-    return OPERATIONS[kind].service
-
-
 def _argument(text: str, made: Made) -> Any:
     if text == "@id":
         return made.id
-    if text.startswith("="):
-        return {"=true": True}.get(text, text[1:])
+    if text == "=true":
+        return True
     if text.startswith("#"):
         return made.id.split("|")[int(text[1:])]
     return made.attributes[text]

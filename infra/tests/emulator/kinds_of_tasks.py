@@ -6,6 +6,7 @@ import json
 from typing import Any
 
 from botocore.exceptions import ClientError
+from cloudformation.api import call_for
 from cloudformation.task_definitions import problems
 from cloudformation.template import TemplateError
 from moto.servicediscovery.models import servicediscovery_backends
@@ -116,8 +117,6 @@ class EcsService(Kind):
     """The one kind that is changed in place, as its users would notice."""
 
     def update(self, clients: Clients, stack: Any, logical_id: str, made: Made, properties: dict[str, Any]) -> Made:
-        from cloudformation.api import call_for
-
         call = call_for(self.type, properties, made.attributes["Name"])
         _could_run(clients, stack, properties, call.parameters)
         wanted = {name: call.parameters[name] for name in ("cluster", "taskDefinition", "desiredCount")}
@@ -134,12 +133,26 @@ def _tenant_gone(clients: Clients, made: Made, properties: dict[str, Any]) -> No
 
 
 register(
-    Kind("AWS::ECS::Cluster", "answer.cluster.clusterName", {"Arn": "answer.cluster.clusterArn"},
-         ("delete_cluster", {"cluster": "@id"})),
-    Kind("AWS::ECS::TaskDefinition", "answer.taskDefinition.taskDefinitionArn", {},
-         ("deregister_task_definition", {"taskDefinition": "@id"}), before=(_could_start,)),
-    EcsService("AWS::ECS::Service", "answer.service.serviceArn",
-               {"Name": "answer.service.serviceName", "cluster": "asked.cluster"},
-               ("delete_service", {"cluster": "cluster", "service": "Name", "force": "=true"}),
-               before=(_could_run,), after=(_tenant,), undo=_tenant_gone),
+    Kind(
+        "AWS::ECS::Cluster",
+        "answer.cluster.clusterName",
+        {"Arn": "answer.cluster.clusterArn"},
+        ("delete_cluster", {"cluster": "@id"}),
+    ),
+    Kind(
+        "AWS::ECS::TaskDefinition",
+        "answer.taskDefinition.taskDefinitionArn",
+        {},
+        ("deregister_task_definition", {"taskDefinition": "@id"}),
+        before=(_could_start,),
+    ),
+    EcsService(
+        "AWS::ECS::Service",
+        "answer.service.serviceArn",
+        {"Name": "answer.service.serviceName", "cluster": "asked.cluster"},
+        ("delete_service", {"cluster": "cluster", "service": "Name", "force": "=true"}),
+        before=(_could_run,),
+        after=(_tenant,),
+        undo=_tenant_gone,
+    ),
 )

@@ -62,8 +62,13 @@ class ResourceAccessManager(Service):
             self._must_be_shareable(caller, arn, external)
         arn = f"arn:aws:ram:{caller.region}:{caller.account}:resource-share/{uuid.uuid4()}"
         share = Share(
-            caller.account, arn, asked["name"], asked.get("principals", []), asked.get("resourceArns", []),
-            asked.get("permissionArns", []), external,
+            caller.account,
+            arn,
+            asked["name"],
+            asked.get("principals", []),
+            asked.get("resourceArns", []),
+            asked.get("permissionArns", []),
+            external,
         )
         self.shares[arn] = share
         return {"resourceShare": share.described()}
@@ -92,9 +97,7 @@ class ResourceAccessManager(Service):
         if owner != caller.account or not _exists(self, caller, service, kind, name):
             raise Refused("UnknownResourceException", f"{arn} is no resource of account {caller.account}")
         if external and kind in ("subnet", "namespace"):
-            raise Refused(
-                "OperationNotPermittedException", f"a {kind} can be shared within an AWS organization only"
-            )
+            raise Refused("OperationNotPermittedException", f"a {kind} can be shared within an AWS organization only")
 
     known_elsewhere: Any = None
     """Tells whether a resource exists that is not EC2's: (account, region, kind, name)."""
@@ -153,7 +156,7 @@ def show_shared_subnets(ram: ResourceAccessManager) -> None:
                 raise InvalidSecurityGroupNotFoundError(f"{each['UserId']}/{each['GroupId']}")
         return own_sources(self, [each for each in sources or [] if each not in foreign], vpc_id) + foreign
 
-    SecurityGroupBackend._add_source_group = add_source_group  # type: ignore[method-assign]
+    SecurityGroupBackend._add_source_group = add_source_group  # type: ignore[method-assign,assignment]
     SubnetBackend.get_subnet = get_subnet  # type: ignore[method-assign]
     SubnetBackend.describe_subnets = describe_subnets  # type: ignore[method-assign]
     VPCBackend.get_vpc = get_vpc  # type: ignore[method-assign]
