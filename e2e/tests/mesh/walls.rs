@@ -111,11 +111,18 @@ fn no_ingress_lets_in_a_client_without_the_right_certificate() {
 #[test]
 fn every_hop_goes_through_both_its_sidecars() {
     let stack = Stack::up();
+    let through = || {
+        [
+            ("yelb-ui", "http.front_door.downstream_rq_2xx"),
+            ("yelb-ui", "http.egress_yelb_appserver.downstream_rq_2xx"),
+            ("yelb-appserver", "http.ingress.downstream_rq_2xx"),
+        ]
+        .map(|(node, counter)| stack.counter(node, counter))
+    };
+    let before = through();
     assert_eq!(stack.get("/api/ihop"), (200, "1".to_owned()));
     assert_eq!(stack.get("/api/getstats").0, 200);
-    assert_eq!(stack.counter("yelb-ui", "http.front_door.downstream_rq_2xx"), 2);
-    assert_eq!(stack.counter("yelb-ui", "http.egress_yelb_appserver.downstream_rq_2xx"), 2);
-    assert_eq!(stack.counter("yelb-appserver", "http.ingress.downstream_rq_2xx"), 2);
+    assert_eq!(through(), before.map(|count| count + 2));
     for (node, egress) in [("yelb-db", "egress_yelb_db"), ("redis-server", "egress_redis_server")] {
         let sent = stack.counter("yelb-appserver", &format!("tcp.{egress}.downstream_cx_total"));
         let came = stack.counter(node, "tcp.ingress.downstream_cx_total");
