@@ -1,11 +1,8 @@
 //! A visitor with a real browser.
 
-use std::env;
-use std::path::PathBuf;
-
 use testbed::{Program, Running};
 
-use crate::docker::root;
+use crate::docker::{provided, root};
 use crate::stack::{Stack, TO_NOTICE};
 
 /// Somebody who keeps the page open. What they do and see is in visitor.js.
@@ -36,11 +33,4 @@ impl Visitor {
         let status = self.0.wait(TO_NOTICE);
         assert!(status.success(), "{:?}", self.0);
     }
-}
-
-#[track_caller]
-fn provided(name: &str) -> PathBuf {
-    #[expect(clippy::disallowed_methods, reason = "what the chore provides is no setting of ours")]
-    let value = env::var_os(name);
-    value.unwrap_or_else(|| panic!("{name} is not set: run this by `cargo xtask e2e`")).into()
 }

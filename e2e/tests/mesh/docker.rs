@@ -1,7 +1,7 @@
 //! Docker and Compose, by their command lines.
 
 use std::env;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 
 /// The root of the checkout, where docker-compose.yml is.
@@ -26,10 +26,8 @@ impl Compose {
             Self::V1 => "YELB_COMPOSE_V1",
             Self::V2 => "YELB_COMPOSE_V2",
         };
-        let words = variable_of_chore(variable);
-        let mut words = words.split(' ');
-        let mut command = Command::new(words.next().unwrap());
-        command.args(words).args(["--project-name", project]).current_dir(root());
+        let mut command = Command::new(provided(variable));
+        command.args(["--project-name", project]).current_dir(root());
         command
     }
 }
@@ -55,9 +53,10 @@ pub(crate) fn ended(command: &mut Command) -> Output {
     command.stdin(Stdio::null()).output().unwrap_or_else(|error| panic!("{command:?}: {error}"))
 }
 
+/// A program that the chore has found or installed.
 #[track_caller]
-fn variable_of_chore(name: &str) -> String {
+pub(crate) fn provided(variable: &str) -> PathBuf {
     #[expect(clippy::disallowed_methods, reason = "what the chore provides is no setting of ours")]
-    let value = env::var(name);
-    value.unwrap_or_else(|_| panic!("{name} is not set: run this by `cargo xtask e2e`"))
+    let program = env::var_os(variable);
+    program.unwrap_or_else(|| panic!("{variable} is not set: run this by `cargo xtask e2e`")).into()
 }
