@@ -231,6 +231,18 @@ fn whoever_stops_in_the_middle_has_not_voted() {
 }
 
 #[test]
+fn whoever_has_sent_a_whole_vote_and_says_no_more_is_answered() {
+    let server = Server::start();
+    for count in 1..=50 {
+        let mut connection = Raw::connect(server.api);
+        connection.send(VOTE);
+        connection.finish_sending();
+        assert_eq!(connection.read_response().text(), count.to_string());
+        assert!(connection.is_closed());
+    }
+}
+
+#[test]
 fn whoever_hangs_up_after_a_vote_has_voted_once_or_not() {
     let server = Server::start();
     for _ in 0..100 {

@@ -65,6 +65,7 @@ async fn serve(
     http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(Duration::from_mins(1))
+        .half_close(true)
         .serve_connection(TokioIo::new(StrictRequests::new(stream, HEAD_LIMIT)), handler)
         .await
 }
