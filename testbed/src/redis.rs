@@ -19,8 +19,11 @@ const PORT: u16 = 6379;
 const TRIES: usize = 5;
 
 /// How `redis-cli` begins the text of an error, which it prints like any other answer.
-const ERRORS: [&str; 9] = [
+const ERRORS: [&str; 12] = [
     "ERR ",
+    "MOVED ",
+    "ASK ",
+    "CLUSTERDOWN ",
     "WRONGTYPE ",
     "NOAUTH ",
     "WRONGPASS ",

@@ -1,66 +1,20 @@
-//! The counter of page views. The only module that knows Redis.
+//! The counter of page views.
 
-use std::fmt;
-use std::net::SocketAddr;
+mod redis;
+
 use std::sync::Arc;
-use std::time::Duration;
 
-use redis::aio::MultiplexedConnection;
-use redis::io::AsyncDNSResolver;
-use redis::{
-    AsyncConnectionConfig, Client, ConnectionAddr, IntoConnectionInfo, RedisError, RedisFuture,
-};
-use secrecy::{ExposeSecret, SecretString};
 use tokio::time::timeout;
-use url::Url;
 use yelb_db::{DynamoDbViews, Sqlite, StoreError};
 use yelb_service::health::Dependency;
-use yelb_service::keeper::{self, Link, Store};
 use yelb_service::names::Names;
 use yelb_service::telemetry::span::Peer;
 
 use crate::error::ApiError;
 use crate::rounds::{RoundError, Rounds, STORE_LIMIT, Work};
 
-/// The original's key.
-const KEY: &str = "pageviews";
-const CONNECT_LIMIT: Duration = Duration::from_secs(1);
-
-/// Where Redis is and how to log in.
-#[derive(Clone)]
-pub struct RedisOptions(Box<Client>);
-
-impl RedisOptions {
-    /// Reads a `redis://` or `rediss://` URL; `password` is for one that has none. `None` if the URL is of no use.
-    pub fn new(url: &Url, password: Option<&SecretString>) -> Option<Self> {
-        let mut info = url.clone().into_connection_info().ok()?;
-        if let Some(password) = password {
-            let login = info.redis_settings().clone().set_password(password.expose_secret());
-            info = info.set_redis_settings(login);
-        }
-        Client::open(info).ok().map(|client| Self(Box::new(client)))
-    }
-
-    /// Redis as traces show it, by the name that it has in every deployment of the original.
-    fn peer(&self) -> Peer {
-        let info = self.0.get_connection_info();
-        let address = match info.addr() {
-            ConnectionAddr::Tcp(host, port) | ConnectionAddr::TcpTls { host, port, .. } => {
-                Some((host.clone(), *port))
-            }
-            _ => None,
-        };
-        let database = info.redis_settings().db().to_string();
-        Peer::server("redis-server", "redis", Some(database), address)
-    }
-}
-
-impl fmt::Debug for RedisOptions {
-    /// Without the login, which the client's own would print.
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "RedisOptions({})", self.0.get_connection_info().addr())
-    }
-}
+use self::redis::Redis;
+pub use self::redis::{RedisFailed, RedisOptions};
 
 /// The counter of page views. Cloning it clones one handle, which happens for every request.
 #[derive(Debug, Clone)]
@@ -77,7 +31,7 @@ struct Counting {
 #[derive(Debug, Clone)]
 enum Counter {
     /// In Redis, under the original's key.
-    Redis(Link<MultiplexedConnection>),
+    Redis(Redis),
     /// In a table of DynamoDB.
     DynamoDb(DynamoDbViews),
     /// In an SQLite file.
@@ -87,12 +41,9 @@ enum Counter {
 /// Why a page view was not counted.
 #[derive(Debug, thiserror::Error)]
 pub enum ViewsError {
-    /// There is no connection. The keeper is at it.
-    #[error("Redis is away")]
-    Away,
-    /// Redis refused, or went away in the middle.
-    #[error("Redis failed")]
-    Redis(#[from] RedisError),
+    /// Redis is away, refused, or went away in the middle.
+    #[error(transparent)]
+    Redis(#[from] RedisFailed),
     /// The file or the table failed.
     #[error(transparent)]
     Store(#[from] StoreError),
@@ -105,8 +56,7 @@ impl PageViews {
     /// Starts to keep a connection to Redis, and tells `dependency` how it goes. Returns at once.
     pub fn redis(options: RedisOptions, names: Names, dependency: Dependency) -> Self {
         let peer = options.peer();
-        let server = Server { client: *options.0, names };
-        Self::at(Counter::Redis(keeper::keep(server, dependency)), peer)
+        Self::at(Counter::Redis(Redis::keep(options, names, dependency)), peer)
     }
 
     /// Counts in a table of DynamoDB.
@@ -192,7 +142,7 @@ impl Counter {
 
     async fn add(&self, views: i64) -> Result<i64, ViewsError> {
         match self {
-            Self::Redis(link) => ask(link, redis::cmd("INCRBY").arg(KEY).arg(views)).await,
+            Self::Redis(redis) => Ok(redis.add_views(views).await?),
             Self::DynamoDb(table) => Ok(table.add_views(views).await?),
             Self::Embedded(file) => Ok(file.add_views(views).await?),
         }
@@ -200,9 +150,7 @@ impl Counter {
 
     async fn current(&self) -> Result<i64, ViewsError> {
         match self {
-            Self::Redis(link) => {
-                Ok(ask::<Option<i64>>(link, redis::cmd("GET").arg(KEY)).await?.unwrap_or(0))
-            }
+            Self::Redis(redis) => Ok(redis.views().await?),
             Self::DynamoDb(table) => Ok(table.views().await?),
             Self::Embedded(file) => Ok(file.views().await?),
         }
@@ -211,56 +159,4 @@ impl Counter {
 
 async fn in_time(work: impl Future<Output = Result<i64, ViewsError>>) -> Result<i64, ViewsError> {
     timeout(STORE_LIMIT, work).await.unwrap_or(Err(ViewsError::Silent))
-}
-
-async fn ask<T: redis::FromRedisValue>(
-    link: &Link<MultiplexedConnection>,
-    command: &redis::Cmd,
-) -> Result<T, ViewsError> {
-    let mut connection = link.connection().ok_or(ViewsError::Away)?;
-    let answer = command.query_async(&mut connection).await;
-    answer.inspect_err(|_| link.doubt()).map_err(ViewsError::Redis)
-}
-
-/// Redis as its keeper sees it.
-struct Server {
-    client: Client,
-    names: Names,
-}
-
-impl Store for Server {
-    type Connection = MultiplexedConnection;
-    type Error = RedisError;
-
-    async fn connect(&self) -> Result<MultiplexedConnection, RedisError> {
-        let config = AsyncConnectionConfig::new()
-            .set_connection_timeout(Some(CONNECT_LIMIT))
-            .set_response_timeout(Some(STORE_LIMIT))
-            .set_dns_resolver(Resolver(self.names.clone()));
-        let mut connection =
-            self.client.get_multiplexed_async_connection_with_config(&config).await?;
-        // A server that wants a password accepts the connection and refuses every command.
-        redis::cmd("PING").query_async::<()>(&mut connection).await?;
-        Ok(connection)
-    }
-
-    async fn probe(&self, connection: &MultiplexedConnection) -> Result<(), RedisError> {
-        redis::cmd("PING").query_async(&mut connection.clone()).await
-    }
-}
-
-/// Look-ups by our rules, `SEARCH_DOMAIN` included. TLS goes on to verify the name as it was given.
-struct Resolver(Names);
-
-impl AsyncDNSResolver for Resolver {
-    fn resolve<'a, 'b: 'a>(
-        &'a self,
-        host: &'b str,
-        port: u16,
-    ) -> RedisFuture<'a, Box<dyn Iterator<Item = SocketAddr> + Send + 'a>> {
-        Box::pin(async move {
-            let addresses = self.0.resolve(host, port).await?;
-            Ok(Box::new(addresses.into_iter()) as Box<dyn Iterator<Item = SocketAddr> + Send>)
-        })
-    }
 }

@@ -8,6 +8,7 @@ mod keys;
 mod lifecycle;
 mod linearizable;
 mod outages;
+mod redis_cluster;
 mod settings;
 mod shedding;
 
