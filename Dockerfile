@@ -17,7 +17,8 @@ RUN apt-get update --quiet \
 WORKDIR /yelb
 ENV CARGO_TERM_COLOR=never
 
-# First the dependencies alone, in a layer that lasts until one of them changes: the manifests, and an empty crate for each.
+# First the dependencies alone, in a layer that lasts until one of them changes: the manifests, and an empty crate for each, with
+# the benchmarks that manifests name.
 COPY Cargo.toml Cargo.lock ./
 COPY e2e/Cargo.toml e2e/
 COPY testbed/Cargo.toml testbed/
@@ -28,8 +29,9 @@ COPY yelb-db/Cargo.toml yelb-db/
 COPY yelb-service/Cargo.toml yelb-service/
 COPY yelb-ui/Cargo.toml yelb-ui/
 RUN for crate in e2e testbed xtask yelb yelb-appserver yelb-db yelb-service yelb-ui; do \
-        mkdir --parents $crate/src && touch $crate/src/lib.rs && echo 'fn main() {}' > $crate/src/main.rs; \
+        mkdir --parents $crate/src $crate/benches && touch $crate/src/lib.rs && echo 'fn main() {}' > $crate/src/main.rs; \
     done \
+    && touch yelb-appserver/benches/rounds.rs yelb-db/benches/round.rs yelb-service/benches/request.rs \
     && cargo build --locked --release --package yelb-appserver --package yelb-ui \
     && rm --recursive --force target/release/.fingerprint/yelb*
 
@@ -49,8 +51,10 @@ LABEL org.opencontainers.image.licenses="Apache-2.0" \
       org.opencontainers.image.vendor="Yelb in Rust"
 # Any other user will do, too: nothing is written.
 USER 65532:65532
-# Inside of a container somebody else decides who may reach it.
-ENV YELB_BIND=0.0.0.0
+# Inside of a container somebody else decides who may reach it. One arena for all threads: with one for each, glibc keeps a fifth
+# more memory for what one thread allocates and another frees.
+ENV YELB_BIND=0.0.0.0 \
+    MALLOC_ARENA_MAX=1
 
 FROM runtime AS yelb-ui
 LABEL org.opencontainers.image.title="yelb-ui" \
