@@ -13,6 +13,7 @@ use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
 use tokio::sync::Notify;
+use tokio::time::{Instant, timeout};
 
 /// How many may wait for one round. Beyond that a request is turned away at once: what waits costs memory, and would be
 /// answered too late to be of use.
@@ -21,6 +22,15 @@ pub const CAPACITY: usize = 8192;
 /// How long a round may take at its store. Longer than a statement may (1.8 s), short enough that the round that is under
 /// way and one's own together end within the 5 s that a whole request may take.
 pub const STORE_LIMIT: Duration = Duration::from_millis(2400);
+
+/// The part of a slow round's time that the next one may be put off by, for those whom it has answered to come again; and the
+/// most, so that a very slow store is not made slower yet.
+const PAUSE_SHARE: u32 = 8;
+const LONGEST_PAUSE: Duration = Duration::from_millis(10);
+/// The runtime's timer counts in these. A store that is quick enough to have less to wait for needs no pause.
+const TICK: Duration = Duration::from_millis(1);
+/// Fewer than these are no crowd, and are not waited for.
+const CROWD: usize = 8;
 
 /// What a round does.
 pub trait Work: Send + Sync + 'static {
@@ -42,12 +52,16 @@ pub struct Rounds<W: Work>(Arc<Shared<W>>);
 struct Shared<W: Work> {
     work: W,
     gathering: Mutex<Gathering<W>>,
+    /// As many have joined as are waited for.
+    complete: Notify,
 }
 
 /// The round that has not begun.
 struct Gathering<W: Work> {
     load: W::Load,
     joined: usize,
+    /// How many would end the pause before it; 0 if there is none.
+    awaited: usize,
     round: Arc<Round<W>>,
     /// Whether a task is running rounds, which will come to this one.
     driven: bool,
@@ -92,9 +106,14 @@ impl<E> Clone for RoundError<E> {
 impl<W: Work> Rounds<W> {
     /// Rounds of `work`, none of which has begun.
     pub fn new(work: W) -> Self {
-        let gathering =
-            Gathering { load: W::Load::default(), joined: 0, round: Arc::default(), driven: false };
-        Self(Arc::new(Shared { work, gathering: Mutex::new(gathering) }))
+        let gathering = Gathering {
+            load: W::Load::default(),
+            joined: 0,
+            awaited: 0,
+            round: Arc::default(),
+            driven: false,
+        };
+        Self(Arc::new(Shared { work, gathering: Mutex::new(gathering), complete: Notify::new() }))
     }
 
     /// Joins the next round: `add` puts one's own part into its load and keeps a ticket, by which `take` finds one's own
@@ -120,6 +139,9 @@ impl<W: Work> Rounds<W> {
         }
         let ticket = add(&mut gathering.load);
         gathering.joined += 1;
+        if gathering.joined == gathering.awaited {
+            self.0.complete.notify_one();
+        }
         if !gathering.driven {
             gathering.driven = true;
             // A task of its own: the work goes on if this caller goes away.
@@ -137,22 +159,49 @@ impl<W: Work> Shared<W> {
             // answered and ask again. Rounds are fewer and larger for it, and at rest it costs a turn of the scheduler.
             tokio::task::yield_now().await;
             let Some((load, turn)) = self.begin() else { return };
+            let (members, began) = (turn.members, Instant::now());
             let outcome = self.work.run(load).await;
+            let succeeded = outcome.is_ok();
             turn.finish(outcome.map_err(|error| RoundError::Failed(Arc::new(error))));
+            if succeeded {
+                self.pause(members, began.elapsed()).await;
+            }
         }
     }
 
     /// The round that was gathered, which is no longer open, or `None` and the end of the driving.
     fn begin(self: &Arc<Self>) -> Option<(W::Load, Turn<W>)> {
         let mut gathering = self.lock();
-        if gathering.joined == 0 {
+        gathering.awaited = 0;
+        let members = std::mem::take(&mut gathering.joined);
+        if members == 0 {
             gathering.driven = false;
             return None;
         }
-        gathering.joined = 0;
         let load = std::mem::take(&mut gathering.load);
         let round = std::mem::take(&mut gathering.round);
-        Some((load, Turn { shared: Arc::clone(self), round }))
+        Some((load, Turn { shared: Arc::clone(self), round, members }))
+    }
+
+    /// Waits, after a slow round, for those whom it has `answered`.
+    ///
+    /// Clients that ask again once they have their answer come back a moment later. Without a pause the first of them takes the
+    /// next round alone, and all others wait for that one and then for their own: each vote takes two round trips, and every
+    /// other round has one vote. Clients that come at a rate of their own have filled the next round by now, and need no pause.
+    async fn pause(&self, answered: usize, took: Duration) {
+        let pause = (took / PAUSE_SHARE).min(LONGEST_PAUSE);
+        if answered < CROWD || pause < TICK {
+            return;
+        }
+        {
+            let mut gathering = self.lock();
+            if gathering.joined >= answered / 2 {
+                return;
+            }
+            gathering.awaited = gathering.joined + answered;
+        }
+        // Whether all came or not, the next round begins.
+        let _ = timeout(pause, self.complete.notified()).await;
     }
 
     fn lock(&self) -> MutexGuard<'_, Gathering<W>> {
@@ -166,6 +215,8 @@ impl<W: Work> Shared<W> {
 struct Turn<W: Work> {
     shared: Arc<Shared<W>>,
     round: Arc<Round<W>>,
+    /// How many joined it.
+    members: usize,
 }
 
 impl<W: Work> Turn<W> {
@@ -184,6 +235,7 @@ impl<W: Work> Drop for Turn<W> {
             let mut gathering = self.shared.lock();
             gathering.driven = false;
             gathering.joined = 0;
+            gathering.awaited = 0;
             gathering.load = W::Load::default();
             std::mem::take(&mut gathering.round)
         };

@@ -76,7 +76,7 @@ async fn settle() {
     }
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn whoever_arrives_while_a_round_runs_shares_the_next() {
     let bench = bench();
     let mut votes = JoinSet::new();
@@ -94,7 +94,7 @@ async fn whoever_arrives_while_a_round_runs_shares_the_next() {
     assert_eq!(bench.rounds.load(Ordering::SeqCst), 2);
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn nobody_is_answered_by_a_round_that_began_before_he_came() {
     let bench = bench();
     let early = tokio::spawn(add_one(bench.counter.clone()));
@@ -111,7 +111,7 @@ async fn nobody_is_answered_by_a_round_that_began_before_he_came() {
     assert_eq!(late.await.unwrap().unwrap(), 2);
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn a_failure_is_everybodys_in_the_round_and_nobodys_in_the_next() {
     let bench = bench();
     let join = |by: i64| {
@@ -133,7 +133,7 @@ async fn a_failure_is_everybodys_in_the_round_and_nobodys_in_the_next() {
     assert_eq!(third.await.unwrap().unwrap(), 7);
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn the_vote_of_a_caller_who_went_away_is_counted_once() {
     let bench = bench();
     let gone = tokio::spawn(add_one(bench.counter.clone()));
@@ -145,7 +145,7 @@ async fn the_vote_of_a_caller_who_went_away_is_counted_once() {
     assert_eq!(add_one(bench.counter.clone()).await.unwrap(), 2);
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn a_panic_leaves_nobody_waiting_and_the_next_starts_afresh() {
     let bench = bench();
     let counter = bench.counter.clone();
@@ -162,7 +162,7 @@ async fn a_panic_leaves_nobody_waiting_and_the_next_starts_afresh() {
     assert_eq!(add_one(bench.counter.clone()).await.unwrap(), 1);
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn one_too_many_is_turned_away_at_once() {
     let bench = bench();
     let mut votes = JoinSet::new();
@@ -178,6 +178,69 @@ async fn one_too_many_is_turned_away_at_once() {
 
     bench.gate.add_permits(2);
     assert!(votes.join_all().await.iter().all(Result::is_ok));
+}
+
+/// A counter that takes its time, and notes how many votes each of its rounds had.
+struct Slow {
+    takes: Duration,
+    rounds: Arc<Mutex<Vec<i64>>>,
+}
+
+impl Work for Slow {
+    type Load = i64;
+    type Done = ();
+    type Error = Negative;
+
+    async fn run(&self, load: i64) -> Result<(), Negative> {
+        tokio::time::sleep(self.takes).await;
+        self.rounds.lock().unwrap().push(load);
+        Ok(())
+    }
+}
+
+/// The rounds that so many clients make of ten votes each, the next one a little after the answer to the last.
+async fn rounds_of(clients: usize, takes: Duration, away: Duration) -> Vec<i64> {
+    let rounds = Arc::<Mutex<Vec<i64>>>::default();
+    let counter = Rounds::new(Slow { takes, rounds: Arc::clone(&rounds) });
+    let mut voting = JoinSet::new();
+    for client in 0..clients {
+        let counter = counter.clone();
+        voting.spawn(async move {
+            for _ in 0..10 {
+                // Not all at once: somebody is always the first.
+                tokio::time::sleep(away + TICK * u32::from(client > 0)).await;
+                counter.join(|load| *load += 1, |(), ()| ()).await.unwrap();
+            }
+        });
+    }
+    voting.join_all().await;
+    let rounds = rounds.lock().unwrap().clone();
+    assert_eq!(rounds.iter().sum::<i64>(), i64::try_from(clients * 10).unwrap());
+    rounds
+}
+
+#[tokio::test(start_paused = true)]
+async fn those_whom_a_slow_round_has_answered_share_the_next() {
+    let rounds = rounds_of(32, Duration::from_millis(40), TICK).await;
+    let whole = rounds.iter().filter(|votes| **votes == 32).count();
+    assert!(whole >= 9, "{rounds:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn whoever_is_not_back_in_time_is_not_waited_for() {
+    let began = Instant::now();
+    let rounds = rounds_of(32, Duration::from_millis(40), Duration::from_millis(500)).await;
+    // Two rounds each time, of the one who is first and of all others, and a pause after each at most.
+    let time = Duration::from_millis(10 * (500 + 2 * (40 + 5) + 5));
+    assert!(began.elapsed() <= time, "{:?}: {rounds:?}", began.elapsed());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_few_clients_are_not_made_to_wait() {
+    let (takes, began) = (Duration::from_millis(40), Instant::now());
+    let rounds = rounds_of(1, takes, TICK).await;
+    assert_eq!(rounds, [1; 10]);
+    assert!(began.elapsed() <= 10 * (takes + 4 * TICK), "{:?}", began.elapsed());
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]

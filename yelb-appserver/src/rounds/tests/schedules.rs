@@ -134,7 +134,8 @@ fn any_step() -> impl Strategy<Value = Step> {
 proptest! {
     #[test]
     fn everybody_is_in_one_round_and_told_its_end(steps in prop::collection::vec(any_step(), 0..24)) {
-        let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+        let mut runtime = tokio::runtime::Builder::new_current_thread();
+        let runtime = runtime.enable_time().start_paused(true).build().unwrap();
         let course = runtime.block_on(run(&steps));
 
         for caller in 0..course.came {
