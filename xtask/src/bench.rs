@@ -4,36 +4,45 @@
 mod figures;
 mod plot;
 mod servers;
+mod stage;
 mod wrk;
 
 use std::fs;
 use std::process::ExitCode;
 use std::time::Duration;
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result};
 use clap::Args;
 
 use crate::run;
 use crate::setup::{self, Set};
-use figures::{Figures, Row};
-use servers::{AppServer, Nginx, Single};
+use figures::{CONNECTIONS, Figures, Row};
+use stage::{Beside, Stage, VOTE};
 
 /// Where the figures go.
 const FOLDER: &str = "bench";
 
-/// The static reply that everything is compared with.
-const STATIC: &str = "static reply, `/api/hostname`";
-const VOTE: &str = "vote, committed";
-
 /// What `cargo xtask bench` can be told.
 #[derive(Args, Debug)]
 pub(crate) struct Options {
-    /// Seconds for each figure
-    #[arg(long, default_value_t = 3)]
+    /// Seconds of load for each figure in each pass
+    #[arg(long, default_value_t = 2, value_parser = clap::value_parser!(u16).range(1..))]
     seconds: u16,
+    /// How often everything is measured; the table has the medians
+    #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u16).range(1..))]
+    passes: u16,
     /// Prints the figures and leaves the folder `bench` as it is
     #[arg(long)]
     dry: bool,
+    /// Another Yelb to measure with it, such as `original=http://127.0.0.1:4567`
+    #[arg(long, value_name = "NAME=URL")]
+    beside: Option<Beside>,
+    /// A Postgres to count votes in, which they are added to, instead of one that is made for this
+    #[arg(long, value_name = "URL", requires = "redis_url")]
+    database_url: Option<String>,
+    /// A Redis to count page views in, instead of one that is made for this
+    #[arg(long, value_name = "URL", requires = "database_url")]
+    redis_url: Option<String>,
 }
 
 /// `cargo xtask bench`
@@ -41,13 +50,19 @@ pub(crate) fn run(options: &Options) -> Result<ExitCode> {
     if !setup::provide(&[Set::Servers, Set::Python, Set::Bench])? {
         return Ok(ExitCode::from(setup::NOT_BEGUN));
     }
-    let build = ["build", "--release", "--package", "yelb-appserver", "--bins", "--examples"];
+    let build = [
+        "build",
+        "--release",
+        "--package=yelb-appserver",
+        "--package=yelb-ui",
+        "--bins",
+        "--examples",
+    ];
     let built = run::stream(&mut run::cargo(&build), |_| ())?;
-    ensure!(built.success(), "the release build failed");
+    anyhow::ensure!(built.success(), "the release build failed");
 
-    let figures = measure(Duration::from_secs(options.seconds.into()))?;
-    let table = figures.table();
-    println!("\n{table}");
+    let figures = measure(options)?;
+    println!("\n{}", figures.table());
     if !options.dry {
         let folder = run::root().join(FOLDER);
         fs::create_dir_all(&folder).context("cannot make the folder of the figures")?;
@@ -58,46 +73,38 @@ pub(crate) fn run(options: &Options) -> Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-fn measure(time: Duration) -> Result<Figures> {
-    let mut figures = Figures::new(time);
-    let yelb = AppServer::start();
-    let ask = |address, path| move |connections| wrk::run(address, path, connections, time);
-
-    figures.add(STATIC, ask(yelb.address(), "/api/hostname"))?;
-    figures.sync_us = Some(servers::sync_us()?);
-    let idle = yelb.cpu();
-    let votes = figures.add(VOTE, ask(yelb.address(), "/api/ihop"))?;
-    figures.cpu_per_vote(yelb.cpu().saturating_sub(idle), votes);
-    figures.add("vote with a key", |connections| {
-        wrk::run_with_keys(yelb.address(), "/api/ihop", connections, time)
-    })?;
-    figures.add("`getvotes`", ask(yelb.address(), "/api/getvotes"))?;
-    figures.add("`getstats`, which counts a page view", ask(yelb.address(), "/api/getstats"))?;
-
-    let single = Single::start(&yelb);
-    figures.add("one statement for each vote", ask(single.address(), "/api/ihop"))?;
-    drop(single);
-    match Nginx::start() {
-        Some(nginx) => figures.add("nginx, static", ask(nginx.address(), "/"))?,
-        None => figures.lacks("nginx, static", "nginx is not installed"),
-    };
-    let envoy = yelb.behind_envoy();
-    figures.add("static reply behind Envoy", ask(envoy.address(), "/api/hostname"))?;
-    figures.add("vote behind Envoy", ask(envoy.address(), "/api/ihop"))?;
-    drop(envoy);
-
-    figures.memory_mib = Some(yelb.most_memory_mib());
-    figures.slow = Some(slow(&yelb, time)?);
-    drop(yelb);
+/// Everything in turn, a few times over: whatever the machine does besides meets all alike.
+fn measure(options: &Options) -> Result<Figures> {
+    let time = Duration::from_secs(options.seconds.into());
+    let mut figures = Figures::new(time, options.passes);
+    let stage = Stage::start(options);
+    let subjects = stage.subjects();
+    let loads = usize::from(options.passes) * CONNECTIONS.len() * subjects.len();
+    let mut done = 0;
+    for _ in 0..options.passes {
+        for connections in CONNECTIONS {
+            for subject in &subjects {
+                let used = stage.cpu();
+                let row = subject.measure(connections, time)?;
+                if subject.name == VOTE {
+                    figures.votes_took(stage.cpu().saturating_sub(used), row.requests);
+                }
+                done += 1;
+                println!("[{done}/{loads}] {}, {connections}: {row}", subject.name);
+                figures.add(&subject.name, connections, row)?;
+            }
+        }
+        figures.sync_us.push(servers::sync_us()?);
+    }
+    if let Some((name, why)) = stage.missing() {
+        println!("{name}: {why}");
+        figures.lacks(name, why);
+    }
+    figures.beside = options.beside.as_ref().map(Beside::names);
+    figures.memory_mib = stage.memory_mib(time)?;
+    figures.slow = stage.slow(time)?;
+    drop(subjects);
+    drop(stage);
     figures.starts_ms = servers::starts_ms();
     Ok(figures)
-}
-
-/// What a vote takes at 256 connections when each round trip to the database takes longer, by these milliseconds.
-fn slow(yelb: &AppServer, time: Duration) -> Result<(u64, Row)> {
-    const DELAY_MS: u64 = 20;
-    let (server, detour) = yelb.another_by_detour();
-    detour.takes(Duration::from_millis(DELAY_MS));
-    let row = wrk::run(server.address("api"), "/api/ihop", 256, time)?;
-    Ok((DELAY_MS, row))
 }

@@ -1,11 +1,11 @@
 //! What was measured, as a table.
 
-use std::fmt::Write;
+use std::fmt::{self, Write};
 use std::time::Duration;
 
 use anyhow::{Result, ensure};
 
-use super::{STATIC, VOTE};
+use super::stage::{GETVOTES, SINGLE, STATIC, VOTE};
 
 /// As few, some, and many.
 pub(crate) const CONNECTIONS: [u32; 3] = [1, 32, 256];
@@ -14,89 +14,124 @@ pub(crate) const CONNECTIONS: [u32; 3] = [1, 32, 256];
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Row {
     pub(crate) per_second: f64,
+    pub(crate) p50_ms: f64,
     pub(crate) p99_ms: f64,
     pub(crate) requests: u64,
     pub(crate) failed: u64,
 }
 
-impl Row {
+impl fmt::Display for Row {
     /// Requests that were answered, and how many were not.
     #[expect(clippy::cast_precision_loss, reason = "a percentage needs no more")]
-    fn cell(&self) -> String {
-        let (rate, p99) = (thousands(self.per_second), time(self.p99_ms));
-        match self.failed as f64 * 100.0 / self.requests as f64 {
-            0.0 => format!("{rate} ({p99})"),
-            failed => format!("{rate} ({p99}; {failed:.1} % failed)"),
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} ({}", thousands(self.per_second), time(self.p99_ms))?;
+        if self.failed > 0 {
+            let failed = self.failed as f64 * 100.0 / self.requests as f64;
+            write!(f, "; {failed:.1} % failed")?;
         }
+        f.write_str(")")
     }
 }
 
-/// A thing that was measured at each number of connections, or why it was not.
-pub(crate) struct Subject {
-    pub(crate) name: &'static str,
-    pub(crate) rows: Result<[Row; 3], &'static str>,
+/// A thing that was measured in each pass at each number of connections, or why it was not.
+struct Subject {
+    name: String,
+    rows: Result<[Vec<Row>; CONNECTIONS.len()], &'static str>,
+}
+
+/// Votes when each round trip to the database takes longer.
+pub(crate) struct Slow {
+    pub(crate) delay_ms: u64,
+    /// At 1 connection, which is a round trip to the database and little more.
+    pub(crate) alone: Row,
+    /// At 256.
+    pub(crate) crowd: Row,
 }
 
 /// All of it.
 pub(crate) struct Figures {
     time: Duration,
+    passes: u16,
     /// How much else the machine was doing.
     load: Option<f64>,
-    pub(crate) subjects: Vec<Subject>,
-    cpu_us_per_vote: Option<f64>,
-    pub(crate) memory_mib: Option<f64>,
-    /// How long the disk takes for what a commit waits for.
-    pub(crate) sync_us: Option<f64>,
+    subjects: Vec<Subject>,
+    /// The app server's CPU time for votes, and how many they were.
+    votes: (Duration, u64),
+    /// What another Yelb's votes and `getvotes` are called here, if there is one.
+    pub(crate) beside: Option<[String; 2]>,
+    /// The most that each server had.
+    pub(crate) memory_mib: Vec<(&'static str, f64)>,
+    /// How long the disk takes for what a commit waits for, in each pass.
+    pub(crate) sync_us: Vec<f64>,
     /// From the start of the process until it is ready.
     pub(crate) starts_ms: Vec<f64>,
-    /// The delay of a slow database, and votes at 256 connections.
-    pub(crate) slow: Option<(u64, Row)>,
+    pub(crate) slow: Option<Slow>,
 }
 
 impl Figures {
-    pub(crate) fn new(time: Duration) -> Self {
+    pub(crate) fn new(time: Duration, passes: u16) -> Self {
         Self {
             time,
+            passes,
             load: load_average(),
             subjects: Vec::new(),
-            cpu_us_per_vote: None,
-            memory_mib: None,
-            sync_us: None,
+            votes: (Duration::ZERO, 0),
+            beside: None,
+            memory_mib: Vec::new(),
+            sync_us: Vec::new(),
             starts_ms: Vec::new(),
             slow: None,
         }
     }
 
-    /// Measures something, and answers with how many requests it was.
-    pub(crate) fn add(
-        &mut self,
-        name: &'static str,
-        measure: impl Fn(u32) -> Result<Row>,
-    ) -> Result<u64> {
-        let mut rows = [Row { per_second: 0.0, p99_ms: 0.0, requests: 0, failed: 0 }; 3];
-        for (row, connections) in rows.iter_mut().zip(CONNECTIONS) {
-            *row = measure(connections)?;
-            ensure!(row.requests > row.failed, "{name}: all {} requests failed", row.requests);
-            println!("{name}, {connections}: {}", row.cell());
+    /// One more measurement of something.
+    pub(crate) fn add(&mut self, name: &str, connections: u32, row: Row) -> Result<()> {
+        ensure!(row.requests > row.failed, "{name}: all {} requests failed", row.requests);
+        let place = CONNECTIONS.iter().position(|number| *number == connections);
+        if let Ok(rows) = &mut self.subject(name).rows {
+            rows[place.expect("one of these numbers")].push(row);
         }
-        self.subjects.push(Subject { name, rows: Ok(rows) });
-        Ok(rows.iter().map(|row| row.requests).sum())
+        Ok(())
+    }
+
+    fn subject(&mut self, name: &str) -> &mut Subject {
+        let place = self.subjects.iter().position(|subject| subject.name == name);
+        let place = place.unwrap_or_else(|| {
+            self.subjects
+                .push(Subject { name: name.to_owned(), rows: Ok([const { Vec::new() }; 3]) });
+            self.subjects.len() - 1
+        });
+        &mut self.subjects[place]
     }
 
     /// Says why something was not measured.
-    pub(crate) fn lacks(&mut self, name: &'static str, why: &'static str) -> u64 {
-        println!("{name}: {why}");
-        self.subjects.push(Subject { name, rows: Err(why) });
-        0
+    pub(crate) fn lacks(&mut self, name: &str, why: &'static str) {
+        self.subjects.push(Subject { name: name.to_owned(), rows: Err(why) });
     }
 
-    #[expect(clippy::cast_precision_loss, reason = "a mean of millions needs no more")]
-    pub(crate) fn cpu_per_vote(&mut self, time: Duration, votes: u64) {
-        self.cpu_us_per_vote = Some(time.as_secs_f64() * 1e6 / votes as f64);
+    /// Votes were counted, with so much CPU time.
+    pub(crate) fn votes_took(&mut self, time: Duration, votes: u64) {
+        self.votes.0 += time;
+        self.votes.1 += votes;
     }
 
-    pub(crate) fn rows(&self, name: &str) -> Option<&[Row; 3]> {
+    /// What was measured at 256 connections, in the order of the table.
+    pub(crate) fn at_most_connections(&self) -> impl Iterator<Item = (&str, f64)> {
+        let measured = |subject: &Subject| subject.rows.as_ref().ok().map(|rows| rows[2].clone());
+        self.subjects.iter().filter_map(move |subject| {
+            Some((subject.name.as_str(), median(measured(subject)?, |row| row.per_second)))
+        })
+    }
+
+    fn rows(&self, name: &str) -> Option<&[Vec<Row>; CONNECTIONS.len()]> {
         self.subjects.iter().find(|subject| subject.name == name)?.rows.as_ref().ok()
+    }
+
+    /// How many times as many requests of `one` were answered as of `other`: the median over the passes, in each of which they
+    /// were measured one soon after the other.
+    fn ratio(&self, one: &str, other: &str, place: usize) -> Option<f64> {
+        let (one, other) = (&self.rows(one)?[place], &self.rows(other)?[place]);
+        Some(median(one.iter().zip(other), |(one, other)| one.per_second / other.per_second))
     }
 
     /// The table, and what else was measured.
@@ -104,15 +139,13 @@ impl Figures {
         let mut text = String::from(
             "| requests/s (p99) | 1 connection | 32 | 256 | of the static reply at 256 |\n|---|---|---|---|---|\n",
         );
-        let whole = self.rows(STATIC).map(|rows| rows[2].per_second);
         for Subject { name, rows } in &self.subjects {
             match rows {
                 Err(why) => writeln!(text, "| {name} | {why} | | | |"),
                 Ok(rows) => {
-                    let cells = rows
-                        .map(|row| format!("{} ({})", thousands(row.per_second), time(row.p99_ms)));
-                    let ratio = whole.map_or(0.0, |whole| rows[2].per_second / whole);
-                    writeln!(text, "| {name} | {} | {ratio:.2} |", cells.join(" | "))
+                    let cells = rows.each_ref().map(|rows| cell(rows)).join(" | ");
+                    let ratio = self.ratio(name, STATIC, 2).unwrap_or_default();
+                    writeln!(text, "| {name} | {cells} | {ratio:.2} |")
                 }
             }
             .expect("a string takes everything");
@@ -126,11 +159,14 @@ impl Figures {
     fn others(&self) -> Vec<(String, String)> {
         let mut others = Vec::new();
         let mut say = |what: &str, figure: String| others.push((what.to_owned(), figure));
-        if let (Some(votes), Some(single)) =
-            (self.rows(VOTE), self.rows("one statement for each vote"))
-        {
-            let times = votes[2].per_second / single[2].per_second;
-            say("Rounds against one statement for each vote, at 256", format!("{times:.0} times"));
+        let times = |ratio: f64| format!("{ratio:.0} times");
+        if let Some(ratio) = self.ratio(VOTE, SINGLE, 2) {
+            say("Rounds against one statement for each vote, at 256 connections", times(ratio));
+        }
+        for (ours, other) in [VOTE, GETVOTES].iter().zip(self.beside.iter().flatten()) {
+            if let Some(ratio) = self.ratio(ours, other, 1) {
+                say(&format!("Ours against {other}, at 32 connections"), times(ratio));
+            }
         }
         if let Some(load) = self.load {
             say(
@@ -138,15 +174,18 @@ impl Figures {
                 format!("{load:.1}"),
             );
         }
-        if let Some(micros) = self.sync_us {
+        if !self.sync_us.is_empty() {
+            let micros = median(&self.sync_us, |micros| **micros);
             let figure = format!("{micros:.0} µs, the median; no commit is faster");
             say("`fdatasync` of 8 KiB on this disk meanwhile", figure);
         }
-        if let Some(micros) = self.cpu_us_per_vote {
+        if let (time, votes @ 1..) = self.votes {
+            #[expect(clippy::cast_precision_loss, reason = "a mean of millions needs no more")]
+            let micros = time.as_secs_f64() * 1e6 / votes as f64;
             say("CPU time of the app server for a vote", format!("{micros:.1} µs"));
         }
-        if let Some(memory) = self.memory_mib {
-            say("Most memory of the app server, after all of this", format!("{memory:.1} MiB"));
+        for (server, memory) in &self.memory_mib {
+            say(&format!("Most memory at 256 connections: {server}"), format!("{memory:.1} MiB"));
         }
         if let (Some(best), Some(worst)) = (
             self.starts_ms.iter().copied().reduce(f64::min),
@@ -156,15 +195,16 @@ impl Figures {
             let figure = format!("{best:.0} to {worst:.0} ms in {tries} starts");
             say("From start to ready, on a new SQLite file", figure);
         }
-        if let Some((delay, row)) = self.slow {
-            let what = format!("Votes at 256 connections, {delay} ms from the database");
-            let trips = format!(
-                "{:.1} round trips",
-                row.p99_ms / f64::from(u32::try_from(delay).unwrap_or(1))
-            );
+        if let Some(Slow { delay_ms, alone, crowd }) = &self.slow {
+            let trips = crowd.p99_ms / alone.p50_ms;
             say(
-                &what,
-                format!("{}/s, p99 {} ({trips})", thousands(row.per_second), time(row.p99_ms)),
+                &format!("Votes {delay_ms} ms from the database"),
+                format!(
+                    "{} alone, the median; at 256 connections {}/s, p99 {} ({trips:.1} round trips)",
+                    time(alone.p50_ms),
+                    thousands(crowd.per_second),
+                    time(crowd.p99_ms)
+                ),
             );
         }
         others
@@ -174,13 +214,26 @@ impl Figures {
     pub(crate) fn page(&self) -> String {
         format!(
             "# Figures\n\nWritten by `cargo xtask bench`: wrk, the servers and Postgres (with `fsync`) on one machine with {} \
-             cores, {} s for each figure. Only ratios within one table mean something.\n\n![Requests per second at 256 \
-             connections](votes.svg)\n\n{}",
+             cores, {} s for each figure, {} times in turn; the medians. Only ratios within one table mean something.\n\n\
+             ![Requests per second at 256 connections](votes.svg)\n\n{}",
             std::thread::available_parallelism().map_or(0, usize::from),
             self.time.as_secs(),
+            self.passes,
             self.table()
         )
     }
+}
+
+fn cell(rows: &[Row]) -> String {
+    let (rate, p99) = (median(rows, |row| row.per_second), median(rows, |row| row.p99_ms));
+    format!("{} ({})", thousands(rate), time(p99))
+}
+
+/// The one in the middle, or the lower of the two.
+fn median<T>(all: impl IntoIterator<Item = T>, figure: impl Fn(&T) -> f64) -> f64 {
+    let mut figures: Vec<f64> = all.into_iter().map(|one| figure(&one)).collect();
+    figures.sort_by(f64::total_cmp);
+    figures.get(figures.len().saturating_sub(1) / 2).copied().unwrap_or_default()
 }
 
 /// The machine's load average over the last minute (proc(5)).
@@ -213,24 +266,37 @@ fn time(milliseconds: f64) -> String {
 mod tests {
     use super::*;
 
+    fn row(per_second: f64) -> Row {
+        Row { per_second, p50_ms: 0.1, p99_ms: 0.2, requests: 1, failed: 0 }
+    }
+
     #[test]
-    fn a_table_has_ratios_and_says_what_is_missing() {
-        let mut figures = Figures::new(Duration::from_secs(3));
-        let row = |per_second| Row { per_second, p99_ms: 0.2, requests: 1, failed: 0 };
-        figures.add(STATIC, |connections| Ok(row(f64::from(connections) * 1000.0))).unwrap();
-        figures.add(VOTE, |connections| Ok(row(f64::from(connections) * 500.0))).unwrap();
+    fn a_table_has_medians_and_ratios_and_says_what_is_missing() {
+        let mut figures = Figures::new(Duration::from_secs(3), 3);
+        figures.beside = Some(["original: vote", "original: `getvotes`"].map(str::to_owned));
+        // The machine was half as fast in the second pass.
+        for speed in [1000.0, 500.0, 1100.0] {
+            for connections in CONNECTIONS {
+                let rate = f64::from(connections) * speed;
+                figures.add(STATIC, connections, row(rate)).unwrap();
+                figures.add(VOTE, connections, row(rate / 2.0)).unwrap();
+                figures.add("original: vote", connections, row(rate / 300.0)).unwrap();
+            }
+        }
         figures.lacks("nginx, static", "nginx is not installed");
         let table = figures.table();
         let vote = "| vote, committed | 500 (200 µs) | 16,000 (200 µs) | 128,000 (200 µs) | 0.50 |";
         assert!(table.contains(vote), "{table}");
         assert!(table.contains("| nginx, static | nginx is not installed |"), "{table}");
+        let times = "- Ours against original: vote, at 32 connections: 150 times\n";
+        assert!(table.contains(times), "{table}");
     }
 
     #[test]
     fn a_load_that_fails_is_no_figure() {
-        let mut figures = Figures::new(Duration::from_secs(3));
-        let failed = Row { per_second: 9.0, p99_ms: 0.2, requests: 9, failed: 9 };
-        assert!(figures.add(VOTE, |_| Ok(failed)).is_err());
-        assert_eq!(Row { failed: 1, ..failed }.cell(), "9 (200 µs; 11.1 % failed)");
+        let mut figures = Figures::new(Duration::from_secs(3), 1);
+        let failed = Row { requests: 9, failed: 9, ..row(9.0) };
+        assert!(figures.add(VOTE, 1, failed).is_err());
+        assert_eq!(Row { failed: 1, ..failed }.to_string(), "9 (200 µs; 11.1 % failed)");
     }
 }

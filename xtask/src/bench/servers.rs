@@ -15,10 +15,11 @@ const DATABASE: &str = "yelbdatabase";
 const TICKS_PER_SECOND: u64 = 100;
 const STARTS: usize = 5;
 
-/// A program of the release build, which writes no line for each request.
+/// A program of the release build, which writes no line for each request, with the memory allocator as in the images.
 fn release(name: &str) -> Program {
     Program::new(run::root().join("target/release").join(name))
-        .envs("PORT=0, YELB_ADMIN_PORT=off, RUST_LOG=info,yelb_service::observe=warn")
+        .env("RUST_LOG", "info,yelb_service::observe=warn")
+        .envs("PORT=0, YELB_ADMIN_PORT=off, MALLOC_ARENA_MAX=1")
 }
 
 #[track_caller]
@@ -28,24 +29,57 @@ fn await_ready(address: SocketAddr) {
     });
 }
 
-/// The app server, on a Postgres that writes to the disk before it answers, and on Redis.
-pub(crate) struct AppServer {
-    server: Running,
-    postgres: Postgres,
-    redis: Redis,
+/// Where votes and page views are.
+struct Databases {
+    postgres_url: String,
+    redis_url: String,
+    /// Unless they are somebody else's.
+    _own: Option<(Postgres, Redis)>,
 }
 
-impl AppServer {
-    pub(crate) fn start() -> Self {
+impl Databases {
+    /// Made for this; Postgres writes to the disk before it answers.
+    fn own() -> Self {
         let postgres = Postgres::start_with(&["fsync=on", "shared_buffers=128MB"]);
         postgres.create_original_schema();
         let redis = Redis::start();
-        let server = release("yelb-appserver")
-            .env("DATABASE_URL", postgres.url(DATABASE))
-            .env("REDIS_URL", redis.url())
-            .spawn();
+        Self {
+            postgres_url: postgres.url(DATABASE),
+            redis_url: redis.url(),
+            _own: Some((postgres, redis)),
+        }
+    }
+
+    fn given(postgres_url: &str, redis_url: &str) -> Self {
+        Self { postgres_url: postgres_url.to_owned(), redis_url: redis_url.to_owned(), _own: None }
+    }
+
+    /// A program that uses them.
+    fn with(&self, program: Program) -> Program {
+        program.env("DATABASE_URL", &self.postgres_url).env("REDIS_URL", &self.redis_url)
+    }
+}
+
+/// The app server, on its databases.
+pub(crate) struct AppServer {
+    server: Running,
+    databases: Databases,
+}
+
+impl AppServer {
+    /// Starts it, on the Postgres and the Redis of these URLs or on its own.
+    pub(crate) fn start(given: Option<(&str, &str)>) -> Self {
+        let databases = given
+            .map_or_else(Databases::own, |(postgres, redis)| Databases::given(postgres, redis));
+        let server = databases.with(release("yelb-appserver")).spawn();
         await_ready(server.address("api"));
-        Self { server, postgres, redis }
+        Self { server, databases }
+    }
+
+    /// Another one on the same databases, which has served nobody yet.
+    pub(crate) fn another(&self) -> Self {
+        let Databases { postgres_url, redis_url, .. } = &self.databases;
+        Self::start(Some((postgres_url, redis_url)))
     }
 
     pub(crate) fn address(&self) -> SocketAddr {
@@ -58,18 +92,17 @@ impl AppServer {
         envoy
     }
 
-    /// Another one on the same stores, with a way to the database that can be made longer.
-    pub(crate) fn another_by_detour(&self) -> (Running, Detour) {
-        let detour = Detour::to(self.postgres.port());
-        let way = format!("127.0.0.1:{}", detour.port());
-        let url = self.postgres.url(DATABASE);
-        let url = url.replace(&format!("127.0.0.1:{}", self.postgres.port()), &way);
-        let server = release("yelb-appserver")
-            .env("DATABASE_URL", url)
-            .env("REDIS_URL", self.redis.url())
-            .spawn();
+    /// Another one on the same stores, with a way to the database that can be made longer; nothing if the database is on
+    /// another machine.
+    pub(crate) fn another_by_detour(&self) -> Option<(Running, Detour)> {
+        let url = &self.databases.postgres_url;
+        let (_, after) = url.split_once("@127.0.0.1:")?;
+        let detour = Detour::to(after.split('/').next()?.parse().ok()?);
+        let longer = url.replace(after, &format!("{}/{DATABASE}", detour.port()));
+        let program = self.databases.with(release("yelb-appserver"));
+        let server = program.env("DATABASE_URL", longer).spawn();
         await_ready(server.address("api"));
-        (server, detour)
+        Some((server, detour))
     }
 
     /// The CPU time that it has used so far.
@@ -85,11 +118,35 @@ impl AppServer {
 
     /// The most memory that it has had so far.
     pub(crate) fn most_memory_mib(&self) -> f64 {
-        let status = fs::read_to_string(format!("/proc/{}/status", self.server.pid()));
-        let status = status.unwrap_or_default();
-        let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
-        let kib = line.and_then(|line| line.trim().strip_suffix(" kB")?.parse::<f64>().ok());
-        kib.unwrap_or_default() / 1024.0
+        most_memory_mib(&self.server)
+    }
+}
+
+/// The most memory that a program has had so far.
+fn most_memory_mib(program: &Running) -> f64 {
+    let status = fs::read_to_string(format!("/proc/{}/status", program.pid())).unwrap_or_default();
+    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
+    let kib = line.and_then(|line| line.trim().strip_suffix(" kB")?.parse::<f64>().ok());
+    kib.unwrap_or_default() / 1024.0
+}
+
+/// The page's server, with the app server behind it.
+pub(crate) struct Page(Running);
+
+impl Page {
+    pub(crate) fn start(yelb: &AppServer) -> Self {
+        let api = format!("http://{}", yelb.address());
+        let server = release("yelb-ui").env("YELB_APPSERVER_ENDPOINT", api).spawn();
+        await_ready(server.address("page"));
+        Self(server)
+    }
+
+    pub(crate) fn address(&self) -> SocketAddr {
+        self.0.address("page")
+    }
+
+    pub(crate) fn most_memory_mib(&self) -> f64 {
+        most_memory_mib(&self.0)
     }
 }
 
@@ -98,9 +155,7 @@ pub(crate) struct Single(Running);
 
 impl Single {
     pub(crate) fn start(yelb: &AppServer) -> Self {
-        let server = release("examples/one_statement_per_vote")
-            .env("DATABASE_URL", yelb.postgres.url(DATABASE))
-            .spawn();
+        let server = yelb.databases.with(release("examples/one_statement_per_vote")).spawn();
         await_ready(server.address("api"));
         Self(server)
     }

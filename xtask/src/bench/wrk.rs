@@ -1,6 +1,5 @@
 //! wrk, the load generator: as many requests as so many connections can take, for some seconds.
 
-use std::net::SocketAddr;
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
@@ -19,41 +18,24 @@ function request()
 end
 "#;
 
-/// How often a path is answered.
-pub(crate) fn run(
-    address: SocketAddr,
-    path: &str,
-    connections: u32,
-    time: Duration,
-) -> Result<Row> {
-    measure(address, path, connections, time, &[])
+/// How often a URL is answered.
+pub(crate) fn run(url: &str, connections: u32, time: Duration) -> Result<Row> {
+    measure(url, connections, time, &[])
 }
 
 /// The same for votes, each with a key of its own.
-pub(crate) fn run_with_keys(
-    address: SocketAddr,
-    path: &str,
-    connections: u32,
-    time: Duration,
-) -> Result<Row> {
+pub(crate) fn run_with_keys(url: &str, connections: u32, time: Duration) -> Result<Row> {
     let script = run::tools().join("keys.lua");
     std::fs::write(&script, KEYS).context("cannot write wrk's script")?;
-    measure(address, path, connections, time, &["-s", &script.to_string_lossy()])
+    measure(url, connections, time, &["-s", &script.to_string_lossy()])
 }
 
-fn measure(
-    address: SocketAddr,
-    path: &str,
-    connections: u32,
-    time: Duration,
-    more: &[&str],
-) -> Result<Row> {
-    let url = format!("http://{address}{path}");
+fn measure(url: &str, connections: u32, time: Duration, more: &[&str]) -> Result<Row> {
     let (connections, threads) = (connections.to_string(), connections.min(2).to_string());
     let seconds = format!("{}s", time.as_secs());
     let mut arguments = vec!["-c", &connections, "-t", &threads, "-d", &seconds, "--latency"];
     arguments.extend(more);
-    arguments.push(&url);
+    arguments.push(url);
     let output = run::command("wrk", &arguments).output().context("cannot start wrk")?;
     let text = String::from_utf8_lossy(&output.stdout).into_owned();
     ensure!(output.status.success(), "wrk {url}: {}", String::from_utf8_lossy(&output.stderr));
@@ -68,14 +50,15 @@ fn read(text: &str) -> Result<Row> {
         lines.find_map(|line| line.strip_prefix(name)).map(str::trim)
     };
     let per_second: f64 = after("Requests/sec:").context("no rate")?.parse()?;
-    let p99_ms = milliseconds(after("99%").context("no percentile")?).context("no time")?;
+    let percentile = |name| milliseconds(after(name).context("no percentile")?).context("no time");
+    let (p50_ms, p99_ms) = (percentile("50%")?, percentile("99%")?);
     let requests =
         text.lines().find_map(|line| line.split_once(" requests in ")).context("no sum")?;
     // wrk says nothing where nothing failed.
     let failed: u64 = after("Non-2xx or 3xx responses:").map_or(Ok(0), str::parse)?;
     let requests: u64 = requests.0.trim().parse()?;
     let per_second = per_second * (requests.saturating_sub(failed) as f64) / requests.max(1) as f64;
-    Ok(Row { per_second, p99_ms, requests, failed })
+    Ok(Row { per_second, p50_ms, p99_ms, requests, failed })
 }
 
 /// `131.00us`, `4.20ms`, `1.03s`
@@ -101,6 +84,7 @@ mod tests {
         let row = read(report).unwrap();
         assert_eq!((row.requests, row.failed), (449_230, 7));
         assert!((row.per_second - 149_738.66).abs() < 0.01 && (row.p99_ms - 4.2).abs() < 0.01);
+        assert!((row.p50_ms - 0.101).abs() < 0.001);
         assert!(read("wrk: unable to connect").is_err());
     }
 }
