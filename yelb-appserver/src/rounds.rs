@@ -8,12 +8,17 @@
 //! A round is run after everybody who joined it arrived. A read that joined is therefore never answered by a query older
 //! than itself, and a write is never acknowledged before the store has it.
 
+mod patience;
+
 use std::future::Future;
+use std::pin::pin;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
 use tokio::sync::Notify;
 use tokio::time::{Instant, timeout};
+
+use self::patience::Patience;
 
 /// How many may wait for one round. Beyond that a request is turned away at once: what waits costs memory, and would be
 /// answered too late to be of use.
@@ -22,15 +27,6 @@ pub const CAPACITY: usize = 8192;
 /// How long a round may take at its store. Longer than a statement may (1.8 s), short enough that the round that is under
 /// way and one's own together end within the 5 s that a whole request may take.
 pub const STORE_LIMIT: Duration = Duration::from_millis(2400);
-
-/// The part of a slow round's time that the next one may be put off by, for those whom it has answered to come again; and the
-/// most, so that a very slow store is not made slower yet.
-const PAUSE_SHARE: u32 = 8;
-const LONGEST_PAUSE: Duration = Duration::from_millis(10);
-/// The runtime's timer counts in these. A store that is quick enough to have less to wait for needs no pause.
-const TICK: Duration = Duration::from_millis(1);
-/// Fewer than these are no crowd, and are not waited for.
-const CROWD: usize = 8;
 
 /// What a round does.
 pub trait Work: Send + Sync + 'static {
@@ -140,7 +136,7 @@ impl<W: Work> Rounds<W> {
         let ticket = add(&mut gathering.load);
         gathering.joined += 1;
         if gathering.joined == gathering.awaited {
-            self.0.complete.notify_one();
+            self.0.complete.notify_waiters();
         }
         if !gathering.driven {
             gathering.driven = true;
@@ -154,6 +150,7 @@ impl<W: Work> Rounds<W> {
 impl<W: Work> Shared<W> {
     /// Runs rounds until nobody waits.
     async fn drive(self: Arc<Self>) {
+        let mut patience = Patience::default();
         loop {
             // Whoever can join without waiting does so first: those whose request has been read, and those who have just been
             // answered and ask again. Rounds are fewer and larger for it, and at rest it costs a turn of the scheduler.
@@ -161,10 +158,10 @@ impl<W: Work> Shared<W> {
             let Some((load, turn)) = self.begin() else { return };
             let (members, began) = (turn.members, Instant::now());
             let outcome = self.work.run(load).await;
-            let succeeded = outcome.is_ok();
+            let took = outcome.is_ok().then(|| began.elapsed());
             turn.finish(outcome.map_err(|error| RoundError::Failed(Arc::new(error))));
-            if succeeded {
-                self.pause(members, began.elapsed()).await;
+            if let Some(pause) = took.and_then(|took| patience.pause_after(members, took)) {
+                patience.learn(self.most_come_again(members, pause).await);
             }
         }
     }
@@ -183,25 +180,20 @@ impl<W: Work> Shared<W> {
         Some((load, Turn { shared: Arc::clone(self), round, members }))
     }
 
-    /// Waits, after a slow round, for those whom it has `answered`.
-    ///
-    /// Clients that ask again once they have their answer come back a moment later. Without a pause the first of them takes the
-    /// next round alone, and all others wait for that one and then for their own: each vote takes two round trips, and every
-    /// other round has one vote. Clients that come at a rate of their own have filled the next round by now, and need no pause.
-    async fn pause(&self, answered: usize, took: Duration) {
-        let pause = (took / PAUSE_SHARE).min(LONGEST_PAUSE);
-        if answered < CROWD || pause < TICK {
-            return;
-        }
-        {
+    /// Waits for those whom a round has `answered`, and says whether most of them came again.
+    async fn most_come_again(&self, answered: usize, pause: Duration) -> bool {
+        // Registered before anybody can be the last of them.
+        let mut complete = pin!(self.complete.notified());
+        complete.as_mut().enable();
+        let before = {
             let mut gathering = self.lock();
-            if gathering.joined >= answered / 2 {
-                return;
-            }
             gathering.awaited = gathering.joined + answered;
-        }
+            gathering.joined
+        };
         // Whether all came or not, the next round begins.
-        let _ = timeout(pause, self.complete.notified()).await;
+        let _ = timeout(pause, complete).await;
+        let came = self.lock().joined - before;
+        came * 2 >= answered
     }
 
     fn lock(&self) -> MutexGuard<'_, Gathering<W>> {
