@@ -34,12 +34,11 @@ async fn on_a_new_database_keys_are_looked_up_as_on_one_with_many() {
     let server = Server::postgres();
     let store = server.app_server().await;
     for round in 0..20 {
-        let keys = [format!("{round}-a"), format!("{round}-b")];
-        vote(&store, &keys.each_ref().map(|key| ("ihop", Some(key.as_str())))).await;
+        vote(&store, &[("ihop", Some(&round.to_string()))]).await;
     }
     let Server::Postgres(postgres) = &server else { unreachable!("it is the one from above") };
-    // The server counts a moment later what was done.
-    let by_index = "select idx_scan >= 40 from pg_stat_user_tables where relname = 'vote_keys'";
+    // The server counts a moment later what was done. (One key a round: since PostgreSQL 17 one scan finds several.)
+    let by_index = "select idx_scan >= 20 from pg_stat_user_tables where relname = 'vote_keys'";
     eventually(PATIENCE, "each key is looked up by the index", || {
         postgres.sql("yelbdatabase", by_index) == "t"
     });
