@@ -1,6 +1,7 @@
 //! The budgets, measured side by side in one run: the vote path against the server's own static reply, nginx's, and one
 //! statement for each vote.
 
+mod budgets;
 mod figures;
 mod plot;
 mod servers;

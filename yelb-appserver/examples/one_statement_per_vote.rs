@@ -12,6 +12,7 @@ use yelb_appserver::config::{Config, VotesAt};
 use yelb_db::{Poll, Postgres, Restaurant, Round, VoteStore};
 use yelb_service::health::{Dependency, Health};
 use yelb_service::process::{self, Listening, Process};
+use yelb_service::serve::HungUp;
 use yelb_service::settings::Environment;
 use yelb_service::telemetry;
 
@@ -39,7 +40,7 @@ async fn run() -> anyhow::Result<()> {
         .with_state((VoteStore::Postgres(store), ihop))
         .merge(health.routes());
     let mut process = Process::new(health, listening.stop_wait);
-    process.serve("api", listener, app)?;
+    process.serve("api", listener, app, HungUp::Finished)?;
     process.run_until_told().await
 }
 

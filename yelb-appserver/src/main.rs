@@ -9,6 +9,7 @@ use yelb_appserver::{ADMIN_PORT, router};
 use yelb_service::healthcheck::Healthcheck;
 use yelb_service::metrics::Metrics;
 use yelb_service::process::{self, Listening, Process};
+use yelb_service::serve::HungUp;
 use yelb_service::settings::Environment;
 use yelb_service::telemetry;
 
@@ -71,7 +72,8 @@ async fn run(environment: &Environment) -> anyhow::Result<()> {
 
     let (state, health) = yelb_appserver::start(&config).await?;
     let mut process = Process::new(health.clone(), listening.stop_wait);
-    process.serve("api", listener, router::app(state.clone(), &health))?;
+    // A vote that was sent whole is counted, whoever waits for its answer.
+    process.serve("api", listener, router::app(state.clone(), &health), HungUp::Finished)?;
     process.serve_admin(admin_listener, &metrics)?;
     process.run_until_told().await?;
     state.close().await;

@@ -19,7 +19,7 @@ use crate::health::Health;
 use crate::low_port;
 use crate::metrics::Metrics;
 use crate::problem::{Chain, Problem};
-use crate::serve::serve;
+use crate::serve::{HungUp, serve};
 use crate::settings::{Environment, SettingError};
 
 /// How long requests that have begun may take to finish. Longer than any request may take (5 s); with the default
@@ -159,6 +159,7 @@ impl Process {
         name: &'static str,
         listener: TcpListener,
         app: A,
+        hung_up: HungUp,
     ) -> std::io::Result<SocketAddr>
     where
         A: Service<Request<Body>, Response = Response, Error = Infallible> + Clone + Send + 'static,
@@ -167,7 +168,7 @@ impl Process {
         let address = listener.local_addr()?;
         let (stop, stopped) = oneshot::channel();
         let stopped = async { stopped.await.unwrap_or(()) };
-        let task = tokio::spawn(serve(listener, app, stopped, GRACE));
+        let task = tokio::spawn(serve(listener, app, hung_up, stopped, GRACE));
         self.servers.push(Server { stop, task });
         tracing::info!(server = name, %address, "listening");
         Ok(address)
@@ -184,7 +185,7 @@ impl Process {
             .merge(self.health.routes())
             .merge(metrics.routes())
             .fallback(async || Problem::not_found());
-        self.serve("admin", listener, app)?;
+        self.serve("admin", listener, app, HungUp::Dropped)?;
         Ok(())
     }
 

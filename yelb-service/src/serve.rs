@@ -29,10 +29,20 @@ const HEAD_ROOM: usize = 64 * 1024;
 /// How long to pause when the process is out of file descriptors, rather than spin.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
+/// What becomes of a request whose client closes its side before it is answered.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum HungUp {
+    /// It is given up. To notice, each request takes a read that finds nothing, and a buffer of 8 KiB for it.
+    Dropped,
+    /// It is finished, and answered if the client still listens.
+    Finished,
+}
+
 /// Serves `app` on `listener` until `stop`, then gives what has begun `grace` to finish.
 pub async fn serve<A>(
     listener: TcpListener,
     app: A,
+    hung_up: HungUp,
     stop: impl Future<Output = ()>,
     grace: Duration,
 ) where
@@ -40,7 +50,8 @@ pub async fn serve<A>(
     A::Future: Send,
 {
     let connections = GracefulShutdown::new();
-    accept(&listener, &connections, app, stop).await;
+    let builder = http1(hung_up);
+    accept(&listener, &builder, &connections, app, stop).await;
     drop(listener);
     if timeout(grace, connections.shutdown()).await.is_err() {
         tracing::warn!(
@@ -52,6 +63,7 @@ pub async fn serve<A>(
 
 async fn accept<A>(
     listener: &TcpListener,
+    builder: &http1::Builder,
     connections: &GracefulShutdown,
     app: A,
     stop: impl Future<Output = ()>,
@@ -66,7 +78,7 @@ async fn accept<A>(
             () = &mut stop => return,
         };
         match accepted {
-            Ok((stream, peer)) => spawn_connection(stream, peer, connections, app.clone()),
+            Ok((stream, peer)) => spawn_connection(stream, peer, builder, connections, app.clone()),
             Err(error) => {
                 tracing::warn!(%error, "cannot accept a connection");
                 sleep(ACCEPT_PAUSE).await;
@@ -75,8 +87,13 @@ async fn accept<A>(
     }
 }
 
-fn spawn_connection<A>(stream: TcpStream, peer: SocketAddr, connections: &GracefulShutdown, app: A)
-where
+fn spawn_connection<A>(
+    stream: TcpStream,
+    peer: SocketAddr,
+    builder: &http1::Builder,
+    connections: &GracefulShutdown,
+    app: A,
+) where
     A: Service<Request<Body>, Response = Response, Error = Infallible> + Clone + Send + 'static,
     A::Future: Send,
 {
@@ -88,7 +105,7 @@ where
         request
     });
     let io = TokioIo::new(StrictRequests::new(stream, HEAD_LIMIT));
-    let connection = http1().serve_connection(io, TowerToHyperService::new(app));
+    let connection = builder.serve_connection(io, TowerToHyperService::new(app));
     let watched = connections.watch(connection);
     tokio::spawn(async move {
         if let Err(error) = watched.await {
@@ -98,15 +115,13 @@ where
     });
 }
 
-fn http1() -> http1::Builder {
+fn http1(hung_up: HungUp) -> http1::Builder {
     let mut builder = http1::Builder::new();
     builder
         .timer(TokioTimer::new())
         .header_read_timeout(IDLE_LIMIT)
         .max_buf_size(HEAD_ROOM)
-        // A client that has sent its request and closed its side gets its answer, and one that is gone has asked all the same.
-        // It also spares each request a read that finds nothing, and the buffer for it.
-        .half_close(true)
+        .half_close(hung_up == HungUp::Finished)
         // The original's spelling of field names, which people read in `curl -i`.
         .title_case_headers(true);
     builder

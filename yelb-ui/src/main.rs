@@ -8,6 +8,7 @@ use yelb_service::health::{Dependency, Health};
 use yelb_service::healthcheck::Healthcheck;
 use yelb_service::metrics::Metrics;
 use yelb_service::process::{self, Listening, Process};
+use yelb_service::serve::HungUp;
 use yelb_service::settings::Environment;
 use yelb_service::telemetry;
 use yelb_ui::config::{self, Config};
@@ -73,7 +74,8 @@ async fn run(environment: &Environment) -> anyhow::Result<()> {
     let health = Health::new([appserver.clone()]);
     let upstream = Upstream::new(config.appserver, config.names, appserver);
     let mut process = Process::new(health.clone(), listening.stop_wait);
-    process.serve("page", listener, router::app(upstream, &health))?;
+    // What the app server is asked for nobody is not waited for.
+    process.serve("page", listener, router::app(upstream, &health), HungUp::Dropped)?;
     process.serve_admin(admin_listener, &metrics)?;
     process.run_until_told().await
 }

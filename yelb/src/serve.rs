@@ -10,6 +10,7 @@ use yelb_service::health::Dependency;
 use yelb_service::metrics::Metrics;
 use yelb_service::names::Names;
 use yelb_service::process::{self, Listening, Process, ProcessFlags};
+use yelb_service::serve::HungUp;
 use yelb_service::settings::Environment;
 use yelb_service::telemetry;
 use yelb_ui::config::Endpoint;
@@ -72,9 +73,10 @@ async fn serve(environment: &Environment) -> anyhow::Result<()> {
 
     // The page first: it stops first, while the API still answers it.
     let mut process = Process::new(health.clone(), listening.stop_wait);
-    let page = process.serve("page", page_listener, yelb_ui::router::app(upstream, &health))?;
-    let api =
-        process.serve("api", api_listener, yelb_appserver::router::app(state.clone(), &health))?;
+    let page = yelb_ui::router::app(upstream, &health);
+    let api = yelb_appserver::router::app(state.clone(), &health);
+    let page = process.serve("page", page_listener, page, HungUp::Dropped)?;
+    let api = process.serve("api", api_listener, api, HungUp::Finished)?;
     process.serve_admin(admin_listener, &metrics)?;
     greet(page, api, &config)?;
     process.run_until_told().await?;

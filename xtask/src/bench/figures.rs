@@ -5,7 +5,8 @@ use std::time::Duration;
 
 use anyhow::{Result, ensure};
 
-use super::stage::{GETVOTES, SINGLE, STATIC, VOTE};
+use super::budgets::{Budget, budgets};
+use super::stage::{SINGLE, STATIC, VOTE};
 
 /// As few, some, and many.
 pub(crate) const CONNECTIONS: [u32; 3] = [1, 32, 256];
@@ -46,6 +47,13 @@ pub(crate) struct Slow {
     pub(crate) alone: Row,
     /// At 256.
     pub(crate) crowd: Row,
+}
+
+impl Slow {
+    /// How many round trips the slowest but 1 % of a crowd's votes took.
+    pub(crate) fn round_trips(&self) -> f64 {
+        self.crowd.p99_ms / self.alone.p50_ms
+    }
 }
 
 /// All of it.
@@ -116,10 +124,10 @@ impl Figures {
     }
 
     /// What was measured at 256 connections, in the order of the table.
-    pub(crate) fn at_most_connections(&self) -> impl Iterator<Item = (&str, f64)> {
-        let measured = |subject: &Subject| subject.rows.as_ref().ok().map(|rows| rows[2].clone());
-        self.subjects.iter().filter_map(move |subject| {
-            Some((subject.name.as_str(), median(measured(subject)?, |row| row.per_second)))
+    pub(crate) fn at_256(&self) -> impl Iterator<Item = (&str, f64)> {
+        self.subjects.iter().filter_map(|subject| {
+            let rows = &subject.rows.as_ref().ok()?[2];
+            Some((subject.name.as_str(), median(rows, |row| row.per_second)))
         })
     }
 
@@ -129,7 +137,7 @@ impl Figures {
 
     /// How many times as many requests of `one` were answered as of `other`: the median over the passes, in each of which they
     /// were measured one soon after the other.
-    fn ratio(&self, one: &str, other: &str, place: usize) -> Option<f64> {
+    pub(crate) fn ratio(&self, one: &str, other: &str, place: usize) -> Option<f64> {
         let (one, other) = (&self.rows(one)?[place], &self.rows(other)?[place]);
         Some(median(one.iter().zip(other), |(one, other)| one.per_second / other.per_second))
     }
@@ -145,28 +153,31 @@ impl Figures {
                 Ok(rows) => {
                     let cells = rows.each_ref().map(|rows| cell(rows)).join(" | ");
                     let ratio = self.ratio(name, STATIC, 2).unwrap_or_default();
-                    writeln!(text, "| {name} | {cells} | {ratio:.2} |")
+                    let digits = if ratio < 0.01 { 4 } else { 2 };
+                    writeln!(text, "| {name} | {cells} | {ratio:.digits$} |")
                 }
             }
             .expect("a string takes everything");
         }
+        text += "\n| budget | | measured | |\n|---|---|---|---|\n";
+        for Budget { what, limit, measured, is_met } in budgets(self) {
+            let verdict = if is_met { "met" } else { "**missed**" };
+            writeln!(text, "| {what} | {limit} | {measured} | {verdict} |")
+                .expect("a string takes everything");
+        }
+        text.push('\n');
         for (what, figure) in self.others() {
             writeln!(text, "- {what}: {figure}").expect("a string takes everything");
         }
-        text.replacen("\n- ", "\n\n- ", 1)
+        text
     }
 
     fn others(&self) -> Vec<(String, String)> {
         let mut others = Vec::new();
         let mut say = |what: &str, figure: String| others.push((what.to_owned(), figure));
-        let times = |ratio: f64| format!("{ratio:.0} times");
         if let Some(ratio) = self.ratio(VOTE, SINGLE, 2) {
-            say("Rounds against one statement for each vote, at 256 connections", times(ratio));
-        }
-        for (ours, other) in [VOTE, GETVOTES].iter().zip(self.beside.iter().flatten()) {
-            if let Some(ratio) = self.ratio(ours, other, 1) {
-                say(&format!("Ours against {other}, at 32 connections"), times(ratio));
-            }
+            let what = "Rounds against one statement for each vote, at 256 connections";
+            say(what, format!("{ratio:.0} times"));
         }
         if let Some(load) = self.load {
             say(
@@ -184,23 +195,11 @@ impl Figures {
             let micros = time.as_secs_f64() * 1e6 / votes as f64;
             say("CPU time of the app server for a vote", format!("{micros:.1} µs"));
         }
-        for (server, memory) in &self.memory_mib {
-            say(&format!("Most memory at 256 connections: {server}"), format!("{memory:.1} MiB"));
-        }
-        if let (Some(best), Some(worst)) = (
-            self.starts_ms.iter().copied().reduce(f64::min),
-            self.starts_ms.iter().copied().reduce(f64::max),
-        ) {
-            let tries = self.starts_ms.len();
-            let figure = format!("{best:.0} to {worst:.0} ms in {tries} starts");
-            say("From start to ready, on a new SQLite file", figure);
-        }
         if let Some(Slow { delay_ms, alone, crowd }) = &self.slow {
-            let trips = crowd.p99_ms / alone.p50_ms;
             say(
                 &format!("Votes {delay_ms} ms from the database"),
                 format!(
-                    "{} alone, the median; at 256 connections {}/s, p99 {} ({trips:.1} round trips)",
+                    "{} alone, the median; at 256 connections {}/s, p99 {}",
                     time(alone.p50_ms),
                     thousands(crowd.per_second),
                     time(crowd.p99_ms)
@@ -288,8 +287,11 @@ mod tests {
         let vote = "| vote, committed | 500 (200 µs) | 16,000 (200 µs) | 128,000 (200 µs) | 0.50 |";
         assert!(table.contains(vote), "{table}");
         assert!(table.contains("| nginx, static | nginx is not installed |"), "{table}");
-        let times = "- Ours against original: vote, at 32 connections: 150 times\n";
-        assert!(table.contains(times), "{table}");
+        let missed =
+            "| vote, committed, of the static reply at 256 | at least 0.8 | 0.50 | **missed** |\n";
+        assert!(table.contains(missed), "{table}");
+        let met = "| vote, committed, times that of original: vote at 32 | at least 100 | 150.00 | met |\n";
+        assert!(table.contains(met), "{table}");
     }
 
     #[test]

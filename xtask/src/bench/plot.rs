@@ -14,7 +14,7 @@ const NUMBER: f64 = 80.0;
 
 /// As an SVG that can be read on light and on dark pages.
 pub(crate) fn svg(figures: &Figures) -> String {
-    let bars: Vec<(&str, f64)> = figures.at_most_connections().collect();
+    let bars: Vec<(&str, f64)> = figures.at_256().collect();
     let most = bars.iter().map(|(_, number)| *number).fold(1.0, f64::max);
     let height = bars.iter().fold(TOP + 8.0, |height, _| height + STEP);
     let mut text = format!(

@@ -15,6 +15,7 @@ use super::{Options, Row, wrk};
 pub(crate) const STATIC: &str = "static reply, `/api/hostname`";
 pub(crate) const VOTE: &str = "vote, committed";
 pub(crate) const GETVOTES: &str = "`getvotes`";
+pub(crate) const GETSTATS: &str = "`getstats`, which counts a page view";
 pub(crate) const SINGLE: &str = "one statement for each vote";
 
 /// A thing to ask for, again and again.
@@ -43,7 +44,7 @@ fn calls(server: SocketAddr) -> Vec<Subject> {
         Subject::new(VOTE, server, "/api/ihop"),
         Subject { keys: true, ..Subject::new("vote with a key", server, "/api/ihop") },
         Subject::new(GETVOTES, server, "/api/getvotes"),
-        Subject::new("`getstats`, which counts a page view", server, "/api/getstats"),
+        Subject::new(GETSTATS, server, "/api/getstats"),
     ]
 }
 
@@ -141,8 +142,7 @@ impl Stage {
         }
         let mut most = vec![("app server", yelb.most_memory_mib())];
         let page = Page::start(&yelb);
-        for (name, path) in [("yelb-ui, of the page", "/"), ("yelb-ui, of votes, too", "/api/ihop")]
-        {
+        for (name, path) in [("yelb-ui, the page", "/"), ("yelb-ui, votes as well", "/api/ihop")] {
             Subject::new(name, page.address(), path).measure(CROWD, time)?;
             most.push((name, page.most_memory_mib()));
         }

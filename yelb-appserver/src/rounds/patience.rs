@@ -3,7 +3,7 @@
 //! Clients that ask again once they have their answer come back a moment later, and the next round is gone by then with those who
 //! came in the meantime: they wait for that one and then for their own, two round trips for each vote. Where one pause lets
 //! them in, all are in one round from then on, and a vote takes one. Clients that come at a rate of their own gain nothing by a
-//! pause; they meet one in a hundred rounds.
+//! pause; they meet one in 128 rounds.
 
 use std::time::Duration;
 

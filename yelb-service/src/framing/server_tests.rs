@@ -27,6 +27,8 @@ use tokio::{
     time::{sleep, timeout},
 };
 
+use crate::serve::HungUp;
+
 use super::{
     REFUSED, StrictRequests,
     tests::{BAD_CHUNKS, BAD_HEADS, CHUNKED, GOOD, Sent, cut, requests},
@@ -47,6 +49,7 @@ struct Seen {
 async fn serve(
     stream: impl AsyncRead + AsyncWrite + Unpin,
     seen: Arc<Mutex<Seen>>,
+    hung_up: HungUp,
 ) -> hyper::Result<()> {
     let handler = service_fn(move |request: Request<Incoming>| {
         seen.lock().unwrap().began += 1;
@@ -65,7 +68,7 @@ async fn serve(
     http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(Duration::from_mins(1))
-        .half_close(true)
+        .half_close(hung_up == HungUp::Finished)
         .serve_connection(TokioIo::new(StrictRequests::new(stream, HEAD_LIMIT)), handler)
         .await
 }
@@ -143,11 +146,19 @@ struct Outcome {
     closed: bool,
 }
 
-fn outcome(pieces: Vec<Vec<u8>>) -> Outcome {
+/// What becomes of these pieces, whether hyper looks ahead while it answers or not.
+fn outcome(pieces: &[Vec<u8>]) -> Outcome {
+    let [outcome, other] =
+        [HungUp::Dropped, HungUp::Finished].map(|hung_up| outcome_if(pieces.to_vec(), hung_up));
+    assert_eq!(outcome, other, "{pieces:?}");
+    outcome
+}
+
+fn outcome_if(pieces: Vec<Vec<u8>>, hung_up: HungUp) -> Outcome {
     let client = Client { pieces: pieces.into_iter(), ..Client::default() };
     let (answers, closed) = (Arc::clone(&client.answers), Arc::clone(&client.closed));
     let seen = Arc::<Mutex<Seen>>::default();
-    exhaust(serve(client, Arc::clone(&seen)));
+    exhaust(serve(client, Arc::clone(&seen), hung_up));
 
     let answers = String::from_utf8(answers.lock().unwrap().clone()).unwrap();
     let answers = answers.lines().filter(|line| line.starts_with("HTTP/")).map(str::to_owned);
@@ -168,7 +179,7 @@ fn hyper_answers_400_to_a_refused_head_and_dispatches_nothing() {
         Outcome { answers: vec![BAD_REQUEST.into()], seen: Seen::default(), closed: true };
     for (head, violation) in BAD_HEADS {
         for pieces in cuts(head) {
-            assert_eq!(outcome(pieces.clone()), expected, "{violation}: {pieces:?}");
+            assert_eq!(outcome(&pieces), expected, "{violation}: {pieces:?}");
         }
     }
 }
@@ -183,7 +194,7 @@ fn hyper_answers_the_requests_before_a_refused_one() {
     };
     for (head, violation) in BAD_HEADS {
         for pieces in cuts(&[good, head, good].concat()) {
-            assert_eq!(outcome(pieces.clone()), expected, "{violation}: {pieces:?}");
+            assert_eq!(outcome(&pieces), expected, "{violation}: {pieces:?}");
         }
     }
 }
@@ -197,7 +208,7 @@ fn a_handler_never_sees_the_end_of_a_refused_body() {
     };
     for (body, violation) in BAD_CHUNKS {
         for pieces in cuts(&[CHUNKED, body, GOOD[0]].concat()) {
-            assert_eq!(outcome(pieces.clone()), expected, "{violation}: {pieces:?}");
+            assert_eq!(outcome(&pieces), expected, "{violation}: {pieces:?}");
         }
     }
 }
@@ -212,7 +223,7 @@ proptest! {
     ) {
         let bytes = requests.iter().flat_map(|sent| sent.bytes.clone()).collect::<Vec<_>>();
         let bodies: Vec<_> = requests.into_iter().map(|Sent { body, .. }| body).collect();
-        let outcome = outcome(cut(&bytes, &places));
+        let outcome = outcome(&cut(&bytes, &places));
         prop_assert_eq!(outcome.seen, Seen { began: bodies.len(), bodies });
         prop_assert!(!outcome.closed);
     }
@@ -241,7 +252,7 @@ async fn listen() -> (TcpStream, Arc<Mutex<Seen>>) {
     let server_seen = Arc::clone(&seen);
     tokio::spawn(async move {
         let (stream, _) = listener.accept().await.unwrap();
-        let _ = serve(stream, server_seen).await;
+        let _ = serve(stream, server_seen, HungUp::Finished).await;
     });
     (TcpStream::connect(address).await.unwrap(), seen)
 }

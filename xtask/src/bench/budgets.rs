@@ -1,0 +1,82 @@
+//! What the figures have to be.
+
+use super::figures::Figures;
+use super::stage::{GETSTATS, GETVOTES, STATIC, VOTE};
+
+/// Votes and reads at 256 connections, as a part of the static reply.
+const LEAST_RATIO: f64 = 0.8;
+/// Votes and reads at 32 connections, as a multiple of the original's.
+const LEAST_TIMES: f64 = 100.0;
+/// Megabytes of 10^6 bytes that a server may have.
+const MOST_MEMORY_MB: f64 = 20.0;
+const MOST_START_MS: f64 = 100.0;
+/// How many times a vote may take as long as one that is alone, at a slow database.
+const MOST_ROUND_TRIPS: f64 = 2.0;
+
+/// One of them.
+pub(crate) struct Budget {
+    pub(crate) what: String,
+    pub(crate) limit: String,
+    pub(crate) measured: String,
+    pub(crate) is_met: bool,
+}
+
+impl Budget {
+    fn least(what: impl Into<String>, least: f64, measured: f64) -> Self {
+        let limit = format!("at least {least}");
+        let (what, measured, is_met) = (what.into(), format!("{measured:.2}"), measured >= least);
+        Self { what, limit, measured, is_met }
+    }
+
+    fn most(what: impl Into<String>, most: f64, measured: f64, unit: &str) -> Self {
+        let limit = format!("at most {most}{unit}");
+        let (what, measured, is_met) =
+            (what.into(), format!("{measured:.1}{unit}"), measured <= most);
+        Self { what, limit, measured, is_met }
+    }
+}
+
+/// Those that have been measured.
+pub(crate) fn budgets(figures: &Figures) -> Vec<Budget> {
+    let of_static = [VOTE, GETVOTES, GETSTATS].into_iter().filter_map(|name| {
+        let ratio = figures.ratio(name, STATIC, 2)?;
+        Some(Budget::least(format!("{name}, of the static reply at 256"), LEAST_RATIO, ratio))
+    });
+    let beside = [VOTE, GETVOTES].into_iter().zip(figures.beside.iter().flatten());
+    let of_others = beside.filter_map(|(ours, other)| {
+        let times = figures.ratio(ours, other, 1)?;
+        Some(Budget::least(format!("{ours}, times that of {other} at 32"), LEAST_TIMES, times))
+    });
+    let memory = figures.memory_mib.iter().map(|(server, mib)| {
+        let megabytes = mib * 1024.0 * 1024.0 / 1e6;
+        Budget::most(format!("most memory at 256: {server}"), MOST_MEMORY_MB, megabytes, " MB")
+    });
+    let slowest = figures.starts_ms.iter().copied().reduce(f64::max);
+    let start = slowest.map(|worst| {
+        Budget::most("from start to ready, on a new SQLite file", MOST_START_MS, worst, " ms")
+    });
+    let slow = figures.slow.as_ref().map(|slow| {
+        let what = format!("p99 of votes {} ms from the database at 256", slow.delay_ms);
+        Budget::most(what, MOST_ROUND_TRIPS, slow.round_trips(), " round trips")
+    });
+    of_static.chain(of_others).chain(memory).chain(start).chain(slow).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_budget_is_met_or_not() {
+        let least = Budget::least("votes", 0.8, 0.797);
+        assert_eq!(
+            (&*least.limit, &*least.measured, least.is_met),
+            ("at least 0.8", "0.80", false)
+        );
+        let most = Budget::most("memory", 20.0, 18.04, " MB");
+        assert_eq!(
+            (&*most.limit, &*most.measured, most.is_met),
+            ("at most 20 MB", "18.0 MB", true)
+        );
+    }
+}
