@@ -30,7 +30,7 @@ pub(crate) struct Options {
     #[arg(long, default_value_t = 2, value_parser = clap::value_parser!(u16).range(1..))]
     seconds: u16,
     /// How often everything is measured; the table has the medians
-    #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u16).range(1..))]
+    #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u16).range(1..))]
     passes: u16,
     /// Prints the figures and leaves the folder `bench` as it is
     #[arg(long)]
@@ -103,7 +103,7 @@ fn measure(options: &Options) -> Result<Figures> {
     }
     figures.beside = options.beside.as_ref().map(Beside::names);
     figures.memory_mib = stage.memory_mib(time)?;
-    figures.slow = stage.slow(time)?;
+    figures.slow = stage.slow(time * options.passes.into())?;
     drop(subjects);
     drop(stage);
     figures.starts_ms = servers::starts_ms();
