@@ -11,6 +11,8 @@ use testbed::{Detour, Envoy, PATIENCE, Postgres, Program, Redis, Running, eventu
 use crate::run;
 
 const DATABASE: &str = "yelbdatabase";
+/// How the URL of a database on this machine goes on after the login.
+const LOCAL: &str = "@127.0.0.1:";
 /// Ticks of the clock by which the kernel counts CPU time (`getconf CLK_TCK`), the same on all of Linux.
 const TICKS_PER_SECOND: u64 = 100;
 const STARTS: usize = 5;
@@ -96,9 +98,12 @@ impl AppServer {
     /// another machine.
     pub(crate) fn another_by_detour(&self) -> Option<(Running, Detour)> {
         let url = &self.databases.postgres_url;
-        let (_, after) = url.split_once("@127.0.0.1:")?;
-        let detour = Detour::to(after.split('/').next()?.parse().ok()?);
-        let longer = url.replace(after, &format!("{}/{DATABASE}", detour.port()));
+        let (_, after) = url.split_once(LOCAL)?;
+        let port = after.split('/').next()?;
+        let detour = Detour::to(port.parse().ok()?);
+        let [straight, longer] =
+            [port, &detour.port().to_string()].map(|port| format!("{LOCAL}{port}"));
+        let longer = url.replacen(&straight, &longer, 1);
         let program = self.databases.with(release("yelb-appserver"));
         let server = program.env("DATABASE_URL", longer).spawn();
         await_ready(server.address("api"));
