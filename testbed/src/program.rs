@@ -276,6 +276,16 @@ impl Running {
         self.process.pid().as_raw_nonzero().get().unsigned_abs()
     }
 
+    /// The most memory that it has had so far, in KiB (`VmHWM` in proc(5)).
+    #[track_caller]
+    pub fn most_memory_kib(&self) -> u64 {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.pid()));
+        let status = status.expect("it is running");
+        let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
+        let most = line.and_then(|line| line.trim().strip_suffix(" kB")?.parse().ok());
+        most.expect("Linux says how much it was")
+    }
+
     /// Its home and, unless told otherwise, its working directory.
     pub fn home(&self) -> &Path {
         self.home.path()

@@ -127,12 +127,9 @@ impl AppServer {
     }
 }
 
-/// The most memory that a program has had so far.
 fn most_memory_mib(program: &Running) -> f64 {
-    let status = fs::read_to_string(format!("/proc/{}/status", program.pid())).unwrap_or_default();
-    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
-    let kib = line.and_then(|line| line.trim().strip_suffix(" kB")?.parse::<f64>().ok());
-    kib.unwrap_or_default() / 1024.0
+    let kib = u32::try_from(program.most_memory_kib()).unwrap_or(u32::MAX);
+    f64::from(kib) / 1024.0
 }
 
 /// The page's server, with the app server behind it.

@@ -34,7 +34,7 @@ fn a_slow_database_makes_rounds_larger_and_nothing_else() {
         (sent, report(&output)["seconds"].as_f64().unwrap())
     };
     load();
-    let (rounds, room) = (rounds(&postgres), most_memory(server.pid()));
+    let (rounds, room) = (rounds(&postgres), server.most_memory_kib());
 
     detour.takes(DELAY);
     let (votes, seconds) = load();
@@ -44,18 +44,11 @@ fn a_slow_database_makes_rounds_larger_and_nothing_else() {
     assert!(f64::from(rounds) <= most, "{rounds} rounds in {seconds} s");
     let votes = u32::try_from(votes).unwrap();
     assert!(votes >= rounds * 50, "{votes} votes in {rounds} rounds");
-    let more = most_memory(server.pid()) - room;
+    let more = server.most_memory_kib() - room;
     assert!(more <= ROOM_KIB, "{more} KiB more than with a fast database, which took {room}");
 }
 
 /// How many statements have counted votes.
 fn rounds(postgres: &Postgres) -> u32 {
     u32::try_from(postgres.log().matches("update restaurants set count").count()).unwrap()
-}
-
-/// The most memory that a process has had so far, in KiB.
-fn most_memory(pid: u32) -> u64 {
-    let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
-    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap();
-    line.trim().trim_end_matches(" kB").parse().unwrap()
 }
