@@ -1,5 +1,5 @@
-//! The app server's listener and its store without rounds: one statement for each vote. It is what `cargo xtask bench` compares
-//! rounds with; it takes the app server's settings and knows `/api/ihop` and nothing else.
+//! The app server's listener with one statement for each vote: what `cargo xtask bench` compares batches with. It takes
+//! `DATABASE_URL` and `PORT` as the app server does, and knows `/api/ihop` and nothing else.
 
 use std::process::ExitCode;
 
@@ -7,14 +7,17 @@ use axum::Router;
 use axum::extract::State;
 use axum::http::StatusCode;
 use axum::routing::get;
+use sqlx::PgPool;
+use sqlx::postgres::PgPoolOptions;
 use tracing::Level;
-use yelb_appserver::config::{Config, VotesAt};
-use yelb_db::{Poll, Postgres, Restaurant, Round, VoteStore};
-use yelb_service::health::{Dependency, Health};
+use yelb_service::health::Health;
 use yelb_service::process::{self, Listening, Process};
 use yelb_service::serve::HungUp;
 use yelb_service::settings::Environment;
 use yelb_service::telemetry;
+
+/// As many as the app server has.
+const CONNECTIONS: u32 = 4;
 
 #[tokio::main]
 async fn main() -> ExitCode {
@@ -24,33 +27,23 @@ async fn main() -> ExitCode {
 async fn run() -> anyhow::Result<()> {
     let environment = Environment::of_process();
     telemetry::log::init(&environment, Level::INFO)?;
-    let config = Config::from_environment(&environment)?;
     let listening = Listening::from_environment(&environment, 0)?;
-    let listener = listening.bind("PORT", config.port)?;
-    let VotesAt::Postgres(options) = config.votes else {
-        anyhow::bail!("DATABASE_URL: must be a URL: postgres://user@host:5432/database");
-    };
-    let (poll, dependency) = (Poll::default(), Dependency::new("votes", "postgresql"));
-    let ihop = poll.restaurant("ihop").expect("it stands for election").clone();
-    let store = Postgres::keep(options, config.migrate, poll, config.names, dependency.clone());
-    let health = Health::new([dependency]);
-
+    let listener = listening.bind("PORT", process::port(&environment, &["PORT"], 4567)?)?;
+    let url = environment.get("DATABASE_URL")?.map_or("", |given| given.value);
+    let pool = PgPoolOptions::new().max_connections(CONNECTIONS).test_before_acquire(false);
+    let health = Health::default();
     let app = Router::new()
         .route("/api/ihop", get(vote))
-        .with_state((VoteStore::Postgres(store), ihop))
+        .with_state(pool.connect(url).await?)
         .merge(health.routes());
     let mut process = Process::new(health, listening.stop_wait);
     process.serve("api", listener, app, HungUp::Finished)?;
     process.run_until_told().await
 }
 
-async fn vote(
-    State((store, ihop)): State<(VoteStore, Restaurant)>,
-) -> Result<String, (StatusCode, String)> {
-    let mut round = Round::default();
-    let ticket = round.add(&ihop, None);
-    let away = |error: &dyn std::fmt::Display| (StatusCode::SERVICE_UNAVAILABLE, error.to_string());
-    let counted = store.count(&round).await.map_err(|error| away(&error))?;
-    let count = counted.count(ticket).map_err(|error| away(&error))?;
-    Ok(count.to_string())
+async fn vote(State(pool): State<PgPool>) -> Result<String, StatusCode> {
+    let vote =
+        "update restaurants set count = count + 1 where name = 'ihop' returning count::bigint";
+    let count: Result<i64, _> = sqlx::query_scalar(vote).fetch_one(&pool).await;
+    count.map(|count| count.to_string()).map_err(|_| StatusCode::SERVICE_UNAVAILABLE)
 }

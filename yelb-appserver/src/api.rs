@@ -2,19 +2,21 @@
 //!
 //! Bodies are the original's to the byte, its spaces included, because clients compare them.
 
+use std::convert::Infallible;
 use std::fmt::Write;
 use std::sync::Arc;
 
+use axum::body::{Body, Bytes};
 use axum::extract::{FromRequestParts, State};
 use axum::http::header;
 use axum::http::request::Parts;
-use axum::response::IntoResponse;
-use bytes::Bytes;
-use yelb_db::{Count, Restaurant, VoteKey};
+use axum::response::{IntoResponse, Response};
+use futures_util::stream;
+use yelb_db::{Vote, VoteKey};
+use yelb_poll::{ChoiceId, Poll};
 
 use crate::error::ApiError;
-use crate::page_views::PageViews;
-use crate::votes::Votes;
+use crate::stores::{PageViews, Votes};
 
 /// Who answers: the name of the host, as the container or the machine has it.
 #[derive(Debug, Clone)]
@@ -32,10 +34,10 @@ impl Hostname {
 /// A `GET` that writes, because the original's page and everybody's scripts vote this way.
 pub async fn cast(
     State(votes): State<Votes>,
-    restaurant: Restaurant,
+    choice: ChoiceId,
     IdempotencyKey(key): IdempotencyKey,
 ) -> Result<impl IntoResponse, ApiError> {
-    let count = votes.cast(&restaurant, key).await?;
+    let count = votes.record(Vote { choice, key }).await?;
     Ok(Text(count.to_string()))
 }
 
@@ -52,33 +54,19 @@ impl<S: Sync> FromRequestParts<S> for IdempotencyKey {
     }
 }
 
-/// `HEAD /api/{restaurant}`: the head of a vote's answer. Counts nothing.
-pub async fn count(
+/// `GET /api/getvotes`: all counts.
+pub async fn tally(
+    State(poll): State<Poll>,
     State(votes): State<Votes>,
-    restaurant: Restaurant,
 ) -> Result<impl IntoResponse, ApiError> {
     let tally = votes.tally().await?;
-    let mut counts = tally.counts().iter();
-    let count = counts.find(|(name, _)| *name == restaurant).map_or(0, |(_, count)| *count);
-    Ok(Text(count.to_string()))
-}
-
-/// `GET /api/getvotes`: all counts.
-pub async fn tally(State(votes): State<Votes>) -> Result<impl IntoResponse, ApiError> {
-    let tally = votes.tally().await?;
-    Ok(Json(tally.written(list)))
+    Ok(Json(list(&poll, tally.counts())))
 }
 
 /// `GET /api/pageviews`: counts a page view, answers with the count that it made.
 pub async fn view(State(page_views): State<PageViews>) -> Result<impl IntoResponse, ApiError> {
     let count = page_views.count().await?;
-    Ok(Json(count.to_string().into()))
-}
-
-/// `HEAD /api/pageviews`: counts nothing.
-pub async fn views(State(page_views): State<PageViews>) -> Result<impl IntoResponse, ApiError> {
-    let count = page_views.current().await?;
-    Ok(Json(count.to_string().into()))
+    Ok(Json(count.to_string()))
 }
 
 /// `GET /api/getstats`: counts a page view, answers with the count that it made and who answers.
@@ -87,35 +75,26 @@ pub async fn view_stats(
     State(hostname): State<Hostname>,
 ) -> Result<impl IntoResponse, ApiError> {
     let count = page_views.count().await?;
-    Ok(Json(stats(&hostname, count).into()))
-}
-
-/// `HEAD /api/getstats`: counts nothing.
-pub async fn current_stats(
-    State(page_views): State<PageViews>,
-    State(hostname): State<Hostname>,
-) -> Result<impl IntoResponse, ApiError> {
-    let count = page_views.current().await?;
-    Ok(Json(stats(&hostname, count).into()))
+    Ok(Json(stats(&hostname, count)))
 }
 
 /// `GET /api/hostname`: who answers. Called JSON, and not JSON, as in the original.
 pub async fn hostname(State(Hostname(name)): State<Hostname>) -> impl IntoResponse {
-    Json(name.to_string().into())
+    Json(name.to_string())
 }
 
 /// `[{"name": "a", "value": 1},{"name": "b", "value": 2}, {"name": "c", "value": 3}]`: with a space before the last one,
 /// and nowhere else between two.
-fn list(tally: &[Count]) -> String {
+fn list(poll: &Poll, counts: &[i64]) -> String {
     let mut list = String::from("[");
-    for (place, (restaurant, count)) in tally.iter().enumerate() {
+    for (place, (choice, count)) in poll.choices().iter().zip(counts).enumerate() {
         match place {
             0 => {}
-            last if last + 1 == tally.len() => list.push_str(", "),
+            last if last + 1 == counts.len() => list.push_str(", "),
             _ => list.push(','),
         }
         // Writing to a string cannot fail.
-        let _ = write!(list, r#"{{"name": "{restaurant}", "value": {count}}}"#);
+        let _ = write!(list, r#"{{"name": "{}", "value": {count}}}"#, choice.id);
     }
     list.push(']');
     list
@@ -125,36 +104,53 @@ fn stats(Hostname(name): &Hostname, page_views: i64) -> String {
     format!(r#"{{"hostname": "{name}", "pageviews":{page_views}}}"#)
 }
 
-/// A body of the type that the original gives to what it calls JSON.
-struct Json(Bytes);
+/// `HEAD` of a vote.
+pub async fn head_of_text() -> Response {
+    head(TEXT)
+}
+
+/// `HEAD` of the votes, the page views or the stats.
+pub async fn head_of_json() -> Response {
+    head(JSON)
+}
+
+/// What `GET` answers without its length: no store is asked, so nothing is counted, and an outage of a store does not show
+/// (RFC 9110 section 9.3.2 leaves the length out).
+fn head(content_type: &'static str) -> Response {
+    // A stream, because axum tells the length of what it knows to be empty.
+    let body = Body::from_stream(stream::empty::<Result<Bytes, Infallible>>());
+    ([(header::CONTENT_TYPE, content_type)], body).into_response()
+}
+
+/// The type that the original gives to what it calls JSON.
+const JSON: &str = "application/json";
+/// The type that it gives to a vote's answer.
+const TEXT: &str = "text/html;charset=utf-8";
+
+struct Json(String);
 
 impl IntoResponse for Json {
-    fn into_response(self) -> axum::response::Response {
-        ([(header::CONTENT_TYPE, "application/json")], self.0).into_response()
+    fn into_response(self) -> Response {
+        ([(header::CONTENT_TYPE, JSON)], self.0).into_response()
     }
 }
 
-/// A body of the type that the original gives to a vote's answer.
 struct Text(String);
 
 impl IntoResponse for Text {
-    fn into_response(self) -> axum::response::Response {
-        ([(header::CONTENT_TYPE, "text/html;charset=utf-8")], self.0).into_response()
+    fn into_response(self) -> Response {
+        ([(header::CONTENT_TYPE, TEXT)], self.0).into_response()
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use yelb_db::Poll;
-
     use super::*;
 
     #[test]
     fn the_list_has_the_spaces_of_the_original() {
-        let tally: Vec<Count> =
-            Poll::default().restaurants().iter().cloned().zip([11, 22, 44, 33]).collect();
         assert_eq!(
-            list(&tally),
+            list(&Poll::default(), &[11, 22, 44, 33]),
             r#"[{"name": "outback", "value": 11},{"name": "bucadibeppo", "value": 22},{"name": "ihop", "value": 44}, {"name": "chipotle", "value": 33}]"#
         );
     }

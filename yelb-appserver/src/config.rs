@@ -2,16 +2,12 @@
 
 mod dynamodb;
 
-use std::path::PathBuf;
-
 use secrecy::SecretString;
 use url::{Host, Url};
-use yelb_db::{DynamoDbOptions, Migrate, PostgresOptions};
-use yelb_service::names::Names;
+use yelb_db::{Location, Migrate, PostgresOptions, RedisOptions, ViewLocation, VoteLocation};
+use yelb_resolver::Resolver;
 use yelb_service::process;
 use yelb_service::settings::{Environment, Given, SettingError};
-
-use crate::page_views::RedisOptions;
 
 /// The port of the API, as in the original.
 pub const PORT: u16 = 4567;
@@ -43,10 +39,10 @@ const ORIGINAL_LOGIN: (&str, &str, &str) = ("yelbdatabase", "postgres", "postgre
 /// The flags that say where the stores are.
 #[derive(Debug, Clone, Default, clap::Args)]
 pub struct StoreFlags {
-    /// Where the votes are: postgres://, dynamodb:// or sqlite: [env: `DATABASE_URL`] [default: an SQLite file in the user's data folder]
+    /// Where the votes are: postgres://, dynamodb:// or sqlite: [env: `DATABASE_URL`]
     #[arg(long, global = true, value_name = "URL")]
     database_url: Option<String>,
-    /// Where the page views are: redis://, rediss://, dynamodb:// or sqlite: [env: `REDIS_URL`] [default: as for the votes]
+    /// Where the page views are: redis://, rediss://, dynamodb:// or sqlite: [env: `REDIS_URL`] [default: the file of the votes, if they are in one]
     #[arg(long, global = true, value_name = "URL")]
     redis_url: Option<String>,
     /// Who applies pending migrations: `auto` is this process, `never` leaves them to `yelb-appserver migrate`
@@ -69,52 +65,27 @@ impl StoreFlags {
 pub struct Config {
     /// The port of the API.
     pub port: u16,
-    /// Where the votes are.
-    pub votes: VotesAt,
-    /// Where the page views are.
-    pub page_views: PageViewsAt,
-    /// Who applies migrations.
-    pub migrate: Migrate,
+    /// Where the stores are.
+    pub stores: Location,
     /// How host names are looked up.
-    pub names: Names,
-}
-
-/// Where the votes are.
-#[derive(Debug, Clone)]
-pub enum VotesAt {
-    /// A PostgreSQL server.
-    Postgres(PostgresOptions),
-    /// A table of DynamoDB.
-    DynamoDb(DynamoDbOptions),
-    /// The `sqlite:` URL of a file.
-    Sqlite(String),
-}
-
-/// Where the page views are.
-#[derive(Debug, Clone)]
-pub enum PageViewsAt {
-    /// A Redis server.
-    Redis(RedisOptions),
-    /// A table of DynamoDB.
-    DynamoDb(DynamoDbOptions),
-    /// The file that the votes are in.
-    WithVotes,
-    /// The `sqlite:` URL of a file of their own.
-    Sqlite(String),
+    pub resolver: Resolver,
 }
 
 impl Config {
-    /// Reads the settings; the first that cannot be used is the error.
-    pub fn from_environment(environment: &Environment) -> Result<Self, SettingError> {
+    /// Reads the settings; the first that cannot be used is the error. `default_file` is the `sqlite:` URL of the votes where
+    /// no setting says where they are; without one, they have to be said: two replicas on a file each would count apart.
+    pub fn from_environment(
+        environment: &Environment,
+        default_file: Option<String>,
+    ) -> Result<Self, SettingError> {
         let profile = Profile::from_environment(environment)?;
-        let votes = votes(environment, profile)?;
-        let page_views = page_views(environment, profile, &votes)?;
+        let votes = votes(environment, profile, default_file)?;
+        let views = page_views(environment, profile, &votes)?;
+        let migrate = migrate(environment)?;
         Ok(Self {
             port: process::port(environment, &["PORT"], PORT)?,
-            votes,
-            page_views,
-            migrate: migrate(environment)?,
-            names: Names::from_environment(environment)?,
+            stores: Location { votes, views, migrate },
+            resolver: environment.resolver()?,
         })
     }
 }
@@ -153,7 +124,11 @@ fn migrate(environment: &Environment) -> Result<Migrate, SettingError> {
 
 // ---- votes
 
-fn votes(environment: &Environment, profile: Option<Profile>) -> Result<VotesAt, SettingError> {
+fn votes(
+    environment: &Environment,
+    profile: Option<Profile>,
+    default_file: Option<String>,
+) -> Result<VoteLocation, SettingError> {
     if let Some(url) = environment.get("DATABASE_URL")? {
         environment.exclusive(url.name, &[DB_TABLE])?;
         return votes_by_url(environment, url);
@@ -161,22 +136,22 @@ fn votes(environment: &Environment, profile: Option<Profile>) -> Result<VotesAt,
     if let Some(table) = environment.get(DB_TABLE)? {
         environment
             .exclusive(table.name, &[DB_HOST.as_slice(), &DB_PARTS, &DB_PASSWORD].concat())?;
-        return dynamodb::by_name(environment, table).map(VotesAt::DynamoDb);
+        return dynamodb::by_name(environment, table).map(VoteLocation::DynamoDb);
     }
     match store_host(environment, &DB_HOST, profile, |votes, _| votes)? {
-        Some(host) => Ok(VotesAt::Postgres(postgres_by_parts(environment, &host)?)),
+        Some(host) => Ok(VoteLocation::Postgres(postgres_by_parts(environment, &host)?)),
         None => {
             useless_without(
                 environment,
                 &[DB_PARTS.as_slice(), &DB_PASSWORD].concat(),
                 "DATABASE_URL",
             )?;
-            default_file(environment).map(VotesAt::Sqlite)
+            default_file.map(VoteLocation::Sqlite).ok_or_else(|| missing_votes(environment))
         }
     }
 }
 
-fn votes_by_url(environment: &Environment, given: Given<'_>) -> Result<VotesAt, SettingError> {
+fn votes_by_url(environment: &Environment, given: Given<'_>) -> Result<VoteLocation, SettingError> {
     environment.exclusive(given.name, &[DB_HOST.as_slice(), &DB_PARTS].concat())?;
     let password = environment.secret(&DB_PASSWORD[..1], DB_PASSWORD[1])?;
     let expected =
@@ -187,18 +162,18 @@ fn votes_by_url(environment: &Environment, given: Given<'_>) -> Result<VotesAt, 
             let options = PostgresOptions::from_url(given.value)
                 .map_err(|_| SettingError::new(given.name, expected))?;
             match password {
-                None => Ok(VotesAt::Postgres(options)),
+                None => Ok(VoteLocation::Postgres(options)),
                 Some((name, _)) if url.password().is_some() => {
                     Err(password_twice(name, given.name))
                 }
-                Some((_, password)) => Ok(VotesAt::Postgres(options.password(&password))),
+                Some((_, password)) => Ok(VoteLocation::Postgres(options.password(&password))),
             }
         }
         scheme @ ("sqlite" | "dynamodb") => {
             useless_without(environment, &DB_PASSWORD, "a postgres:// URL")?;
             match scheme {
-                "sqlite" => Ok(VotesAt::Sqlite(given.value.to_owned())),
-                _ => dynamodb::by_url(environment, given).map(VotesAt::DynamoDb),
+                "sqlite" => Ok(VoteLocation::Sqlite(given.value.to_owned())),
+                _ => dynamodb::by_url(environment, given).map(VoteLocation::DynamoDb),
             }
         }
         _ => Err(SettingError::new(given.name, expected)),
@@ -218,13 +193,31 @@ fn postgres_by_parts(
     Ok(PostgresOptions::from_parts(host, port, database, user, &password))
 }
 
+const VOTES_NEEDED: &str = "must say where the votes are (postgres://, dynamodb:// or sqlite:), or one of \
+     YELB_DB_SERVER_ENDPOINT, DB_HOST, YELB_DDB_RESTAURANTS and RACK_ENV";
+const VIEWS_NEEDED: &str = "must say where the page views are (redis://, rediss://, dynamodb:// or sqlite:), or one of \
+     REDIS_SERVER_ENDPOINT, YELB_REDIS_SERVER_ENDPOINT, CACHE_HOST, YELB_DDB_CACHE and RACK_ENV";
+
+/// All that is missing in one line, rather than one after the other.
+fn missing_votes(environment: &Environment) -> SettingError {
+    let views = [&["REDIS_URL", REDIS_TABLE][..], &REDIS_HOST].concat();
+    let views_are_given =
+        views.into_iter().any(|name| matches!(environment.get(name), Ok(Some(_))));
+    let problem = if views_are_given {
+        VOTES_NEEDED.to_owned()
+    } else {
+        format!("{VOTES_NEEDED}; REDIS_URL {VIEWS_NEEDED}")
+    };
+    SettingError::new("DATABASE_URL", problem)
+}
+
 // ---- page views
 
 fn page_views(
     environment: &Environment,
     profile: Option<Profile>,
-    votes: &VotesAt,
-) -> Result<PageViewsAt, SettingError> {
+    votes: &VoteLocation,
+) -> Result<ViewLocation, SettingError> {
     if let Some(url) = environment.get("REDIS_URL")? {
         environment.exclusive(url.name, &[REDIS_TABLE])?;
         return page_views_by_url(environment, url);
@@ -232,8 +225,9 @@ fn page_views(
     if let Some(table) = environment.get(REDIS_TABLE)? {
         let others = [REDIS_HOST.as_slice(), &REDIS_PARTS, &REDIS_PASSWORD].concat();
         environment.exclusive(table.name, &others)?;
-        return dynamodb::by_name(environment, table).map(PageViewsAt::DynamoDb);
+        return dynamodb::by_name(environment, table).map(ViewLocation::DynamoDb);
     }
+    let profile = profile.filter(|_| profile_has_redis(environment, votes));
     match store_host(environment, &REDIS_HOST, profile, |_, page_views| page_views)? {
         Some(host) => redis_by_parts(environment, &host),
         None => {
@@ -243,19 +237,29 @@ fn page_views(
                 "REDIS_URL",
             )?;
             match votes {
-                VotesAt::Sqlite(_) => Ok(PageViewsAt::WithVotes),
-                VotesAt::Postgres(_) | VotesAt::DynamoDb(_) => {
-                    default_file(environment).map(PageViewsAt::Sqlite)
-                }
+                VoteLocation::Sqlite(file) => Ok(ViewLocation::Sqlite(file.clone())),
+                VoteLocation::Postgres(_) => Err(SettingError::new("REDIS_URL", VIEWS_NEEDED)),
+                VoteLocation::DynamoDb(_) => Err(SettingError::new(
+                    REDIS_TABLE,
+                    "must be set, or REDIS_URL: the votes are in a table of DynamoDB, the page views nowhere",
+                )),
             }
         }
     }
 }
 
+/// The profile's Redis stands beside the profile's Postgres. Where the votes are elsewhere, it is meant only if a setting
+/// speaks of it.
+fn profile_has_redis(environment: &Environment, votes: &VoteLocation) -> bool {
+    let settings = [REDIS_HOST.as_slice(), &REDIS_PARTS, &REDIS_PASSWORD].concat();
+    matches!(votes, VoteLocation::Postgres(_))
+        || settings.into_iter().any(|name| matches!(environment.get(name), Ok(Some(_)) | Err(_)))
+}
+
 fn page_views_by_url(
     environment: &Environment,
     given: Given<'_>,
-) -> Result<PageViewsAt, SettingError> {
+) -> Result<ViewLocation, SettingError> {
     environment.exclusive(given.name, &[REDIS_HOST.as_slice(), &REDIS_PARTS].concat())?;
     let password = environment.secret(&REDIS_PASSWORD[..1], REDIS_PASSWORD[1])?;
     let expected = "must be a URL: redis://host:6379, rediss://host:6379 (TLS), dynamodb://table or sqlite:file";
@@ -271,15 +275,15 @@ fn page_views_by_url(
         scheme @ ("sqlite" | "dynamodb") => {
             useless_without(environment, &REDIS_PASSWORD, "a redis:// URL")?;
             match scheme {
-                "sqlite" => Ok(PageViewsAt::Sqlite(given.value.to_owned())),
-                _ => dynamodb::by_url(environment, given).map(PageViewsAt::DynamoDb),
+                "sqlite" => Ok(ViewLocation::Sqlite(given.value.to_owned())),
+                _ => dynamodb::by_url(environment, given).map(ViewLocation::DynamoDb),
             }
         }
         _ => Err(SettingError::new(given.name, expected)),
     }
 }
 
-fn redis_by_parts(environment: &Environment, host: &str) -> Result<PageViewsAt, SettingError> {
+fn redis_by_parts(environment: &Environment, host: &str) -> Result<ViewLocation, SettingError> {
     let port = process::port(environment, &["REDIS_SERVER_PORT"], 6379)?;
     let tls = match environment.get("REDIS_TLS")? {
         None | Some(Given { value: "false" | "0", .. }) => false,
@@ -293,8 +297,8 @@ fn redis_by_parts(environment: &Environment, host: &str) -> Result<PageViewsAt, 
         .ok_or_else(|| SettingError::new(REDIS_HOST[0], "must be a host name or an IP address"))
 }
 
-fn redis_at(url: &Url, password: Option<&SecretString>) -> Option<PageViewsAt> {
-    RedisOptions::new(url, password).map(PageViewsAt::Redis)
+fn redis_at(url: &Url, password: Option<&SecretString>) -> Option<ViewLocation> {
+    RedisOptions::new(url, password).map(ViewLocation::Redis)
 }
 
 // ---- what both have
@@ -352,15 +356,4 @@ fn useless_without(
         }
     }
     Ok(())
-}
-
-/// The embedded store's file: in the user's data folder (XDG Base Directory Specification), so that the data is the same
-/// from wherever the program is started.
-fn default_file(environment: &Environment) -> Result<String, SettingError> {
-    let data = match (environment.get("XDG_DATA_HOME")?, environment.get("HOME")?) {
-        (Some(data), _) => PathBuf::from(data.value),
-        (None, Some(home)) => PathBuf::from(home.value).join(".local/share"),
-        (None, None) => PathBuf::from("."),
-    };
-    Ok(format!("sqlite:{}", data.join("yelb/yelb.db").display()))
 }

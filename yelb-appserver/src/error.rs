@@ -2,55 +2,68 @@
 
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
-use yelb_db::{InvalidKey, KeyReused};
+use yelb_db::{InvalidKey, StoreError};
 use yelb_service::problem::Problem;
-
-use crate::page_views::ViewsError;
-use crate::rounds::RoundError;
-use crate::votes::VotesError;
 
 /// Why a request came to nothing.
 ///
 /// A store's failure is 503: it is the dependency's outage, not our defect, and may be tried again. So is a full queue.
 #[derive(Debug, thiserror::Error)]
 pub enum ApiError {
-    /// The votes: the outcome of a vote is unknown, it may or may not have been counted.
-    #[error("the votes are unavailable")]
-    Votes(#[source] RoundError<VotesError>),
-    /// The page views.
-    #[error("the page views are unavailable")]
-    PageViews(#[source] RoundError<ViewsError>),
-    /// The `Idempotency-Key` is none.
+    /// A vote was not confirmed.
+    #[error("a vote was not confirmed")]
+    Vote(#[source] StoreError),
+    /// The votes could not be read.
+    #[error("the votes cannot be read")]
+    Tally(#[source] StoreError),
+    /// A page view was not confirmed.
+    #[error("a page view was not confirmed")]
+    PageView(#[source] StoreError),
+    /// The `Idempotency-Key` is malformed.
     #[error("a vote was refused")]
     InvalidKey(#[source] InvalidKey),
     /// The `Idempotency-Key` is that of another vote.
     #[error("a vote was refused")]
-    KeyReused(#[source] KeyReused),
+    KeyReused,
 }
 
-impl IntoResponse for ApiError {
-    fn into_response(self) -> Response {
+impl ApiError {
+    /// The status, and a sentence for the client.
+    fn answer(&self) -> (StatusCode, &'static str) {
+        let unavailable = |detail| (StatusCode::SERVICE_UNAVAILABLE, detail);
         match self {
-            Self::Votes(RoundError::Full) | Self::PageViews(RoundError::Full) => {
-                Problem::unavailable("Too many requests are waiting. This one was not counted.")
-                    .because(self)
+            Self::Vote(StoreError::Overloaded)
+            | Self::Tally(StoreError::Overloaded)
+            | Self::PageView(StoreError::Overloaded) => {
+                unavailable("Too many requests are waiting. This one was not counted.")
             }
-            Self::Votes(_) => Problem::unavailable(
-                "The votes can be neither counted nor read just now. A vote was not confirmed.",
-            )
-            .because(self),
-            Self::PageViews(_) => {
-                Problem::unavailable("Page views cannot be counted just now.").because(self)
+            Self::Vote(StoreError::Down) => {
+                unavailable("The store of the votes is down. The vote was not counted.")
             }
-            Self::InvalidKey(_) => Problem::new(
-                StatusCode::BAD_REQUEST,
-                "Idempotency-Key must be 1 to 255 visible ASCII characters.",
+            Self::Vote(_) => unavailable(
+                "The vote may or may not have been counted. A retry with the same Idempotency-Key is safe.",
             ),
-            Self::KeyReused(_) => Problem::new(
+            Self::Tally(_) => unavailable("The votes cannot be read at the moment."),
+            Self::PageView(_) => unavailable("Page views cannot be counted at the moment."),
+            Self::InvalidKey(_) => (
+                StatusCode::BAD_REQUEST,
+                "The Idempotency-Key is malformed: 1 to 255 visible ASCII characters.",
+            ),
+            Self::KeyReused => (
                 StatusCode::UNPROCESSABLE_ENTITY,
                 "This Idempotency-Key was used to vote for another restaurant.",
             ),
         }
-        .into_response()
+    }
+}
+
+impl IntoResponse for ApiError {
+    fn into_response(self) -> Response {
+        match self.answer() {
+            (StatusCode::SERVICE_UNAVAILABLE, detail) => {
+                Problem::unavailable(detail).because(self).into_response()
+            }
+            (status, detail) => Problem::new(status, detail).into_response(),
+        }
     }
 }

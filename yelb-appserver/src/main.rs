@@ -66,23 +66,23 @@ async fn serve(environment: &Environment) -> anyhow::Result<()> {
 async fn run(environment: &Environment) -> anyhow::Result<()> {
     let metrics = Metrics::install()?;
     let listening = Listening::from_environment(environment, ADMIN_PORT)?;
-    let config = Config::from_environment(environment)?;
+    let config = Config::from_environment(environment, None)?;
     let listener = listening.bind("PORT", config.port)?;
     let admin_listener = listening.bind_admin()?;
 
-    let (state, health) = yelb_appserver::start(&config).await?;
+    let (state, health, stores) = yelb_appserver::start(&config).await?;
     let mut process = Process::new(health.clone(), listening.stop_wait);
     // A vote that was sent whole is counted, whoever waits for its answer.
-    process.serve("api", listener, router::app(state.clone(), &health), HungUp::Finished)?;
+    process.serve("api", listener, router::app(state, &health), HungUp::Finished)?;
     process.serve_admin(admin_listener, &metrics)?;
     process.run_until_told().await?;
-    state.close().await;
+    stores.close().await;
     Ok(())
 }
 
 async fn migrate(environment: &Environment) -> anyhow::Result<()> {
     telemetry::log::init(environment, Level::INFO)?;
-    let config = Config::from_environment(environment)?;
+    let config = Config::from_environment(environment, None)?;
     yelb_appserver::migrate(&config).await
 }
 

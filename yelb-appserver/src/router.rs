@@ -10,13 +10,13 @@ use axum::middleware::{Next, from_fn};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{MethodRouter, get};
 use tower::{Layer, Service};
-use yelb_db::Restaurant;
+use yelb_poll::ChoiceId;
 use yelb_service::health::Health;
 use yelb_service::observe::Observed;
 use yelb_service::problem::{self, Problem};
 
 use crate::api::IdempotencyKey;
-use crate::votes::Votes;
+use crate::stores::Votes;
 use crate::{AppState, api, cors, request};
 
 /// The methods of a vote, and of all that is only read.
@@ -36,14 +36,14 @@ pub fn app(
 }
 
 fn router(state: AppState, health: &Health) -> Router {
-    let votes =
-        state.votes.poll().restaurants().iter().fold(Router::new(), |router, restaurant| {
-            router.route(&format!("/api/{restaurant}"), ballot(restaurant.clone()))
-        });
+    let poll = state.poll;
+    let votes = poll.ids().fold(Router::new(), |router, choice| {
+        router.route(&format!("/api/{}", poll[choice].id), vote(choice))
+    });
     votes
-        .route("/api/getvotes", get(api::tally).options(read))
-        .route("/api/pageviews", get(api::view).head(api::views).options(read))
-        .route("/api/getstats", get(api::view_stats).head(api::current_stats).options(read))
+        .route("/api/getvotes", get(api::tally).head(api::head_of_json).options(read))
+        .route("/api/pageviews", get(api::view).head(api::head_of_json).options(read))
+        .route("/api/getstats", get(api::view_stats).head(api::head_of_json).options(read))
         .route("/api/hostname", get(api::hostname).options(read))
         .method_not_allowed_fallback(async || {
             Problem::new(
@@ -81,14 +81,10 @@ async fn answer(request: Request, next: Next) -> Response {
     if is_routed { cors::allow(response) } else { response }
 }
 
-/// The route of one restaurant. It carries the name, so that a handler cannot meet a stranger.
-fn ballot(restaurant: Restaurant) -> MethodRouter<AppState> {
-    let cast = {
-        let restaurant = restaurant.clone();
-        move |votes: State<Votes>, key: IdempotencyKey| api::cast(votes, restaurant, key)
-    };
-    let count = move |votes: State<Votes>| api::count(votes, restaurant);
-    get(cast.clone()).post(cast).head(count).options(async || cors::options(VOTE))
+/// The route of one choice. It carries the choice, so that a handler cannot meet one that does not exist.
+fn vote(choice: ChoiceId) -> MethodRouter<AppState> {
+    let cast = move |votes: State<Votes>, key: IdempotencyKey| api::cast(votes, choice, key);
+    get(cast).post(cast).head(api::head_of_text).options(async || cors::options(VOTE))
 }
 
 async fn read() -> Response<Body> {

@@ -1,31 +1,29 @@
 use std::error::Error;
+use std::sync::Arc;
 
-/// Why a store did not do what it was asked to.
-#[derive(Debug, thiserror::Error)]
+/// Why a store did not do what it was asked to. Cloning it is cheap: all inputs of a batch get the same error.
+#[derive(Debug, Clone, thiserror::Error)]
 pub enum StoreError {
-    /// There is no connection. The keeper is at it; nothing was sent.
-    #[error("the store is away")]
-    Away,
-    /// The database refused, or went away in the middle: the outcome of a vote is then unknown.
+    /// There is no session with the store, and a new one cannot be had. Nothing was sent.
+    #[error("the store is down")]
+    Down,
+    /// Too many inputs are waiting already. This one was not taken.
+    #[error("too many requests are waiting")]
+    Overloaded,
+    /// The store did not answer in time. It may have done what it was asked to.
+    #[error("the store did not answer in time")]
+    TimedOut,
+    /// The store refused, or the session was lost: then the outcome of a vote is unknown.
     #[error("cannot {doing}")]
-    Database {
+    Failed {
         /// What was attempted.
         doing: &'static str,
-        /// The database's or the driver's reason.
-        source: Box<dyn Error + Send + Sync>,
+        /// The store's or the driver's reason.
+        source: Arc<dyn Error + Send + Sync>,
     },
-    /// The schema could not be brought up to date.
-    #[error("cannot apply the migrations")]
-    Migrate(#[source] sqlx::migrate::MigrateError),
-    /// The schema lacks migrations, and this process may not apply them.
-    #[error("migrations are pending ({0}); run `yelb-appserver migrate`")]
-    Pending(String),
-    /// The table is not there, or not yet.
+    /// The store answers, but something in it is missing or wrong, such as a table. The text says what, and what to do.
     #[error("{0}")]
-    NoTable(String),
-    /// The table is one of something else.
-    #[error("{0}")]
-    WrongTable(String),
+    NotReady(String),
 }
 
 impl StoreError {
@@ -33,6 +31,21 @@ impl StoreError {
     pub(crate) fn doing<E: Into<Box<dyn Error + Send + Sync>>>(
         doing: &'static str,
     ) -> impl FnOnce(E) -> Self {
-        move |source| Self::Database { doing, source: source.into() }
+        move |source| Self::Failed { doing, source: Arc::from(source.into()) }
+    }
+
+    /// The error with all its causes, for `/readyz` and the log.
+    pub(crate) fn chain(&self) -> String {
+        let mut text = self.to_string();
+        let mut cause = self.source();
+        while let Some(error) = cause {
+            let reason = error.to_string();
+            // Some drivers repeat the cause in their own text.
+            if !text.ends_with(&reason) {
+                text = format!("{text}: {reason}");
+            }
+            cause = error.source();
+        }
+        text
     }
 }

@@ -1,21 +1,34 @@
-//! The votes' home: the schema, its migrations, and the stores. The only SQL in the workspace, and the only use of DynamoDB.
+//! The stores of Yelb: votes in PostgreSQL, DynamoDB or an SQLite file, page views in Redis or one of the latter two. The only
+//! SQL, the only Redis and the only DynamoDB of the workspace.
 //!
-//! [`VoteStore`] is what the app server votes on: [`Postgres`], the original's database or our own, [`DynamoDb`], the
-//! original's table or our own, or [`Sqlite`], a file that needs no server. Which restaurants there are is the [`Poll`]'s to say, not the table's.
+//! [`open`] is the place that knows which kinds there are. What it gives, [`VoteStore`] and [`ViewStore`], are channels to
+//! tasks that own a connection each ([`batcher`]); whatever answers them, they look the same. What can be voted for is in
+//! `yelb-poll`, not in a table.
 
+pub mod batcher;
+#[cfg(feature = "dynamodb")]
 mod dynamodb;
+mod dynamodb_options;
 mod error;
-mod poll;
+mod kind;
+mod maintenance;
+mod open;
 mod postgres;
-mod round;
+mod redis;
 mod sqlite;
-mod store;
-mod sweep;
+mod status;
+mod views;
+mod votes;
 
-pub use dynamodb::{DynamoDb, DynamoDbOptions, DynamoDbViews};
+pub use dynamodb_options::DynamoDbOptions;
 pub use error::StoreError;
-pub use poll::{Poll, Restaurant};
-pub use postgres::{Migrate, Postgres, PostgresOptions};
-pub use round::{Counted, InvalidKey, KeyReused, Round, Ticket, VoteKey};
-pub use sqlite::Sqlite;
-pub use store::{Count, VoteStore};
+pub use kind::{Description, StoreKind};
+pub use open::{Location, Migrate, OpenError, Stores, ViewLocation, VoteLocation, migrate, open};
+pub use postgres::PostgresOptions;
+pub use redis::RedisOptions;
+pub use status::{State, Status, StatusReceiver, StatusSender};
+pub use views::ViewStore;
+pub use votes::{InvalidKey, KeyReused, Tally, Vote, VoteBatch, VoteKey, VoteStore};
+
+/// Whether this program has the client of DynamoDB.
+pub const HAS_DYNAMODB: bool = cfg!(feature = "dynamodb");

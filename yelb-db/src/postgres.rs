@@ -1,46 +1,43 @@
 //! PostgreSQL: the original's table, adopted or made.
 
-mod counting;
-mod lane;
+mod record;
+mod schema;
 
 use std::fmt;
 use std::str::FromStr;
 use std::sync::Arc;
-use std::time::Duration;
 
 use secrecy::{ExposeSecret, SecretString};
-use sqlx::migrate::Migrator;
-use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
-use sqlx::{ConnectOptions, Connection, PgConnection, PgPool};
-use tokio::sync::Mutex;
-use yelb_service::health::Dependency;
-use yelb_service::keeper::{self, Link, Store};
-use yelb_service::names::Names;
-use yelb_service::telemetry::span::Peer;
+use sqlx::postgres::PgConnectOptions;
+use sqlx::{ConnectOptions, Connection, PgConnection};
+use tokio::time::sleep;
+use yelb_poll::Poll;
+use yelb_resolver::Resolver;
 
-use crate::sweep::Sweep;
-use crate::{Counted, Poll, Round, StoreError};
-use lane::Lane;
+use crate::Migrate;
+use crate::batcher::{Batcher, Connect, Outputs, Session, Workers};
+use crate::error::StoreError;
+use crate::kind::{Description, StoreKind};
+use crate::maintenance::{self, Maintain, SWEEP_PAUSE};
+use crate::status::StatusSender;
+use crate::votes::{Recorded, Tally, Vote, VoteBatch, VoteStore};
 
-static MIGRATIONS: Migrator = {
-    let mut migrations = sqlx::migrate!("migrations/postgres");
-    // A newer release may have been here before it was rolled back.
-    migrations.ignore_missing = true;
-    migrations
+static VOTES: StoreKind = StoreKind {
+    keeps: "votes",
+    name: "postgresql",
+    system: "postgresql",
+    // Its name in every deployment of the original.
+    node: Some("yelb-db"),
+    write: "UPDATE restaurants",
+    read: "SELECT restaurants",
 };
 
-/// A round of votes, a round of reads, and one each that was given up and has not noticed yet.
-const MAX_CONNECTIONS: u32 = 4;
-/// The longest wait for a free connection of the pool.
-const ACQUIRE_LIMIT: Duration = Duration::from_secs(1);
 /// The server gives a statement up before we give up waiting for it, so that a vote that was answered 503 because of
 /// somebody else's lock is not counted later.
-const STATEMENT_LIMIT: &str = "set statement_timeout = '1800ms'";
+///
 /// A statement is planned when it is first used, which on a new database is when there is no key yet, and the plan is kept:
-/// one that reads the whole table for each round. At 40,000 keys a round of 256 took 240 ms by it instead of 4.
-const PLAN_FOR_MANY: &str = "set enable_seqscan = off";
-/// A migration that cannot have its lock steps back: while it queues for one, every vote queues behind it.
-const MIGRATION_LOCK_LIMIT: &str = "set lock_timeout = '5s'";
+/// one that reads the whole table for each batch. At 40,000 keys a batch of 256 took 240 ms by it instead of 4.
+const SESSION: &str = "set statement_timeout = '1800ms'; set enable_seqscan = off";
 
 /// Where the database is and how to log in.
 #[derive(Clone)]
@@ -77,14 +74,15 @@ impl PostgresOptions {
     }
 
     fn new(options: PgConnectOptions) -> Self {
-        Self(Box::new(options))
+        Self(Box::new(options.disable_statement_logging()))
     }
 
-    /// The database as traces show it, by the name that it has in every deployment of the original.
-    fn peer(&self) -> Peer {
-        let database = self.0.get_database().map(str::to_owned);
-        let address = (self.0.get_host().to_owned(), self.0.get_port());
-        Peer::server("yelb-db", "postgresql", database, Some(address))
+    fn describe(&self) -> Description {
+        Description {
+            kind: &VOTES,
+            namespace: self.0.get_database().map(str::to_owned),
+            address: Some((self.0.get_host().to_owned(), self.0.get_port())),
+        }
     }
 }
 
@@ -95,227 +93,198 @@ impl fmt::Debug for PostgresOptions {
     }
 }
 
-/// Who applies pending migrations.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Migrate {
-    /// This process, when it first reaches the database, under a lock.
-    Auto,
-    /// Somebody else, as a step of their own.
-    Never,
-}
-
-/// The votes in PostgreSQL. Cloning it clones a handle to one pool.
-#[derive(Debug, Clone)]
-pub struct Postgres {
-    link: Link<Session>,
-    peer: Peer,
-    _sweep: Sweep,
-}
-
-impl Postgres {
-    /// Starts to keep a connection, and tells `dependency` how it goes. Returns at once, whether the database is there
-    /// or not.
-    pub fn keep(
-        options: PostgresOptions,
-        migrate: Migrate,
-        poll: Poll,
-        names: Names,
-        dependency: Dependency,
-    ) -> Self {
-        let peer = options.peer();
-        let database =
-            Database { options: options.0.disable_statement_logging(), migrate, poll, names };
-        let link = keeper::keep(database, dependency);
-        Self { _sweep: Sweep::start(link.clone(), forget_keys), link, peer }
-    }
-
-    /// Applies the pending migrations, once, and answers with how many there were.
-    pub async fn migrate(
-        options: PostgresOptions,
-        poll: Poll,
-        names: Names,
-    ) -> Result<usize, StoreError> {
-        let database = Database { options: *options.0, migrate: Migrate::Auto, poll, names };
-        let mut connection = database.log_in().await?;
-        let pending = pending(&mut connection).await?.len();
-        prepare(&mut connection, Migrate::Auto, &database.poll).await?;
-        Ok(pending)
-    }
-
-    pub(crate) fn peer(&self) -> &Peer {
-        &self.peer
-    }
-
-    pub(crate) async fn count(&self, round: &Round) -> Result<Counted, StoreError> {
-        let session = self.session()?;
-        let counted =
-            session.counting.run(async |connection| counting::count(connection, round).await);
-        counted.await.map_err(|error| self.failed("count votes", error))
-    }
-
-    pub(crate) async fn counts(&self, poll: &Poll) -> Result<Vec<(String, i64)>, StoreError> {
-        let read = async |connection: &mut PgConnection| {
-            sqlx::query_as(
-                "select name::text, coalesce(count, 0)::bigint from restaurants where name = any($1::text[]::bpchar[])",
-            )
-            .bind(poll.names())
-            .fetch_all(connection)
-            .await
-        };
-        let rows = self.session()?.reading.run(read).await;
-        rows.map_err(|error| self.failed("read the votes", error))
-    }
-
-    fn session(&self) -> Result<Session, StoreError> {
-        self.link.connection().ok_or(StoreError::Away)
-    }
-
-    fn failed(&self, doing: &'static str, error: sqlx::Error) -> StoreError {
-        self.link.doubt();
-        StoreError::doing(doing)(error)
-    }
-}
-
-/// Forgets keys that are older than a day, and says how many they were. Nobody else locks a key's row, and nobody waits for
-/// this: a retry that comes a day late is a new vote either way.
-async fn forget_keys(link: Link<Session>) -> Result<u64, sqlx::Error> {
-    let Some(session) = link.connection() else { return Ok(0) };
-    let forget = "delete from vote_keys where key in (
-            select key from vote_keys where counted_at < now() - interval '1 day' limit 1000 for update skip locked)";
-    Ok(sqlx::query(forget).execute(&session.pool).await?.rows_affected())
-}
-
-/// The database as its keeper sees it.
-struct Database {
-    options: PgConnectOptions,
+/// Opens the votes in a database, which need not be there yet.
+pub(crate) fn open(
+    options: PostgresOptions,
     migrate: Migrate,
     poll: Poll,
-    names: Names,
+    resolver: Resolver,
+    workers: &Workers,
+) -> VoteStore {
+    let description = Arc::new(options.describe());
+    let database = Database { options, migrate, poll, resolver };
+    let writer = StatusSender::new(&VOTES);
+    let reader = writer.for_reader();
+    maintenance::start(database.clone(), writer.clone(), workers);
+    VoteStore {
+        status: writer.receiver(),
+        read: Batcher::start(
+            Readers(database.clone()),
+            reader,
+            Some(writer.writer_connections()),
+            workers,
+        ),
+        record: Batcher::start(Writers(database), writer, None, workers),
+        description,
+    }
 }
 
-/// A pool for the requests, and a connection that the keeper has for itself: a busy pool is not a lost database.
+/// Applies the pending migrations, once, and answers with how many there were.
+pub(crate) async fn migrate(
+    options: PostgresOptions,
+    poll: Poll,
+    resolver: Resolver,
+) -> Result<usize, StoreError> {
+    let database = Database { options, migrate: Migrate::Auto, poll, resolver };
+    let mut connection = database.log_in("yelb-appserver migrate").await?;
+    let pending = schema::pending(&mut connection).await?.len();
+    schema::prepare(&mut connection, Migrate::Auto, &database.poll).await?;
+    Ok(pending)
+}
+
+/// A database, and what it is to have.
 #[derive(Debug, Clone)]
-struct Session {
-    pool: PgPool,
-    counting: Lane,
-    reading: Lane,
-    own: Arc<Mutex<PgConnection>>,
+struct Database {
+    options: PostgresOptions,
+    migrate: Migrate,
+    poll: Poll,
+    resolver: Resolver,
 }
 
 impl Database {
-    /// The options with the name under which the host resolves now.
-    async fn located(&self) -> PgConnectOptions {
-        let host = self.names.qualify(self.options.get_host()).await;
-        self.options.clone().host(&host).application_name("yelb-appserver")
-    }
-
-    /// A session of the keeper's own, with a name by which an operator knows it.
-    async fn log_in(&self) -> Result<PgConnection, StoreError> {
-        let options = self.located().await.application_name("yelb-appserver keeper");
+    /// Logs in to the server that has the name now. `application` is what an operator sees in `pg_stat_activity`.
+    async fn log_in(&self, application: &str) -> Result<PgConnection, StoreError> {
+        let host = self.resolver.qualify(self.options.0.get_host()).await;
+        let options = self.options.0.as_ref().clone().host(&host).application_name(application);
         PgConnection::connect_with(&options).await.map_err(StoreError::doing("connect"))
     }
-}
 
-impl Store for Database {
-    type Connection = Session;
-    type Error = StoreError;
-
-    async fn connect(&self) -> Result<Session, StoreError> {
-        let own = self.log_in().await?;
-        let pool = PgPoolOptions::new()
-            .max_connections(MAX_CONNECTIONS)
-            .acquire_timeout(ACQUIRE_LIMIT)
-            // The keeper replaces the whole pool when the database was away.
-            .test_before_acquire(false)
-            .after_connect(|connection, _| {
-                Box::pin(async move {
-                    sqlx::query(STATEMENT_LIMIT).execute(&mut *connection).await?;
-                    sqlx::query(PLAN_FOR_MANY).execute(connection).await.map(drop)
-                })
-            })
-            .connect_lazy_with(self.located().await);
-        // The first requests do not wait for a login.
-        let counting = Lane::open(&pool).await.map_err(StoreError::doing("log in"))?;
-        let reading = Lane::open(&pool).await.map_err(StoreError::doing("log in"))?;
-        Ok(Session { pool, counting, reading, own: Arc::new(Mutex::new(own)) })
-    }
-
-    async fn probe(&self, session: &Session) -> Result<(), StoreError> {
-        session.own.lock().await.ping().await.map_err(StoreError::doing("reach the database"))
-    }
-
-    async fn prepare(&self, session: &Session) -> Result<(), StoreError> {
-        prepare(&mut *session.own.lock().await, self.migrate, &self.poll).await
+    /// A session for batches.
+    async fn begin_session(&self) -> Result<PgConnection, StoreError> {
+        let mut connection = self.log_in("yelb-appserver").await?;
+        sqlx::raw_sql(SESSION)
+            .execute(&mut connection)
+            .await
+            .map_err(StoreError::doing("set the limits of a session"))?;
+        Ok(connection)
     }
 }
 
-/// Brings schema and rows up to date, or says what is missing.
-async fn prepare(
-    connection: &mut PgConnection,
-    migrate: Migrate,
-    poll: &Poll,
-) -> Result<(), StoreError> {
-    let pending = pending(connection).await?;
-    match migrate {
-        _ if pending.is_empty() => {}
-        Migrate::Never => return Err(StoreError::Pending(pending.join(", "))),
-        Migrate::Auto => {
-            let doing = StoreError::doing("limit the wait for locks");
-            sqlx::query(MIGRATION_LOCK_LIMIT).execute(&mut *connection).await.map_err(doing)?;
-            let applied = MIGRATIONS.run_direct(None, connection, false).await;
-            // A failed run leaves the lock with this session, which lives on; other replicas wait for it.
-            let doing = StoreError::doing("give the lock of the migrations back");
-            sqlx::query("select pg_advisory_unlock_all()")
-                .execute(&mut *connection)
-                .await
-                .map_err(doing)?;
-            applied.map_err(StoreError::Migrate)?;
-            tracing::info!(migrations = pending.join(", "), "schema is up to date");
+impl Maintain for Database {
+    async fn prepare(&self) -> Result<(), StoreError> {
+        let login = self.log_in("yelb-appserver maintenance").await;
+        let mut connection = login.map_err(|_| StoreError::Down)?;
+        schema::prepare(&mut connection, self.migrate, &self.poll).await?;
+        close(connection).await;
+        Ok(())
+    }
+
+    /// Other app servers may sweep at the same time; a row that is locked is somebody else's to delete.
+    async fn sweep(&self) -> Result<u64, StoreError> {
+        let mut connection = self.log_in("yelb-appserver maintenance").await?;
+        let mut deleted = 0;
+        loop {
+            let part = sqlx::query(
+                "delete from vote_keys where key in (
+                     select key from vote_keys where counted_at < now() - interval '1 day' limit 1000 for update skip locked)",
+            )
+            .execute(&mut connection)
+            .await
+            .map_err(StoreError::doing("delete old vote keys"))?;
+            if part.rows_affected() == 0 {
+                close(connection).await;
+                return Ok(deleted);
+            }
+            deleted += part.rows_affected();
+            sleep(SWEEP_PAUSE).await;
         }
     }
-    add_missing(connection, poll).await
 }
 
-/// The migrations that the database lacks, by number and name. Reads only: the database may be a read-only replica.
-async fn pending(connection: &mut PgConnection) -> Result<Vec<String>, StoreError> {
-    let applied = applied(connection)
-        .await
-        .map_err(StoreError::doing("read which migrations are applied"))?;
-    let missing = MIGRATIONS.iter().filter(|migration| !applied.contains(&migration.version));
-    Ok(missing
-        .map(|migration| format!("{} {}", migration.version, migration.description))
-        .collect())
+/// Sessions that count.
+struct Writers(Database);
+
+struct Writer {
+    connection: PgConnection,
+    poll: Poll,
 }
 
-async fn applied(connection: &mut PgConnection) -> Result<Vec<i64>, sqlx::Error> {
-    let known: bool = sqlx::query_scalar("select to_regclass('_sqlx_migrations') is not null")
-        .fetch_one(&mut *connection)
-        .await?;
-    if !known {
-        return Ok(Vec::new());
+impl Connect for Writers {
+    type Session = Writer;
+
+    async fn connect(&self) -> Result<Writer, StoreError> {
+        let mut connection = self.0.begin_session().await?;
+        check_writable(&mut connection).await?;
+        Ok(Writer { connection, poll: self.0.poll })
     }
-    sqlx::query_scalar("select version from _sqlx_migrations where success")
-        .fetch_all(connection)
-        .await
 }
 
-/// Gives every restaurant of the poll a row. Writes only where one is missing: the database may be a read-only replica.
-async fn add_missing(connection: &mut PgConnection, poll: &Poll) -> Result<(), StoreError> {
-    let absent: Vec<String> = sqlx::query_scalar(
-        "select name from unnest($1::text[]) as poll(name)
-         where not exists (select from restaurants where restaurants.name = poll.name::bpchar)",
-    )
-    .bind(poll.names())
-    .fetch_all(&mut *connection)
-    .await
-    .map_err(StoreError::doing("look for the restaurants of the poll"))?;
-    if absent.is_empty() {
-        return Ok(());
+impl Session for Writer {
+    type Input = Vote;
+    type Output = Recorded;
+
+    async fn run(&mut self, votes: &[Vote]) -> Outputs<Recorded> {
+        let batch = VoteBatch::new(votes);
+        let counted = record::record(&mut self.connection, &self.poll, &batch)
+            .await
+            .map_err(StoreError::doing("count votes"))?;
+        Ok(batch.outputs(&self.poll, &counted))
     }
-    sqlx::query("insert into restaurants (name, count) select name, 0 from unnest($1::text[]) as poll(name) on conflict do nothing")
-        .bind(absent)
-        .execute(connection)
+
+    async fn ping(&mut self) -> Result<(), StoreError> {
+        check_writable(&mut self.connection).await
+    }
+
+    async fn close(self) {
+        close(self.connection).await;
+    }
+}
+
+/// A standby, and a primary that is being replaced, say that they are read-only. The name may lead to another server by now.
+async fn check_writable(connection: &mut PgConnection) -> Result<(), StoreError> {
+    let read_only: String = sqlx::query_scalar("show transaction_read_only")
+        .fetch_one(connection)
         .await
-        .map(drop)
-        .map_err(StoreError::doing("add the restaurants of the poll"))
+        .map_err(StoreError::doing("ask whether the server can be written to"))?;
+    if read_only == "on" {
+        return Err(StoreError::NotReady("the server is read-only".to_owned()));
+    }
+    Ok(())
+}
+
+/// Sessions that read.
+struct Readers(Database);
+
+struct Reader {
+    connection: PgConnection,
+    poll: Poll,
+}
+
+impl Connect for Readers {
+    type Session = Reader;
+
+    async fn connect(&self) -> Result<Reader, StoreError> {
+        Ok(Reader { connection: self.0.begin_session().await?, poll: self.0.poll })
+    }
+}
+
+impl Session for Reader {
+    type Input = ();
+    type Output = Arc<Tally>;
+
+    async fn run(&mut self, batch: &[()]) -> Outputs<Arc<Tally>> {
+        let rows: Vec<(String, i64)> = sqlx::query_as(
+            "select name::text, coalesce(count, 0)::bigint from restaurants where name = any($1::text[]::bpchar[])",
+        )
+        .bind(self.poll.names())
+        .fetch_all(&mut self.connection)
+        .await
+        .map_err(StoreError::doing("read the votes"))?;
+        Ok(Tally::new(&self.poll, &rows).shared(batch.len()))
+    }
+
+    async fn ping(&mut self) -> Result<(), StoreError> {
+        self.connection.ping().await.map_err(StoreError::doing("reach the database"))
+    }
+
+    async fn close(self) {
+        close(self.connection).await;
+    }
+}
+
+/// Says goodbye to the server. What goes wrong then is of no consequence.
+async fn close(connection: PgConnection) {
+    if let Err(error) = connection.close().await {
+        tracing::debug!(%error, "cannot close a session with PostgreSQL in order");
+    }
 }

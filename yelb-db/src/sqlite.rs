@@ -2,99 +2,118 @@
 
 use std::path::Path;
 use std::str::FromStr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use sqlx::migrate::Migrator;
-use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
-use sqlx::{ConnectOptions, SqliteConnection, SqlitePool};
-use yelb_service::telemetry::span::Peer;
+use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqliteSynchronous};
+use sqlx::{ConnectOptions, Connection, SqliteConnection};
+use tokio::sync::{Mutex, MutexGuard};
+use tokio::time::sleep;
+use yelb_poll::{ChoiceId, Poll};
 
-use crate::sweep::Sweep;
-use crate::{Counted, Poll, Restaurant, Round, StoreError, VoteKey};
+use crate::batcher::{Batcher, Connect, Outputs, Session, Workers};
+use crate::error::StoreError;
+use crate::kind::{Description, StoreKind};
+use crate::maintenance::{self, Maintain, SWEEP_PAUSE};
+use crate::status::StatusSender;
+use crate::views::{self, View, ViewStore};
+use crate::votes::{CountedBatch, Recorded, Tally, Vote, VoteBatch, VoteKey, VoteStore};
 
 static MIGRATIONS: Migrator = sqlx::migrate!("migrations/sqlite");
 
+static VOTES: StoreKind = StoreKind {
+    keeps: "votes",
+    name: "sqlite",
+    system: "sqlite",
+    node: None,
+    write: "UPDATE restaurants",
+    read: "SELECT restaurants",
+};
+static VIEWS: StoreKind = StoreKind {
+    keeps: "page-views",
+    write: "UPDATE page_views",
+    read: "SELECT page_views",
+    ..VOTES
+};
+
 /// How long to wait for another process that writes to the same file.
 const BUSY_LIMIT: Duration = Duration::from_secs(1);
-const ACQUIRE_LIMIT: Duration = Duration::from_secs(1);
 
-/// An SQLite file that holds votes and page views. Cloning it clones a handle.
+/// An open file. Cloning it clones a handle to its one connection: SQLite has one writer anyway.
 #[derive(Debug, Clone)]
-pub struct Sqlite {
-    pool: SqlitePool,
-    peer: Peer,
-    _sweep: Sweep,
+pub(crate) struct Sqlite {
+    connection: Arc<Mutex<SqliteConnection>>,
+    poll: Poll,
 }
 
 impl Sqlite {
     /// Opens the database of a `sqlite:` URL, making the file, its folder and the schema where they are missing.
-    pub async fn open(url: &str, poll: &Poll) -> Result<Self, StoreError> {
+    pub(crate) async fn open(url: &str, poll: Poll) -> Result<Self, StoreError> {
         let options = SqliteConnectOptions::from_str(url)
             .map_err(StoreError::doing("read the sqlite: URL"))?;
         make_folder(options.get_filename())
             .map_err(StoreError::doing("make the folder of the database"))?;
-        let options = options
+        let mut connection = options
             .create_if_missing(true)
             .journal_mode(SqliteJournalMode::Wal)
             // In WAL mode `normal` may lose the last commits with the power; a vote's 200 says that it is safe.
             .synchronous(SqliteSynchronous::Full)
             .busy_timeout(BUSY_LIMIT)
-            .disable_statement_logging();
-        // SQLite has one writer anyway. One connection, never closed, also keeps an in-memory database alive.
-        let pool = SqlitePoolOptions::new()
-            .max_connections(1)
-            .idle_timeout(None)
-            .max_lifetime(None)
-            .acquire_timeout(ACQUIRE_LIMIT)
-            .test_before_acquire(false)
-            .connect_with(options)
+            .disable_statement_logging()
+            .connect()
             .await
             .map_err(StoreError::doing("open the database"))?;
-        MIGRATIONS.run(&pool).await.map_err(StoreError::Migrate)?;
-        add_missing(&pool, poll)
+        MIGRATIONS.run(&mut connection).await.map_err(StoreError::doing("apply the migrations"))?;
+        add_missing(&mut connection, &poll)
             .await
-            .map_err(StoreError::doing("add the restaurants of the poll"))?;
-        let sweep = Sweep::start(pool.clone(), forget_keys);
-        Ok(Self { pool, peer: Peer::embedded("sqlite"), _sweep: sweep })
+            .map_err(StoreError::doing("add the choices of the poll"))?;
+        Ok(Self { connection: Arc::new(Mutex::new(connection)), poll })
     }
 
-    /// The file as traces show it.
-    pub fn peer(&self) -> &Peer {
-        &self.peer
+    /// The votes in this file.
+    pub(crate) fn votes(&self, workers: &Workers) -> VoteStore {
+        let writer = StatusSender::new(&VOTES);
+        let reader = writer.for_reader();
+        maintenance::start(self.clone(), writer.clone(), workers);
+        // They are there from the beginning: the file is open.
+        writer.prepared();
+        VoteStore {
+            status: writer.receiver(),
+            record: Batcher::start(Handles(Writer(self.clone())), writer, None, workers),
+            read: Batcher::start(Handles(Reader(self.clone())), reader, None, workers),
+            description: Arc::new(describe(&VOTES)),
+        }
     }
 
-    pub(crate) async fn count(&self, round: &Round) -> Result<Counted, StoreError> {
-        count(&self.pool, round).await.map_err(StoreError::doing("count votes"))
+    /// The page views in this file.
+    pub(crate) fn views(&self, workers: &Workers) -> ViewStore {
+        let status = StatusSender::new(&VIEWS);
+        status.prepared();
+        ViewStore {
+            status: status.receiver(),
+            add: Batcher::start(Handles(Adder(self.clone())), status, None, workers),
+            description: Arc::new(describe(&VIEWS)),
+        }
     }
 
-    pub(crate) async fn counts(&self, _: &Poll) -> Result<Vec<(String, i64)>, StoreError> {
-        sqlx::query_as("select name, count from restaurants")
-            .fetch_all(&self.pool)
-            .await
-            .map_err(StoreError::doing("read the votes"))
+    /// Closes the file, once no other handle is left. What is in its write-ahead log then goes into the file itself, which
+    /// can be copied by itself.
+    pub(crate) async fn close(self) {
+        if let Some(connection) = Arc::into_inner(self.connection)
+            && let Err(error) = connection.into_inner().close().await
+        {
+            tracing::warn!(%error, "cannot close the SQLite file in order; its -wal file belongs to it");
+        }
     }
 
-    /// Closes the file. What is in its write-ahead log then goes into the file itself, which can be copied by itself.
-    pub async fn close(&self) {
-        self.pool.close().await;
+    async fn lock(&self) -> MutexGuard<'_, SqliteConnection> {
+        self.connection.lock().await
     }
+}
 
-    /// Counts page views and answers with the count after them.
-    pub async fn add_views(&self, views: i64) -> Result<i64, StoreError> {
-        sqlx::query_scalar("update page_views set count = count + $1 returning count")
-            .bind(views)
-            .fetch_one(&self.pool)
-            .await
-            .map_err(StoreError::doing("count page views"))
-    }
-
-    /// The page views so far.
-    pub async fn views(&self) -> Result<i64, StoreError> {
-        sqlx::query_scalar("select count from page_views")
-            .fetch_one(&self.pool)
-            .await
-            .map_err(StoreError::doing("read the page views"))
-    }
+fn describe(kind: &'static StoreKind) -> Description {
+    Description { kind, namespace: None, address: None }
 }
 
 fn make_folder(file: &Path) -> Result<(), sqlx::Error> {
@@ -104,31 +123,133 @@ fn make_folder(file: &Path) -> Result<(), sqlx::Error> {
     }
 }
 
-async fn add_missing(pool: &SqlitePool, poll: &Poll) -> Result<(), sqlx::Error> {
-    for restaurant in poll.restaurants() {
+async fn add_missing(connection: &mut SqliteConnection, poll: &Poll) -> Result<(), sqlx::Error> {
+    for choice in poll.choices() {
         let insert = sqlx::query(
             "insert into restaurants (name, count) values ($1, 0) on conflict do nothing",
         );
-        insert.bind(restaurant.name()).execute(pool).await?;
+        insert.bind(choice.id).execute(&mut *connection).await?;
     }
     Ok(())
 }
 
-/// Counts a round in one transaction.
-async fn count(pool: &SqlitePool, round: &Round) -> Result<Counted, sqlx::Error> {
-    let mut transaction = pool.begin().await?;
-    let mut counted = Counted { before: Vec::new(), keyed: Vec::new() };
-    for (restaurant, votes) in round.plain() {
-        let count = add(&mut transaction, restaurant, *votes).await?;
+impl Maintain for Sqlite {
+    /// Nothing is left to do: opening the file has prepared it.
+    async fn prepare(&self) -> Result<(), StoreError> {
+        Ok(())
+    }
+
+    async fn sweep(&self) -> Result<u64, StoreError> {
+        let mut deleted = 0;
+        loop {
+            let part = forget_keys(&mut *self.lock().await).await;
+            let part = part.map_err(StoreError::doing("delete old vote keys"))?;
+            if part == 0 {
+                return Ok(deleted);
+            }
+            deleted += part;
+            sleep(SWEEP_PAUSE).await;
+        }
+    }
+}
+
+/// Deletes a part of the keys that are older than a day, and says how many they were.
+async fn forget_keys(connection: &mut SqliteConnection) -> Result<u64, sqlx::Error> {
+    let forget = "delete from vote_keys where key in
+        (select key from vote_keys where counted_at < unixepoch() - 86400 limit 1000)";
+    Ok(sqlx::query(forget).execute(connection).await?.rows_affected())
+}
+
+/// Every session is one more handle to the open file.
+struct Handles<S>(S);
+
+impl<S: Session + Clone + Sync> Connect for Handles<S> {
+    type Session = S;
+
+    async fn connect(&self) -> Result<S, StoreError> {
+        Ok(self.0.clone())
+    }
+}
+
+#[derive(Clone)]
+struct Writer(Sqlite);
+
+impl Session for Writer {
+    type Input = Vote;
+    type Output = Recorded;
+
+    async fn run(&mut self, votes: &[Vote]) -> Outputs<Recorded> {
+        let (batch, poll) = (VoteBatch::new(votes), self.0.poll);
+        let counted = record(&mut *self.0.lock().await, &poll, &batch).await;
+        Ok(batch.outputs(&poll, &counted.map_err(StoreError::doing("count votes"))?))
+    }
+
+    async fn ping(&mut self) -> Result<(), StoreError> {
+        Ok(())
+    }
+}
+
+#[derive(Clone)]
+struct Reader(Sqlite);
+
+impl Session for Reader {
+    type Input = ();
+    type Output = Arc<Tally>;
+
+    async fn run(&mut self, batch: &[()]) -> Outputs<Arc<Tally>> {
+        let rows: Vec<(String, i64)> = sqlx::query_as("select name, count from restaurants")
+            .fetch_all(&mut *self.0.lock().await)
+            .await
+            .map_err(StoreError::doing("read the votes"))?;
+        Ok(Tally::new(&self.0.poll, &rows).shared(batch.len()))
+    }
+
+    async fn ping(&mut self) -> Result<(), StoreError> {
+        Ok(())
+    }
+}
+
+#[derive(Clone)]
+struct Adder(Sqlite);
+
+impl Session for Adder {
+    type Input = View;
+    type Output = i64;
+
+    async fn run(&mut self, batch: &[View]) -> Outputs<i64> {
+        let after = sqlx::query_scalar("update page_views set count = count + $1 returning count")
+            .bind(views::count(batch.len()))
+            .fetch_one(&mut *self.0.lock().await)
+            .await
+            .map_err(StoreError::doing("count page views"))?;
+        Ok(views::outputs(batch.len(), after))
+    }
+
+    async fn ping(&mut self) -> Result<(), StoreError> {
+        Ok(())
+    }
+}
+
+/// Counts a batch in one transaction.
+async fn record(
+    connection: &mut SqliteConnection,
+    poll: &Poll,
+    batch: &VoteBatch<'_>,
+) -> Result<CountedBatch, sqlx::Error> {
+    let mut transaction = connection.begin().await?;
+    let mut counted = CountedBatch::default();
+    let id = |choice: ChoiceId| poll.choices()[choice.index()].id;
+    for (choice, votes) in batch.plain() {
+        let count = add(&mut transaction, id(*choice), *votes).await?;
         counted.before.push(count - votes);
     }
-    for (key, restaurant) in round.keyed() {
+    for (key, choice) in batch.keyed() {
         let answer = match known(&mut transaction, key).await? {
             Some(answer) => answer,
             None => {
-                let count = add(&mut transaction, restaurant, 1).await?;
-                remember(&mut transaction, key, restaurant, count).await?;
-                (restaurant.to_string(), count)
+                let count = add(&mut transaction, id(*choice), 1).await?;
+                remember(&mut transaction, key, id(*choice), count).await?;
+                (id(*choice).to_owned(), count)
             }
         };
         counted.keyed.push(answer);
@@ -139,14 +260,14 @@ async fn count(pool: &SqlitePool, round: &Round) -> Result<Counted, sqlx::Error>
 
 async fn add(
     connection: &mut SqliteConnection,
-    restaurant: &Restaurant,
+    name: &str,
     votes: i64,
 ) -> Result<i64, sqlx::Error> {
     sqlx::query_scalar(
         "insert into restaurants (name, count) values ($1, $2)
          on conflict (name) do update set count = count + excluded.count returning count",
     )
-    .bind(restaurant.name())
+    .bind(name)
     .bind(votes)
     .fetch_one(connection)
     .await
@@ -163,44 +284,34 @@ async fn known(
 async fn remember(
     connection: &mut SqliteConnection,
     key: &VoteKey,
-    restaurant: &Restaurant,
+    name: &str,
     count: i64,
 ) -> Result<(), sqlx::Error> {
     let insert = sqlx::query("insert into vote_keys (key, name, count) values ($1, $2, $3)");
-    insert
-        .bind(key.as_str())
-        .bind(restaurant.name())
-        .bind(count)
-        .execute(connection)
-        .await
-        .map(drop)
-}
-
-/// Forgets keys that are older than a day, a part of them at a time, and says how many it were.
-async fn forget_keys(pool: SqlitePool) -> Result<u64, sqlx::Error> {
-    let forget = "delete from vote_keys where key in
-        (select key from vote_keys where counted_at < unixepoch() - 86400 limit 1000)";
-    Ok(sqlx::query(forget).execute(&pool).await?.rows_affected())
+    insert.bind(key.as_str()).bind(name).bind(count).execute(connection).await.map(drop)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::VoteStore;
 
     async fn open(url: &str) -> Sqlite {
-        Sqlite::open(url, &Poll::default()).await.unwrap()
+        Sqlite::open(url, Poll::default()).await.unwrap()
     }
 
-    /// Votes in one round, and answers with the count that each vote has made.
-    async fn vote(store: &Sqlite, votes: &[(&str, Option<&str>)]) -> Vec<i64> {
-        let (mut round, poll) = (Round::default(), Poll::default());
-        let add = |(name, key): &(&str, Option<&str>)| {
-            round.add(poll.restaurant(name).unwrap(), key.map(|key| key.parse().unwrap()))
+    /// Votes in one batch, and answers with the count that each vote has made.
+    async fn vote(file: &Sqlite, votes: &[(&str, Option<&str>)]) -> Vec<i64> {
+        let vote = |(id, key): &(&str, Option<&str>)| Vote {
+            choice: file.poll.find(id).unwrap(),
+            key: key.map(|key| key.parse().unwrap()),
         };
-        let tickets: Vec<_> = votes.iter().map(add).collect();
-        let counted = store.count(&round).await.unwrap();
-        tickets.into_iter().map(|ticket| counted.count(ticket).unwrap()).collect()
+        let votes: Vec<Vote> = votes.iter().map(vote).collect();
+        let outputs = Writer(file.clone()).run(&votes).await.unwrap();
+        outputs.into_iter().map(|output| output.unwrap().unwrap()).collect()
+    }
+
+    async fn view(file: &Sqlite) -> i64 {
+        Adder(file.clone()).run(&[View]).await.unwrap().remove(0).unwrap()
     }
 
     #[tokio::test]
@@ -208,65 +319,56 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let url = format!("sqlite:{}", folder.path().join("new/yelb.db").display());
 
-        let store = open(&url).await;
-        assert_eq!(vote(&store, &[("ihop", None)]).await, [1]);
-        assert_eq!(store.add_views(1).await.unwrap(), 1);
-        store.pool.close().await;
+        let file = open(&url).await;
+        assert_eq!(vote(&file, &[("ihop", None)]).await, [1]);
+        assert_eq!(view(&file).await, 1);
+        file.close().await;
 
-        let store = open(&url).await;
-        assert_eq!(
-            vote(&store, &[("outback", None), ("ihop", None), ("ihop", None)]).await,
-            [1, 2, 3]
-        );
-        assert_eq!(store.views().await.unwrap(), 1);
+        let file = open(&url).await;
+        let votes = [("outback", None), ("ihop", None), ("ihop", None)];
+        assert_eq!(vote(&file, &votes).await, [1, 2, 3]);
+        assert_eq!(view(&file).await, 2);
     }
 
     #[tokio::test]
-    async fn the_tally_is_in_the_order_of_the_poll() {
-        let store = open("sqlite::memory:").await;
-        let poll = Poll::default();
-        vote(&store, &[("chipotle", None)]).await;
-
-        let tally = VoteStore::Sqlite(store).tally(&poll).await.unwrap();
-        let tally: Vec<_> =
-            tally.iter().map(|(restaurant, count)| (restaurant.name(), *count)).collect();
-        assert_eq!(tally, [("outback", 0), ("bucadibeppo", 0), ("ihop", 0), ("chipotle", 1)]);
+    async fn a_read_has_every_vote_in_the_order_of_the_poll() {
+        let file = open("sqlite::memory:").await;
+        vote(&file, &[("chipotle", None)]).await;
+        let tally = Reader(file).run(&[()]).await.unwrap().remove(0).unwrap();
+        assert_eq!(tally.counts(), [0, 0, 0, 1]);
     }
 
     #[tokio::test]
     async fn a_missing_row_is_made_by_its_first_vote() {
-        let store = open("sqlite::memory:").await;
-        sqlx::query("delete from restaurants").execute(&store.pool).await.unwrap();
-        assert_eq!(vote(&store, &[("ihop", None)]).await, [1]);
+        let file = open("sqlite::memory:").await;
+        let delete = sqlx::query("delete from restaurants");
+        delete.execute(&mut *file.lock().await).await.unwrap();
+        assert_eq!(vote(&file, &[("ihop", None)]).await, [1]);
     }
 
     #[tokio::test]
     async fn a_key_is_counted_once_and_answered_again() {
-        let store = open("sqlite::memory:").await;
-        assert_eq!(
-            vote(&store, &[("ihop", None), ("ihop", Some("a")), ("ihop", Some("b"))]).await,
-            [1, 2, 3]
-        );
-        assert_eq!(
-            vote(&store, &[("ihop", Some("a")), ("ihop", Some("c")), ("ihop", None)]).await,
-            [2, 5, 4]
-        );
+        let file = open("sqlite::memory:").await;
+        let votes = [("ihop", None), ("ihop", Some("a")), ("ihop", Some("b"))];
+        assert_eq!(vote(&file, &votes).await, [1, 2, 3]);
+        let votes = [("ihop", Some("a")), ("ihop", Some("c")), ("ihop", None)];
+        assert_eq!(vote(&file, &votes).await, [2, 5, 4]);
     }
 
     #[tokio::test]
     async fn a_key_is_forgotten_after_a_day() {
-        let store = open("sqlite::memory:").await;
-        vote(&store, &[("ihop", Some("old")), ("ihop", Some("new"))]).await;
+        let file = open("sqlite::memory:").await;
+        vote(&file, &[("ihop", Some("old")), ("ihop", Some("new"))]).await;
         let age = "update vote_keys set counted_at = counted_at - 86401 where key = 'old'";
-        sqlx::query(age).execute(&store.pool).await.unwrap();
+        sqlx::query(age).execute(&mut *file.lock().await).await.unwrap();
 
-        assert_eq!(forget_keys(store.pool.clone()).await.unwrap(), 1);
-        assert_eq!(vote(&store, &[("ihop", Some("old")), ("ihop", Some("new"))]).await, [3, 2]);
+        assert_eq!(file.sweep().await.unwrap(), 1);
+        assert_eq!(vote(&file, &[("ihop", Some("old")), ("ihop", Some("new"))]).await, [3, 2]);
     }
 
     #[tokio::test]
     async fn a_file_that_cannot_be_opened_says_why() {
-        let error = Sqlite::open("sqlite:/dev/null/yelb.db", &Poll::default()).await.unwrap_err();
+        let error = Sqlite::open("sqlite:/dev/null/yelb.db", Poll::default()).await.unwrap_err();
         assert_eq!(error.to_string(), "cannot make the folder of the database");
     }
 }

@@ -4,8 +4,9 @@ use std::path::Path;
 use std::process::Command;
 
 use testbed::Postgres;
-use yelb_db::{Poll, PostgresOptions};
-use yelb_service::names::Names;
+use yelb_db::{Location, Migrate, PostgresOptions, ViewLocation, VoteLocation};
+use yelb_poll::Poll;
+use yelb_resolver::Resolver;
 
 /// Runs the script as the base image's entry point does, but against a server of our own.
 fn initialise(postgres: &Postgres) {
@@ -56,10 +57,17 @@ async fn the_app_server_completes_the_images_database_and_keeps_its_counts() {
     postgres.sql("yelbdatabase", "update restaurants set count = 44 where name = 'ihop'");
 
     let options = PostgresOptions::from_url(&postgres.url("yelbdatabase")).expect("a URL");
-    for pending in [4, 0] {
-        let applied =
-            yelb_db::Postgres::migrate(options.clone(), Poll::default(), Names::default());
-        assert_eq!(applied.await.expect("every migration leaves alone what is there"), pending);
+    let location = Location {
+        votes: VoteLocation::Postgres(options),
+        views: ViewLocation::Sqlite("sqlite::memory:".to_owned()),
+        migrate: Migrate::Never,
+    };
+    for _ in 0..2 {
+        yelb_db::migrate(&location, Poll::default(), &Resolver::default())
+            .await
+            .expect("every migration leaves alone what is there");
+        let applied = "select count(*) from _sqlx_migrations where success";
+        assert_eq!(postgres.sql("yelbdatabase", applied), "4");
     }
     let ihop = "select count from restaurants where name = 'ihop'";
     assert_eq!(postgres.sql("yelbdatabase", ihop), "44");

@@ -3,7 +3,6 @@
 //! Read it in the order in which a process meets it:
 //!
 //! - [`settings`] reads the environment, once; [`telemetry`] starts log and traces;
-//! - [`keeper`] keeps a connection to each store, [`names`] finds where it is;
 //! - [`process`] binds, serves and stops; [`serve`] is one listener, [`framing`] what it lets in;
 //! - [`observe`] gives each request its span, log line and metrics, [`problem`] each failure its answer;
 //! - [`health`] and [`metrics`] tell others how the process is, [`healthcheck`] asks it.
@@ -11,10 +10,8 @@
 pub mod framing;
 pub mod health;
 pub mod healthcheck;
-pub mod keeper;
 mod low_port;
 pub mod metrics;
-pub mod names;
 pub mod observe;
 pub mod problem;
 pub mod process;

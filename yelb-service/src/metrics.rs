@@ -7,6 +7,8 @@ use axum::http::header;
 use axum::routing::get;
 use metrics_exporter_prometheus::{BuildError, Matcher, PrometheusBuilder, PrometheusHandle};
 
+use crate::health::Health;
+
 /// The bounds of OpenTelemetry's semantic conventions for `http.server.request.duration`, in seconds, and three below
 /// them: an answer takes well under the 5 ms at which they begin.
 const DURATION_BUCKETS: [f64; 17] = [
@@ -34,11 +36,17 @@ impl Metrics {
         Ok(Self(handle))
     }
 
-    /// `/metrics`, in the Prometheus text format.
-    pub fn routes(&self) -> Router {
-        let Self(handle) = self.clone();
+    /// `/metrics`, in the Prometheus text format. How the dependencies are is looked up when it is asked for.
+    pub fn routes(&self, health: &Health) -> Router {
+        let (Self(handle), health) = (self.clone(), health.clone());
         let text = [(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")];
-        Router::new().route("/metrics", get(async move || (text, handle.render())))
+        Router::new().route(
+            "/metrics",
+            get(async move || {
+                health.record();
+                (text, handle.render())
+            }),
+        )
     }
 }
 

@@ -183,7 +183,7 @@ impl Process {
         let Some(listener) = listener else { return Ok(()) };
         let app = Router::new()
             .merge(self.health.routes())
-            .merge(metrics.routes())
+            .merge(metrics.routes(&self.health))
             .fallback(async || Problem::not_found());
         self.serve("admin", listener, app, HungUp::Dropped)?;
         Ok(())

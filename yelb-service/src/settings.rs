@@ -9,6 +9,7 @@ use std::fmt::Display;
 use std::path::Path;
 
 use secrecy::SecretString;
+use yelb_resolver::Resolver;
 
 /// A setting that cannot be used: its name, and what it should be.
 ///
@@ -97,6 +98,16 @@ impl Environment {
         match given.value.parse() {
             Ok(value) => Ok(Some(value)),
             Err(_) => Err(SettingError::new(given.name, format!("must be {expected}"))),
+        }
+    }
+
+    /// How host names are looked up (`SEARCH_DOMAIN`).
+    pub fn resolver(&self) -> Result<Resolver, SettingError> {
+        match self.get("SEARCH_DOMAIN")? {
+            None => Ok(Resolver::default()),
+            Some(given) => {
+                given.value.parse().map_err(|error| SettingError::new(given.name, error))
+            }
         }
     }
 

@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 
 use axum::http::Uri;
 use axum::http::uri::Authority;
-use yelb_service::names::Names;
+use yelb_resolver::Resolver;
 use yelb_service::process;
 use yelb_service::settings::{Environment, SettingError};
 
@@ -30,7 +30,7 @@ pub struct Config {
     /// Where the app server is.
     pub appserver: Endpoint,
     /// How host names are looked up.
-    pub names: Names,
+    pub resolver: Resolver,
 }
 
 impl Config {
@@ -39,7 +39,7 @@ impl Config {
         Ok(Self {
             port: process::port(environment, &["PORT"], PORT)?,
             appserver: Endpoint::from_environment(environment)?,
-            names: Names::from_environment(environment)?,
+            resolver: environment.resolver()?,
         })
     }
 }

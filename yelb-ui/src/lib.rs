@@ -4,6 +4,7 @@
 //! [`proxy`] what its requests go through, [`router`] all of it on one screen.
 
 pub mod config;
+pub mod contact;
 pub mod page;
 pub mod proxy;
 pub mod router;

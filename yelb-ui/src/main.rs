@@ -4,7 +4,7 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 use tracing::Level;
-use yelb_service::health::{Dependency, Health};
+use yelb_service::health::Health;
 use yelb_service::healthcheck::Healthcheck;
 use yelb_service::metrics::Metrics;
 use yelb_service::process::{self, Listening, Process};
@@ -12,6 +12,7 @@ use yelb_service::serve::HungUp;
 use yelb_service::settings::Environment;
 use yelb_service::telemetry;
 use yelb_ui::config::{self, Config};
+use yelb_ui::contact::AppServerContact;
 use yelb_ui::proxy::Upstream;
 use yelb_ui::{ADMIN_PORT, router};
 
@@ -70,9 +71,9 @@ async fn run(environment: &Environment) -> anyhow::Result<()> {
     let listener = listening.bind("PORT", config.port)?;
     let admin_listener = listening.bind_admin()?;
 
-    let appserver = Dependency::new("yelb-appserver", "http");
-    let health = Health::new([appserver.clone()]);
-    let upstream = Upstream::new(config.appserver, config.names, appserver);
+    let contact = AppServerContact::default();
+    let health = Health::new([contact.check()]);
+    let upstream = Upstream::new(config.appserver, config.resolver, contact);
     let mut process = Process::new(health.clone(), listening.stop_wait);
     // What the app server is asked for nobody is not waited for.
     process.serve("page", listener, router::app(upstream, &health), HungUp::Dropped)?;

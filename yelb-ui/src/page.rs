@@ -14,6 +14,7 @@ use std::future;
 use tower::util::MapResponseLayer;
 use tower_http::compression::CompressionLayer;
 use tower_http::set_header::SetResponseHeaderLayer;
+use yelb_poll::{Choice, ChoiceId, Poll};
 
 /// The page may load from, talk to and be driven by its own server alone. `style-src 'self'` also forbids `style`
 /// attributes, which is why the chart is drawn with SVG attributes.
@@ -22,8 +23,10 @@ const CONTENT_SECURITY_POLICY: &str = "default-src 'none'; script-src 'self'; st
 
 /// `GET /`, `/favicon.ico` and `/static/…`. Any other path is left to the caller's fallback.
 pub fn router() -> Router {
-    let document =
-        Asset::html("/", Page::new().render().expect("a template of plain strings always renders"));
+    let document = Asset::html(
+        "/",
+        Page::of(Poll::default()).render().expect("a template of plain strings always renders"),
+    );
     let routes =
         assets::files().into_iter().chain([document]).fold(Router::new(), |routes, asset| {
             let path = asset.path;
@@ -54,72 +57,32 @@ fn always(name: HeaderName, value: &'static str) -> SetResponseHeaderLayer<Heade
 #[template(path = "page.html")]
 struct Page {
     /// In the order of the original's page.
-    cards: [Restaurant; 4],
+    cards: Vec<Entry>,
     /// In the order of the API's `getvotes`.
-    columns: [Restaurant; 4],
+    columns: Vec<Entry>,
     /// The scripts that `yelb.js` imports, fetched together instead of one after the other.
     modules: Vec<&'static str>,
     version: &'static str,
 }
 
+/// A choice, and the number of its colours in the style sheet.
+struct Entry {
+    colour: usize,
+    choice: &'static Choice,
+}
+
 impl Page {
-    fn new() -> Self {
+    fn of(poll: Poll) -> Self {
+        let entry =
+            |id: ChoiceId| Entry { colour: id.index(), choice: &poll.choices()[id.index()] };
         Self {
-            cards: [IHOP, CHIPOTLE, OUTBACK, BUCA_DI_BEPPO],
-            columns: [OUTBACK, BUCA_DI_BEPPO, IHOP, CHIPOTLE],
+            cards: poll.cards().map(entry).collect(),
+            columns: poll.ids().map(entry).collect(),
             modules: assets::modules().collect(),
             version: env!("CARGO_PKG_VERSION"),
         }
     }
 }
-
-/// What a card says. Colours are the style sheet's, keyed by `id`.
-#[derive(Clone, Copy)]
-struct Restaurant {
-    /// The last part of the vote's path.
-    id: &'static str,
-    name: &'static str,
-    dish: &'static str,
-    praise: &'static str,
-    link: &'static str,
-    icon: &'static str,
-}
-
-const IHOP: Restaurant = Restaurant {
-    id: "ihop",
-    name: "IHOP",
-    dish: "Pancakes",
-    praise: "stacked high",
-    link: "https://www.ihop.com/",
-    icon: include_str!("../templates/icons/pancakes.svg"),
-};
-
-const CHIPOTLE: Restaurant = Restaurant {
-    id: "chipotle",
-    name: "Chipotle",
-    dish: "Burritos",
-    praise: "rolled to be held",
-    link: "https://www.chipotle.com/",
-    icon: include_str!("../templates/icons/chilli.svg"),
-};
-
-const OUTBACK: Restaurant = Restaurant {
-    id: "outback",
-    name: "Outback",
-    dish: "Blooming onion",
-    praise: "petal by petal",
-    link: "https://www.outback.com/",
-    icon: include_str!("../templates/icons/onion.svg"),
-};
-
-const BUCA_DI_BEPPO: Restaurant = Restaurant {
-    id: "bucadibeppo",
-    name: "Buca di Beppo",
-    dish: "Lasagne",
-    praise: "enough for the table",
-    link: "https://www.bucadibeppo.com/",
-    icon: include_str!("../templates/icons/lasagne.svg"),
-};
 
 #[cfg(test)]
 mod tests;

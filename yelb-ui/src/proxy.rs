@@ -18,12 +18,12 @@ use hyper_util::client::legacy::{self, Client};
 use hyper_util::rt::{TokioExecutor, TokioTimer};
 use tokio::time::timeout;
 use tower_http::timeout::TimeoutBody;
-use yelb_service::health::Dependency;
-use yelb_service::names::Names;
+use yelb_resolver::Resolver;
 use yelb_service::problem::{Chain, Problem};
 use yelb_service::telemetry::span::Span;
 
 use crate::config::Endpoint;
+use crate::contact::AppServerContact;
 
 /// How long the app server may take to accept a connection.
 const CONNECT_LIMIT: Duration = Duration::from_secs(1);
@@ -54,9 +54,9 @@ const FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto")
 /// The app server, as the UI sees it. Cloning it clones a handle to one pool of connections.
 #[derive(Debug, Clone)]
 pub struct Upstream {
-    client: Client<HttpConnector<Names>, Body>,
+    client: Client<HttpConnector<Resolver>, Body>,
     endpoint: Endpoint,
-    dependency: Dependency,
+    contact: AppServerContact,
 }
 
 /// Why the app server's answer could not be passed on.
@@ -84,9 +84,9 @@ impl UpstreamError {
 impl Upstream {
     /// The app server at `endpoint`. Nothing is connected before the first request.
     ///
-    /// `dependency` is told how each request went: to ask besides would put traffic into the mesh that nobody made.
-    pub fn new(endpoint: Endpoint, names: Names, dependency: Dependency) -> Self {
-        let mut connector = HttpConnector::new_with_resolver(names);
+    /// `contact` learns from each request how the app server is.
+    pub fn new(endpoint: Endpoint, resolver: Resolver, contact: AppServerContact) -> Self {
+        let mut connector = HttpConnector::new_with_resolver(resolver);
         connector.set_connect_timeout(Some(CONNECT_LIMIT));
         connector.set_nodelay(true);
         // (The client takes another connection if the pooled one turns out closed before it was written to. That is not
@@ -95,8 +95,7 @@ impl Upstream {
             .pool_timer(TokioTimer::new())
             .pool_idle_timeout(POOL_IDLE_LIMIT)
             .build(connector);
-        dependency.prepared();
-        Self { client, endpoint, dependency }
+        Self { client, endpoint, contact }
     }
 
     /// Sends the request as a part of the trace that it belongs to.
@@ -125,11 +124,11 @@ impl Upstream {
         };
         match &outcome {
             Ok(response) if is_a_gateways(response.status()) => {
-                self.dependency
-                    .away(format_args!("a gateway on the way says {}", response.status()));
+                self.contact
+                    .down(&format_args!("a gateway on the way answered {}", response.status()));
             }
-            Ok(_) => self.dependency.up(),
-            Err(error) => self.dependency.away(Chain(error)),
+            Ok(_) => self.contact.up(),
+            Err(error) => self.contact.down(&Chain(error)),
         }
         outcome
     }

@@ -3,17 +3,19 @@
 use std::fmt::Write as _;
 use std::io::Write as _;
 use std::net::SocketAddr;
+use std::path::PathBuf;
 
 use tracing::Level;
-use yelb_appserver::config::{Config, PageViewsAt, StoreFlags, VotesAt};
-use yelb_service::health::Dependency;
+use yelb_appserver::config::{Config, StoreFlags};
+use yelb_db::Location;
+use yelb_resolver::Resolver;
 use yelb_service::metrics::Metrics;
-use yelb_service::names::Names;
 use yelb_service::process::{self, Listening, Process, ProcessFlags};
 use yelb_service::serve::HungUp;
-use yelb_service::settings::Environment;
+use yelb_service::settings::{Environment, SettingError};
 use yelb_service::telemetry;
 use yelb_ui::config::Endpoint;
+use yelb_ui::contact::AppServerContact;
 use yelb_ui::proxy::Upstream;
 
 /// The flags of the servers.
@@ -56,58 +58,51 @@ pub(crate) async fn run(flags: ServeFlags) -> anyhow::Result<()> {
 async fn serve(environment: &Environment) -> anyhow::Result<()> {
     let metrics = Metrics::install()?;
     let listening = Listening::from_environment(environment, yelb_appserver::ADMIN_PORT)?;
-    let config = Config::from_environment(environment)?;
+    let config = Config::from_environment(environment, Some(default_file(environment)?))?;
     let page_port = process::port(environment, &["PORT"], yelb_ui::config::PORT)?;
     let api_port = process::port(environment, &["YELB_API_PORT"], yelb_appserver::config::PORT)?;
     let page_listener = listening.bind("PORT", page_port)?;
     let api_listener = listening.bind("YELB_API_PORT", api_port)?;
     let admin_listener = listening.bind_admin()?;
 
-    let (state, health) = yelb_appserver::start(&config).await?;
-    let appserver = Dependency::new("yelb-appserver", "http");
+    let (state, health, stores) = yelb_appserver::start(&config).await?;
     let upstream = Upstream::new(
         Endpoint::of(process::reachable(api_listener.local_addr()?)),
-        Names::default(),
-        appserver,
+        Resolver::default(),
+        AppServerContact::default(),
     );
 
     // The page first: it stops first, while the API still answers it.
     let mut process = Process::new(health.clone(), listening.stop_wait);
     let page = yelb_ui::router::app(upstream, &health);
-    let api = yelb_appserver::router::app(state.clone(), &health);
+    let api = yelb_appserver::router::app(state, &health);
     let page = process.serve("page", page_listener, page, HungUp::Dropped)?;
     let api = process.serve("api", api_listener, api, HungUp::Finished)?;
     process.serve_admin(admin_listener, &metrics)?;
-    greet(page, api, &config)?;
+    greet(page, api, &config.stores)?;
     process.run_until_told().await?;
-    state.close().await;
+    stores.close().await;
     Ok(())
 }
 
-fn greet(page: SocketAddr, api: SocketAddr, config: &Config) -> std::io::Result<()> {
+fn greet(page: SocketAddr, api: SocketAddr, stores: &Location) -> std::io::Result<()> {
     let (page, api) = (process::reachable(page), process::reachable(api));
     let mut text = format!("Yelb is at  http://{page}\n");
     // Writing to a string cannot fail.
     let _ = writeln!(text, "its API at  http://{api}/api/getvotes");
-    let _ = writeln!(text, "votes in    {}", place_of_votes(&config.votes));
-    let _ = writeln!(text, "views in    {}", place_of_views(&config.page_views));
+    let _ = writeln!(text, "votes in    {}", stores.votes);
+    let _ = writeln!(text, "views in    {}", stores.views);
     let _ = writeln!(text, "Ctrl-C stops it; the votes stay.");
     std::io::stdout().write_all(text.as_bytes())
 }
 
-fn place_of_votes(votes: &VotesAt) -> &str {
-    match votes {
-        VotesAt::Postgres(_) => "PostgreSQL",
-        VotesAt::DynamoDb(_) => "DynamoDB",
-        VotesAt::Sqlite(url) => url.trim_start_matches("sqlite:"),
-    }
-}
-
-fn place_of_views(page_views: &PageViewsAt) -> &str {
-    match page_views {
-        PageViewsAt::Redis(_) => "Redis",
-        PageViewsAt::DynamoDb(_) => "DynamoDB",
-        PageViewsAt::WithVotes => "the same file",
-        PageViewsAt::Sqlite(url) => url.trim_start_matches("sqlite:"),
-    }
+/// The embedded store's file: in the user's data folder (XDG Base Directory Specification), so that the data is the same
+/// from wherever the program is started.
+fn default_file(environment: &Environment) -> Result<String, SettingError> {
+    let data = match (environment.get("XDG_DATA_HOME")?, environment.get("HOME")?) {
+        (Some(data), _) => PathBuf::from(data.value),
+        (None, Some(home)) => PathBuf::from(home.value).join(".local/share"),
+        (None, None) => PathBuf::from("."),
+    };
+    Ok(format!("sqlite:{}", data.join("yelb/yelb.db").display()))
 }

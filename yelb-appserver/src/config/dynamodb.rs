@@ -8,7 +8,7 @@ use yelb_service::settings::{Environment, Given, SettingError};
 const REGION: [&str; 2] = ["AWS_REGION", "AWS_DEFAULT_REGION"];
 const ENDPOINT: [&str; 2] = ["AWS_ENDPOINT_URL_DYNAMODB", "AWS_ENDPOINT_URL"];
 
-/// `dynamodb://table`
+/// The table at `dynamodb://table`.
 pub(super) fn by_url(
     environment: &Environment,
     given: Given<'_>,
@@ -17,7 +17,7 @@ pub(super) fn by_url(
     at(environment, given.name, table, "must be a URL: dynamodb://table")
 }
 
-/// The name of a table.
+/// The table of this name.
 pub(super) fn by_name(
     environment: &Environment,
     given: Given<'_>,
@@ -31,6 +31,11 @@ fn at(
     table: &str,
     expected: &str,
 ) -> Result<DynamoDbOptions, SettingError> {
+    if !yelb_db::HAS_DYNAMODB {
+        let problem = "is a table of DynamoDB, which this program leaves out; `yelb-appserver` has it: \
+             cargo run --package yelb-appserver";
+        return Err(SettingError::new(setting, problem));
+    }
     let region = region(environment, setting)?;
     let endpoint = endpoint(environment)?;
     let options = DynamoDbOptions::new(table, region, endpoint).ok_or_else(|| {

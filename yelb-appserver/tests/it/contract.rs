@@ -14,7 +14,7 @@ use breakages::{BREAKAGES, Breakage, Kind};
 use recording::{Case, Counters, cases};
 use testbed::{Postgres, Redis, http};
 
-use crate::{Yelb, appserver};
+use crate::{Yelb, appserver, bare};
 
 const CASES: &str = include_str!("../contract/cases.jsonl");
 const FAILURES: &str = include_str!("../contract/failures.jsonl");
@@ -28,7 +28,7 @@ fn every_recorded_request_is_answered_as_recorded_or_as_a_rule_says() {
 fn the_originals_own_settings_lead_to_its_stores() {
     let (postgres, redis) = (Postgres::start(), Redis::start());
     postgres.create_original_schema();
-    let program = appserver()
+    let program = bare()
         .env("RACK_ENV", "custom")
         .env("YELB_DB_SERVER_ENDPOINT", "127.0.0.1")
         .env("YELB_DB_SERVER_PORT", postgres.port().to_string())

@@ -263,8 +263,11 @@ fn any_number_may_migrate_at_once() {
 #[test]
 fn migrating_without_a_database_says_so_in_one_line() {
     let nobody = "postgres://postgres:secret@127.0.0.1:1/yelbdatabase";
-    let Output { status, stderr, .. } =
-        appserver().env("DATABASE_URL", nobody).arg("migrate").run_to_end(PATIENCE);
+    let Output { status, stderr, .. } = appserver()
+        .env("DATABASE_URL", nobody)
+        .env("REDIS_URL", "redis://127.0.0.1:1")
+        .arg("migrate")
+        .run_to_end(PATIENCE);
     assert_eq!(status.code(), Some(1));
     assert_eq!(stderr.lines().count(), 1, "{stderr}");
     assert!(

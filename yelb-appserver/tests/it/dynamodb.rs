@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use testbed::http::{self, Response};
 use testbed::{DynamoDb, PATIENCE, Program, Running, SECRET, eventually};
 
-use crate::{appserver, await_ready};
+use crate::{await_ready, bare};
 
 const VOTES: &str = "yelb-restaurants";
 const VIEWS: &str = "yelb-cache";
@@ -20,7 +20,7 @@ const ORIGINALS_WORDS: &str =
 const URLS: &str = "DATABASE_URL=dynamodb://yelb-restaurants, REDIS_URL=dynamodb://yelb-cache";
 
 fn told(emulator: &DynamoDb, variables: &str) -> Program {
-    appserver().envs(&emulator.variables()).envs(variables)
+    bare().envs(&emulator.variables()).envs(variables)
 }
 
 /// An app server on these tables, once both are up.
@@ -101,7 +101,7 @@ fn a_lost_service_is_503_at_once_and_found_again() {
     assert_eq!(http::get(api, "/livez").status, 200);
     assert_eq!(http::get(api, "/readyz").status, 200, "a shared outage takes no replica out");
     eventually(PATIENCE, "it is reported", || {
-        dependency(api, 0)["state"] == "away" && dependency(api, 1)["state"] == "away"
+        dependency(api, 0)["state"] == "down" && dependency(api, 1)["state"] == "down"
     });
 
     // Empty: its tables are made again.
@@ -119,7 +119,7 @@ fn a_silent_service_is_503_within_the_limit_of_a_request() {
     let asked = Instant::now();
     assert_eq!(http::get(api, "/api/ihop").status, 503);
     assert!(asked.elapsed() < Duration::from_secs(5), "{:?}", asked.elapsed());
-    eventually(PATIENCE, "the votes are away", || dependency(api, 0)["state"] == "away");
+    eventually(PATIENCE, "the votes are away", || dependency(api, 0)["state"] == "down");
     emulator.thaw();
     eventually(PATIENCE, "votes are counted again", || http::get(api, "/api/ihop").status == 200);
 }

@@ -12,7 +12,7 @@ use testbed::history::{self, Operation, Saw};
 use testbed::http::{self, Response};
 use testbed::{DynamoDb, PATIENCE, Postgres, Program, Running, eventually};
 
-use crate::{appserver, await_ready, on};
+use crate::{await_ready, bare, on};
 
 const RESTAURANTS: [&str; 4] = ["outback", "bucadibeppo", "ihop", "chipotle"];
 const APP_SERVERS: usize = 3;
@@ -179,8 +179,8 @@ fn on_postgres_while_it_is_killed() {
 fn on_dynamodb() {
     let emulator = DynamoDb::start();
     let program = || {
-        let program = appserver().envs(&emulator.variables());
-        program.env("DATABASE_URL", "dynamodb://yelb-votes")
+        let program = bare().envs(&emulator.variables());
+        program.env("DATABASE_URL", "dynamodb://yelb-votes").env("REDIS_URL", "sqlite:views.db")
     };
     let histories = Replicas::start(program).record(25);
     holds(&histories);

@@ -53,16 +53,21 @@ impl Yelb {
     }
 }
 
-/// The app server, told nothing but to listen on a free port. Its stores are files of its own.
-fn appserver() -> Program {
+/// The app server, told to listen on a free port. It knows no stores.
+fn bare() -> Program {
     Program::new(env!("CARGO_BIN_EXE_yelb-appserver"))
         .env("PORT", "0")
         .env("YELB_ADMIN_PORT", "off")
 }
 
+/// The app server, with votes and page views in a file of its own.
+fn appserver() -> Program {
+    bare().env("DATABASE_URL", "sqlite:yelb.db")
+}
+
 /// The app server on this PostgreSQL. Its page views are in a file of its own.
 fn on(postgres: &Postgres) -> Program {
-    appserver().env("DATABASE_URL", postgres.url(DATABASE))
+    bare().env("DATABASE_URL", postgres.url(DATABASE)).env("REDIS_URL", "sqlite:views.db")
 }
 
 /// Waits until an app server can take traffic.

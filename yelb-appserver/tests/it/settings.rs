@@ -9,7 +9,7 @@ use std::time::Duration;
 use testbed::{PATIENCE, Postgres, Program, Redis, SECRET, eventually, http};
 use yelb_appserver::config::Config;
 
-use crate::{appserver, await_ready};
+use crate::{appserver, await_ready, bare};
 
 /// How soon a person who made a mistake is told.
 const AT_ONCE: Duration = Duration::from_secs(2);
@@ -100,7 +100,7 @@ fn a_setting_that_cannot_be_used_is_named_in_one_line() {
         let (variables, line) = row.split_once("=>").unwrap();
         with(variables).refuses(line.trim());
     }
-    // By then the log has begun: the votes are in a file of their own.
+    // By then the log has begun.
     let views = with("REDIS_URL=sqlite:/dev/null/views.db, RUST_LOG=error");
     views.refuses("REDIS_URL: must name a store that can be reached or made");
 }
@@ -210,7 +210,10 @@ fn every_way_to_say_where_the_votes_are_reaches_them() {
         (format!("DATABASE_URL={url}"), "yelbdatabase"),
         (format!("YELB_DB_SERVER_ENDPOINT=127.0.0.1, YELB_DB_SERVER_PORT={port}"), "yelbdatabase"),
         (format!("DB_HOST=localhost, YELB_DB_SERVER_PORT={port}"), "yelbdatabase"),
-        (format!("RACK_ENV=development, YELB_DB_SERVER_PORT={port}"), "yelbdatabase"),
+        (
+            format!("RACK_ENV=development, YELB_DB_SERVER_PORT={port}, REDIS_URL=sqlite:views.db"),
+            "yelbdatabase",
+        ),
         (format!("DATABASE_URL={short}, SEARCH_DOMAIN=0.0.1"), "yelbdatabase"),
         (format!("DATABASE_URL={voter}:hunter2%40%27{ballots}"), "ballots"),
         (format!("DATABASE_URL={voter}{ballots}, YELB_DB_PASSWORD={PASSWORD}"), "ballots"),
@@ -285,12 +288,38 @@ fn a_flag_wins_over_its_variable() {
 }
 
 #[test]
-fn without_any_setting_everything_is_in_a_file_of_the_users() {
-    let server = appserver().spawn();
-    let api = server.address("api");
-    assert_eq!(http::get(api, "/api/ihop").text(), "1");
-    assert_eq!(http::get(api, "/api/pageviews").text(), "1");
-    assert!(server.home().join(".local/share/yelb/yelb.db").is_file());
+fn a_store_that_no_setting_names_is_refused_in_one_line_that_lists_the_settings() {
+    let table = "YELB_DDB_RESTAURANTS=yelb, AWS_REGION=eu-west-1";
+    for (variables, begins, names) in [
+        ("", "DATABASE_URL: must say where the votes are", [&VOTES_AT[..], &VIEWS_AT].concat()),
+        (
+            "REDIS_URL=redis://redis",
+            "DATABASE_URL: must say where the votes are",
+            VOTES_AT.to_vec(),
+        ),
+        ("DB_HOST=db", "REDIS_URL: must say where the page views are", VIEWS_AT.to_vec()),
+        (table, "YELB_DDB_CACHE: must be set, or REDIS_URL", vec!["DynamoDB"]),
+        (
+            &format!("RACK_ENV=production, {table}"),
+            "YELB_DDB_CACHE: must be set",
+            vec!["REDIS_URL"],
+        ),
+    ] {
+        bare().envs(variables).refuses(begins);
+        let said = bare().envs(variables).run_to_end(AT_ONCE).stderr;
+        assert!(names.iter().all(|name| said.contains(name)), "{variables}: {said}");
+    }
+}
+
+#[test]
+fn with_votes_in_a_file_the_page_views_are_in_it_too() {
+    for profile in ["", "RACK_ENV=production, ", "RACK_ENV=custom, "] {
+        let server = bare().envs(&format!("{profile}DATABASE_URL=sqlite:yelb.db")).spawn();
+        let api = server.address("api");
+        assert_eq!(http::get(api, "/api/ihop").text(), "1");
+        assert_eq!(http::get(api, "/api/pageviews").text(), "1");
+        assert!(server.home().join("yelb.db").is_file());
+    }
 }
 
 #[test]
@@ -308,7 +337,7 @@ fn a_redis_that_does_not_speak_tls_or_wants_another_password_is_away_and_the_rea
             let readiness = http::get(api, "/readyz").json();
             let views = &readiness["dependencies"][1];
             assert!(!readiness.to_string().contains(SECRET), "{readiness}");
-            views["name"] == "page-views" && views["state"] == "away" && views["reason"].is_string()
+            views["name"] == "page-views" && views["state"] == "down" && views["reason"].is_string()
         });
         assert_eq!(http::get(api, "/api/getstats").status, 503);
         assert_eq!(http::get(api, "/api/ihop").text(), "1");
@@ -321,7 +350,11 @@ fn a_redis_that_does_not_speak_tls_or_wants_another_password_is_away_and_the_rea
 fn a_login_that_is_refused_is_away_and_tells_no_secret() {
     let postgres = Postgres::start();
     let url = postgres.url("postgres").replace("postgres_password", SECRET);
-    let server = appserver().env("DATABASE_URL", url).env("RUST_LOG", "debug").spawn();
+    let server = bare()
+        .env("DATABASE_URL", url)
+        .env("REDIS_URL", "sqlite:views.db")
+        .env("RUST_LOG", "debug")
+        .spawn();
     let api = server.address("api");
     eventually(PATIENCE, "the votes are away", || {
         http::get(api, "/readyz").text().contains("password authentication failed")
@@ -339,20 +372,71 @@ fn the_originals_profiles_name_the_originals_hosts() {
         ("test", "yelb-db", "redis-server"),
         ("development", "localhost", "localhost"),
     ] {
-        let config = Config::from_environment(&[("RACK_ENV", profile)].into_iter().collect());
-        let config = config.unwrap();
-        let (votes_at, views_at) =
-            (format!("{:?}", config.votes), format!("{:?}", config.page_views));
+        let (votes_at, views_at) = stores(&[("RACK_ENV", profile)]);
         assert!(votes_at.contains(votes), "{profile}: {votes_at}");
         assert!(views_at.contains(&format!("{page_views}:6379")), "{profile}: {views_at}");
     }
 }
 
-/// The app server with these variables, and a password in a file, with the line end that editors leave.
+#[test]
+fn a_setting_wins_over_the_profile_for_its_own_store_alone() {
+    const PROFILE: (&str, &str) = ("RACK_ENV", "production");
+    let postgres = ("DATABASE_URL", "postgres://u@elsewhere/yelb");
+    let (votes, views) = stores(&[PROFILE, postgres]);
+    assert!(votes.contains("elsewhere") && views.contains("redis-server:6379"), "{votes} {views}");
+
+    let (votes, views) = stores(&[PROFILE, ("REDIS_URL", "redis://elsewhere")]);
+    assert!(votes.contains("yelb-db:5432") && views.contains("elsewhere:6379"), "{votes} {views}");
+
+    let (_, views) = stores(&[PROFILE, ("DATABASE_URL", "sqlite:yelb.db")]);
+    assert!(views.contains("yelb.db"), "{views}");
+    let file = ("DATABASE_URL", "sqlite:yelb.db");
+    for (setting, expected) in [
+        (("REDIS_SERVER_PORT", "6380"), "redis-server:6380"),
+        (("REDIS_PASSWORD", SECRET), "redis-server:6379"),
+        (("CACHE_HOST", "elsewhere"), "elsewhere:6379"),
+    ] {
+        let (_, views) = stores(&[PROFILE, file, setting]);
+        assert!(views.contains(expected), "{setting:?}: {views}");
+    }
+}
+
+/// Where the stores are by these settings.
+fn stores(settings: &[(&str, &str)]) -> (String, String) {
+    let config =
+        Config::from_environment(&settings.iter().copied().collect(), None).expect("usable");
+    (format!("{:?}", config.stores.votes), format!("{:?}", config.stores.views))
+}
+
+/// Settings that say where a store is.
+const VOTES_AT: [&str; 5] =
+    ["DATABASE_URL", "YELB_DB_SERVER_ENDPOINT", "DB_HOST", "YELB_DDB_RESTAURANTS", "RACK_ENV"];
+const VIEWS_AT: [&str; 6] = [
+    "REDIS_URL",
+    "REDIS_SERVER_ENDPOINT",
+    "YELB_REDIS_SERVER_ENDPOINT",
+    "CACHE_HOST",
+    "YELB_DDB_CACHE",
+    "RACK_ENV",
+];
+
+/// The app server with these variables, and a password in a file, with the line end that editors leave. A store that they
+/// say nothing of is in a file of its own.
 fn with(variables: &str) -> Program {
-    let program = appserver();
+    let mut program = bare();
     fs::write(program.home().join(PASSWORD_FILE), format!("{PASSWORD}\n"))
         .expect("a program's home can be written");
+    let say = |names: &[&str]| {
+        variables
+            .split(", ")
+            .any(|variable| variable.split('=').next().is_some_and(|name| names.contains(&name)))
+    };
+    if !say(&VOTES_AT) {
+        program = program.env("DATABASE_URL", "sqlite:yelb.db");
+    }
+    if !say(&VIEWS_AT) {
+        program = program.env("REDIS_URL", "sqlite:views.db");
+    }
     program.envs(variables)
 }
 

@@ -8,7 +8,8 @@ use testbed::{PATIENCE, Postgres};
 use tokio::task::JoinSet;
 use tower::ServiceExt;
 use yelb_appserver::config::Config;
-use yelb_appserver::{rounds, router, start};
+use yelb_appserver::{router, start};
+use yelb_db::batcher::CAPACITY;
 
 use crate::DATABASE;
 
@@ -25,8 +26,8 @@ async fn whoever_does_not_fit_is_told_at_once_and_the_others_are_answered() {
     postgres.create_original_schema();
     let settings =
         [("DATABASE_URL", postgres.url(DATABASE)), ("REDIS_URL", "sqlite::memory:".into())];
-    let config = Config::from_environment(&settings.into_iter().collect()).expect("usable");
-    let (state, health) = start(&config).await.expect("usable");
+    let config = Config::from_environment(&settings.into_iter().collect(), None).expect("usable");
+    let (state, health, _stores) = start(&config).await.expect("usable");
     let app = router::app(state, &health);
     let vote = || app.clone().oneshot(get("/api/ihop"));
     let connected = async {
@@ -42,7 +43,7 @@ async fn whoever_does_not_fit_is_told_at_once_and_the_others_are_answered() {
     // While this one sleeps, all others run as far as they can: that vote is on its way, and there is room for so many that
     // wait for it, and for no more.
     tokio::time::sleep(Duration::from_millis(50)).await;
-    (0..=rounds::CAPACITY).for_each(|_| drop(voters.spawn(vote())));
+    (0..=CAPACITY).for_each(|_| drop(voters.spawn(vote())));
     let first = voters.join_next().await.expect("many").expect("no panic").expect("infallible");
     assert_turned_away(first).await;
     for _ in 0..100 {
@@ -60,10 +61,7 @@ async fn whoever_does_not_fit_is_told_at_once_and_the_others_are_answered() {
     let acknowledged = answers.filter(|answer| answer.status().is_success()).count();
     let counted = postgres.sql(DATABASE, "select count from restaurants where name = 'ihop'");
     let counted: usize = counted.parse().expect("a count");
-    assert!(
-        (acknowledged..=rounds::CAPACITY + 1).contains(&(counted - 1)),
-        "{acknowledged}, {counted}"
-    );
+    assert!((acknowledged..=CAPACITY + 1).contains(&(counted - 1)), "{acknowledged}, {counted}");
 }
 
 async fn assert_turned_away(answer: Response<Body>) {

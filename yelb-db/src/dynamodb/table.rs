@@ -11,17 +11,12 @@ use aws_sdk_dynamodb::Client;
 use aws_sdk_dynamodb::operation::update_item::UpdateItemError;
 use aws_sdk_dynamodb::types::{AttributeValue, KeysAndAttributes, ReturnValue};
 use tokio::time::sleep;
-use yelb_service::health::Dependency;
-use yelb_service::keeper::{self, Link};
 
-use super::client::DynamoDbOptions;
-use super::service::Service;
-use crate::{Migrate, StoreError};
+use crate::error::StoreError;
 
 /// How many items one request may read (API reference of `BatchGetItem`).
 const MOST_READ: usize = 100;
-/// How often something is tried that nobody but another app server prevents. At a pause of 1 to 25 ms the caller's own limit
-/// comes first.
+/// How often something is tried that only other app servers prevent. At a pause of 1 to 25 ms the batch's limit comes first.
 pub(super) const TRIES: usize = 100;
 
 /// The names of a table's attributes.
@@ -35,41 +30,15 @@ pub(super) struct Layout {
     pub(super) expires: Option<&'static str>,
 }
 
-/// A table that is kept in touch with. Cloning it clones a handle.
+/// A table, and the client to ask it with. Cloning it clones a handle.
 #[derive(Debug, Clone)]
 pub(super) struct Table {
+    pub(super) client: Client,
     pub(super) name: Arc<str>,
     pub(super) layout: &'static Layout,
-    link: Link<Client>,
 }
 
 impl Table {
-    /// Starts to keep in touch. `items` are to be there, at 0 if they are new.
-    pub(super) fn keep(
-        options: DynamoDbOptions,
-        layout: &'static Layout,
-        items: Vec<String>,
-        migrate: Migrate,
-        dependency: Dependency,
-    ) -> Self {
-        let name = options.table().into();
-        let service = Service::new(options, layout, items, migrate);
-        Self { name, layout, link: keeper::keep(service, dependency) }
-    }
-
-    pub(super) fn client(&self) -> Result<Client, StoreError> {
-        self.link.connection().ok_or(StoreError::Away)
-    }
-
-    pub(super) fn failed(
-        &self,
-        doing: &'static str,
-        error: impl Into<Box<dyn Error + Send + Sync>>,
-    ) -> StoreError {
-        self.link.doubt();
-        StoreError::doing(doing)(error)
-    }
-
     /// Adds to a count, atomically, and answers with the count after it. A missing item is made.
     pub(super) async fn add(
         &self,
@@ -77,9 +46,9 @@ impl Table {
         by: i64,
         doing: &'static str,
     ) -> Result<i64, StoreError> {
-        let client = self.client()?;
         for _ in 1..TRIES {
-            let added = client
+            let added = self
+                .client
                 .update_item()
                 .table_name(&*self.name)
                 .key(self.layout.key, text(item))
@@ -96,21 +65,44 @@ impl Table {
                 }
                 // Refused because of a transaction on the same item: nothing was added.
                 Err(error) if is_conflict(error.as_service_error()) => pause().await,
-                Err(error) => return Err(self.failed(doing, error)),
+                Err(error) => return Err(StoreError::doing(doing)(error)),
             }
         }
-        Err(self.failed(doing, Contended))
+        Err(StoreError::doing(doing)(Contended))
     }
 
     /// The items of these names that exist, and their counts, with everything that was confirmed before.
     pub(super) async fn read(
         &self,
-        items: &[String],
+        items: &[&str],
         doing: &'static str,
     ) -> Result<Vec<(String, i64)>, StoreError> {
-        let client = self.client()?;
-        let read = read(&client, &self.name, self.layout, items).await;
-        read.map_err(|error| self.failed(doing, error))
+        self.try_read(items).await.map_err(StoreError::doing(doing))
+    }
+
+    async fn try_read(
+        &self,
+        items: &[&str],
+    ) -> Result<Vec<(String, i64)>, Box<dyn Error + Send + Sync>> {
+        let layout = self.layout;
+        let mut found = Vec::new();
+        for part in items.chunks(MOST_READ) {
+            let keys = part.iter().map(|item| HashMap::from([(layout.key.to_owned(), text(item))]));
+            let keys = KeysAndAttributes::builder().set_keys(Some(keys.collect()));
+            let wanted = keys.consistent_read(true).build()?;
+            let read = self.client.batch_get_item().request_items(&*self.name, wanted);
+            let answer = read.send().await?;
+            if answer.unprocessed_keys().is_some_and(|rest| !rest.is_empty()) {
+                return Err(Throttled.into());
+            }
+            for item in answer.responses.unwrap_or_default().into_values().flatten() {
+                let name = item.get(layout.key).and_then(|name| name.as_s().ok()).cloned();
+                let name = name.unwrap_or_default();
+                let count = layout.count_of(&name, &item)?;
+                found.push((name, count));
+            }
+        }
+        Ok(found)
     }
 }
 
@@ -130,32 +122,6 @@ impl Layout {
             StoreError::doing("read a count")(odd)
         })
     }
-}
-
-/// As [`Table::read`].
-pub(super) async fn read(
-    client: &Client,
-    table: &str,
-    layout: &Layout,
-    items: &[String],
-) -> Result<Vec<(String, i64)>, Box<dyn Error + Send + Sync>> {
-    let mut found = Vec::new();
-    for part in items.chunks(MOST_READ) {
-        let keys = part.iter().map(|item| HashMap::from([(layout.key.to_owned(), text(item))]));
-        let keys = KeysAndAttributes::builder().set_keys(Some(keys.collect()));
-        let wanted = keys.consistent_read(true).build()?;
-        let answer = client.batch_get_item().request_items(table, wanted).send().await?;
-        if answer.unprocessed_keys().is_some_and(|rest| !rest.is_empty()) {
-            return Err(Throttled.into());
-        }
-        for item in answer.responses.unwrap_or_default().into_values().flatten() {
-            let name = item.get(layout.key).and_then(|name| name.as_s().ok()).cloned();
-            let name = name.unwrap_or_default();
-            let count = layout.count_of(&name, &item)?;
-            found.push((name, count));
-        }
-    }
-    Ok(found)
 }
 
 pub(super) fn text(text: &str) -> AttributeValue {

@@ -17,7 +17,6 @@ use tracing::Level;
 
 pub use settings::HELP;
 
-use crate::names::Names;
 use crate::settings::{Environment, SettingError};
 use settings::TraceSettings;
 use traces::Traces;
@@ -36,8 +35,8 @@ pub fn init(
 ) -> Result<Telemetry, SettingError> {
     log::init(environment, level)?;
     let settings = TraceSettings::from_environment(environment, program)?;
-    let names = Names::from_environment(environment)?;
-    Ok(Telemetry { traces: Traces::start(settings, &names) })
+    let resolver = environment.resolver()?;
+    Ok(Telemetry { traces: Traces::start(settings, &resolver) })
 }
 
 impl Telemetry {

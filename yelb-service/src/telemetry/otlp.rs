@@ -19,12 +19,12 @@ use tokio::runtime::Handle;
 use tokio::time::timeout;
 
 use super::traces::EXPORT_LIMIT;
-use crate::names::Names;
 use crate::problem::Chain;
+use yelb_resolver::Resolver;
 
 /// A collector. It need not be there yet.
 pub(super) struct Otlp {
-    client: Client<HttpConnector<Names>, Full<Bytes>>,
+    client: Client<HttpConnector<Resolver>, Full<Bytes>>,
     url: Uri,
     resource: ResourceAttributesWithSchema,
     runtime: Handle,
@@ -43,9 +43,9 @@ enum OtlpError {
 
 impl Otlp {
     /// The collector that takes traces at `url`.
-    pub(super) fn new(url: Uri, names: Names, runtime: Handle) -> Self {
+    pub(super) fn new(url: Uri, resolver: Resolver, runtime: Handle) -> Self {
         let client =
-            Client::builder(TokioExecutor::new()).build(HttpConnector::new_with_resolver(names));
+            Client::builder(TokioExecutor::new()).build(HttpConnector::new_with_resolver(resolver));
         Self { client, url, resource: ResourceAttributesWithSchema::default(), runtime }
     }
 
@@ -76,7 +76,7 @@ impl SpanExporter for Otlp {
 }
 
 async fn post(
-    client: Client<HttpConnector<Names>, Full<Bytes>>,
+    client: Client<HttpConnector<Resolver>, Full<Bytes>>,
     request: Request<Full<Bytes>>,
 ) -> Result<(), OtlpError> {
     let answer =

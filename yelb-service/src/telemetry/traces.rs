@@ -27,7 +27,7 @@ use super::otlp::Otlp;
 use super::propagation::Caller;
 use super::settings::{Exporter, Sampling, TraceSettings};
 use super::xray;
-use crate::names::Names;
+use yelb_resolver::Resolver;
 
 /// How long a span waits for others to be sent with it.
 const GATHERING: Duration = Duration::from_secs(1);
@@ -58,7 +58,7 @@ pub(super) struct Traces {
 
 impl Traces {
     /// Starts to send traces, unless there is nowhere to send them.
-    pub(super) fn start(settings: TraceSettings, names: &Names) -> Option<Self> {
+    pub(super) fn start(settings: TraceSettings, resolver: &Resolver) -> Option<Self> {
         if settings.exporters.is_empty() {
             return None;
         }
@@ -70,10 +70,10 @@ impl Traces {
             tracing::info!(exporter = %Place(&exporter), "sending traces");
             builder = builder.with_span_processor(match exporter {
                 Exporter::Xray(address) => {
-                    batched("xray", xray::exporter(address, names.clone(), runtime.clone()))
+                    batched("xray", xray::exporter(address, resolver.clone(), runtime.clone()))
                 }
                 Exporter::Otlp(url) => {
-                    batched("otlp", Otlp::new(url, names.clone(), runtime.clone()))
+                    batched("otlp", Otlp::new(url, resolver.clone(), runtime.clone()))
                 }
             });
         }

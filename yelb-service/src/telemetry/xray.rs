@@ -19,7 +19,7 @@ use tokio::time::{sleep, timeout};
 
 use super::settings::Address;
 use super::traces::EXPORT_LIMIT;
-use crate::names::Names;
+use yelb_resolver::Resolver;
 
 /// What precedes each document.
 const HEADER: &str = "{\"format\": \"json\", \"version\": 1}\n";
@@ -30,13 +30,13 @@ const BURST: usize = 32;
 const PAUSE: Duration = Duration::from_millis(5);
 
 /// Spans as segments, to the daemon at `address`.
-pub(super) fn exporter(address: Address, names: Names, runtime: Handle) -> impl SpanExporter {
+pub(super) fn exporter(address: Address, resolver: Resolver, runtime: Handle) -> impl SpanExporter {
     let translator = SegmentTranslator::new()
         // Of a trace that others began, its id is theirs to choose; W3C's have no time in them.
         .skip_timestamp_validation()
         .with_indexed_attr("http.route".to_owned())
         .with_metadata_attr("db.operation.name".to_owned());
-    Segments(XrayExporter::new(Daemon { address, names, runtime }).with_translator(translator))
+    Segments(XrayExporter::new(Daemon { address, resolver, runtime }).with_translator(translator))
 }
 
 /// Corrects spans before they are translated.
@@ -75,7 +75,7 @@ fn drop_false_sql(span: &mut SpanData) {
 /// The daemon. It may come later than we do, and elsewhere: its name is looked up for each batch.
 struct Daemon {
     address: Address,
-    names: Names,
+    resolver: Resolver,
     runtime: Handle,
 }
 
@@ -85,9 +85,9 @@ impl SegmentDocumentExporter for Daemon {
     async fn export_segment_documents(&self, batch: Vec<SegmentDocument<'_>>) -> io::Result<()> {
         let packets: Vec<String> =
             batch.iter().map(|document| format!("{HEADER}{}", document.to_string())).collect();
-        let (address, names) = (self.address.clone(), self.names.clone());
+        let (address, resolver) = (self.address.clone(), self.resolver.clone());
         let sending = timeout_in(&self.runtime, async move {
-            let found = names.resolve(&address.host, address.port).await?;
+            let found = resolver.resolve(&address.host, address.port).await?;
             send(preferred(&found)?, &packets).await
         });
         sending.await

@@ -6,7 +6,7 @@ use std::net::TcpStream;
 use testbed::{PATIENCE, Postgres, Redis, eventually, http};
 
 use super::Store;
-use crate::{DATABASE, Yelb, appserver};
+use crate::{DATABASE, Yelb, bare};
 
 /// Something broken, and the name under which it is recorded.
 pub(super) struct Breakage {
@@ -50,7 +50,7 @@ pub(super) const BREAKAGES: &[Breakage] = &[
         redis(yelb, "config set requirepass secret");
         // Who was let in before stays.
         redis(yelb, "-a secret --no-auth-warning client kill type normal");
-        await_state(yelb, "page-views", "away");
+        await_state(yelb, "page-views", "down");
         meanwhile();
         redis(yelb, "-a secret --no-auth-warning config set requirepass ''");
     }),
@@ -84,15 +84,16 @@ pub(super) const BREAKAGES: &[Breakage] = &[
     of_server("pg-wrong-password", None, |yelb, meanwhile| {
         sql(yelb, "ALTER ROLE yelb PASSWORD 'other'");
         end_sessions(yelb);
-        await_state(yelb, "votes", "away");
+        await_state(yelb, "votes", "down");
         meanwhile();
         sql(yelb, "ALTER ROLE yelb PASSWORD 'secret'");
     }),
     of_server("pg-readonly", None, |yelb, meanwhile| {
         sql(yelb, "ALTER ROLE yelb SET default_transaction_read_only = on");
         end_sessions(yelb);
-        // Answered by a new session, which can read.
-        await_mended(yelb);
+        // Reads are answered by a new session; there is none that could count.
+        await_state(yelb, "votes", "down");
+        await_sessions(yelb, 1);
         meanwhile();
         sql(yelb, "ALTER ROLE yelb RESET default_transaction_read_only");
         end_sessions(yelb);
@@ -101,11 +102,11 @@ pub(super) const BREAKAGES: &[Breakage] = &[
         let rename = |from: &str, to: &str| {
             end_sessions(yelb);
             let rename = format!("ALTER DATABASE {from} RENAME TO {to}");
-            // Refused while a session is there, and the app server's keeper may be quicker.
+            // Refused while a session is there, and the app server may be quicker.
             yelb.postgres.try_sql("postgres", &rename, PATIENCE).is_ok()
         };
         eventually(PATIENCE, "the database is renamed", || rename(DATABASE, "elsewhere"));
-        await_state(yelb, "votes", "away");
+        await_state(yelb, "votes", "down");
         meanwhile();
         eventually(PATIENCE, "the database is back", || rename("elsewhere", DATABASE));
     }),
@@ -113,7 +114,7 @@ pub(super) const BREAKAGES: &[Breakage] = &[
         end_sessions(yelb);
         // All but those that are reserved for the superuser.
         let others: Vec<_> = (3..MAX_CONNECTIONS).map(|_| begin_session(yelb)).collect();
-        await_state(yelb, "votes", "away");
+        await_state(yelb, "votes", "down");
         meanwhile();
         drop(others);
     }),
@@ -147,21 +148,28 @@ pub(super) fn yelb() -> Yelb {
          ALTER TABLE restaurants OWNER TO yelb",
     );
     let url = format!("postgres://yelb:secret@127.0.0.1:{}/{DATABASE}", postgres.port());
-    let program = appserver().env("DATABASE_URL", url).env("REDIS_URL", redis.url());
+    let program = bare().env("DATABASE_URL", url).env("REDIS_URL", redis.url());
     Yelb::of(program, postgres, redis)
 }
 
 /// Waits until the app server has both of its stores again.
 pub(super) fn await_mended(yelb: &Yelb) {
-    // One of its sessions watches the database. While that one is dead the others may be new and answer, and are all given
-    // up when it is looked at.
-    let watched = "SELECT count(*) > 0 FROM pg_stat_activity
-                   WHERE usename = 'yelb' AND application_name = 'yelb-appserver keeper'";
-    eventually(PATIENCE, "the stores are used again", || {
-        let status = |method, path| http::request(yelb.api, method, path, &[], "").status;
-        status("GET", "/api/getvotes") == 200
-            && status("HEAD", "/api/pageviews") == 200
-            && yelb.postgres.sql("postgres", watched) == "t"
+    await_sessions(yelb, 2);
+    await_state(yelb, "votes", "up");
+    // Ours, and the one that asks.
+    eventually(PATIENCE, "Redis is used again", || {
+        yelb.redis.cli(&["client", "list"]).lines().count() == 2
+    });
+    await_state(yelb, "page-views", "up");
+}
+
+/// Waits until the app server has so many sessions for votes: one to count, one to read.
+fn await_sessions(yelb: &Yelb, expected: usize) {
+    let sessions = "SELECT count(*) FROM pg_stat_activity
+                    WHERE usename = 'yelb' AND application_name = 'yelb-appserver'";
+    let expected = expected.to_string();
+    eventually(PATIENCE, "the votes are used again", || {
+        yelb.postgres.try_sql("postgres", sessions, PATIENCE).ok().as_ref() == Some(&expected)
     });
 }
 
@@ -187,9 +195,10 @@ fn redis(yelb: &Yelb, command: &str) {
     yelb.redis.cli(&words);
 }
 
-/// Ends the sessions of the app server. It may begin others at once.
+/// Ends the sessions of the app server, and waits until they have ended. It may begin others at once.
 fn end_sessions(yelb: &Yelb) {
-    let end = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = 'yelb'";
+    let end =
+        "SELECT pg_terminate_backend(pid, 10000) FROM pg_stat_activity WHERE usename = 'yelb'";
     yelb.postgres.sql("postgres", end);
 }
 

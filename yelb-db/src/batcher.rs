@@ -1,0 +1,455 @@
+//! One task owns one connection; requests send it their input and wait for their output.
+//!
+//! A store that is asked once for each request is asked a hundred thousand times for what it can do in a few hundred
+//! statements, and makes the requests queue for one row. Here the task takes everything that has arrived while it wrote one
+//! *batch*, and writes it as the next one (group commit). So a store has one batch of a kind to do at a time, and the slower
+//! it is, the more a batch has: its cost grows with time, not with requests.
+//!
+//! A batch is run after all its inputs have arrived. A read is therefore never answered by a query older than itself, and a
+//! vote never before the store has committed it. A caller that goes away after sending its input changes nothing.
+
+mod linger;
+
+use std::future::Future;
+use std::panic::AssertUnwindSafe;
+use std::pin::pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use futures_util::FutureExt;
+use tokio::sync::{Notify, mpsc, oneshot, watch};
+use tokio::time::{Instant, sleep, sleep_until, timeout, timeout_at};
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use self::linger::Linger;
+use crate::error::StoreError;
+use crate::status::StatusSender;
+
+/// How many inputs may wait for a batch. One more is turned away at once: what waits costs memory, and would be answered too
+/// late to be of use.
+pub const CAPACITY: usize = 8192;
+/// How long a batch may take, its second try included. Longer than a statement may (1.8 s), and short enough that the batch
+/// under way and a request's own together end within the 5 s that a whole request may take.
+pub const BATCH_LIMIT: Duration = Duration::from_millis(2400);
+/// How long a store may take to answer a ping: one that accepts and stays silent is down, too.
+const PING_LIMIT: Duration = Duration::from_secs(1);
+/// How long it may take to connect and log in; also how long inputs wait for the first try after a loss.
+const CONNECT_LIMIT: Duration = Duration::from_secs(2);
+/// How often a session is asked whether it works, busy or idle; and the pause before the next try to connect.
+const INTERVAL: Duration = Duration::from_secs(1);
+
+/// Connects to a store.
+pub trait Connect: Send + Sync + 'static {
+    /// What it gives.
+    type Session: Session;
+
+    /// Looks the store's name up, and logs in. It fails if the server cannot do this kind of work, such as write.
+    fn connect(&self) -> impl Future<Output = Result<Self::Session, StoreError>> + Send;
+}
+
+/// A session with a store, for one kind of work.
+pub trait Session: Send + 'static {
+    /// What one caller wants done.
+    type Input: Input;
+    /// What it gets to know.
+    type Output: Send + 'static;
+
+    /// Does all of `batch`; the outputs are in its order. The error means that the whole batch failed.
+    fn run(&mut self, batch: &[Self::Input]) -> impl Future<Output = Outputs<Self::Output>> + Send;
+
+    /// Asks whether the session still works for this kind of work.
+    fn ping(&mut self) -> impl Future<Output = Result<(), StoreError>> + Send;
+
+    /// Ends the session in order.
+    fn close(self) -> impl Future<Output = ()> + Send
+    where
+        Self: Sized,
+    {
+        async {}
+    }
+}
+
+/// An output for each input of a batch, or the error of the whole batch.
+pub type Outputs<O> = Result<Vec<Result<O, StoreError>>, StoreError>;
+
+/// What one caller wants done.
+pub trait Input: Send + Sync + 'static {
+    /// Whether it may be sent again, though it may have been done already.
+    fn is_repeatable(&self) -> bool;
+}
+
+/// Nothing but the wish to read.
+impl Input for () {
+    fn is_repeatable(&self) -> bool {
+        true
+    }
+}
+
+/// The tasks of a process's stores.
+#[derive(Debug, Clone, Default)]
+pub struct Workers {
+    /// Every task, to wait for its end.
+    pub tasks: TaskTracker,
+    /// Cancelled, it ends each task once its queue is empty.
+    pub stop: CancellationToken,
+}
+
+/// Sends inputs to the task that owns a connection, and receives one output for each. Cloning it clones a handle.
+#[derive(Debug)]
+pub struct Batcher<I, O> {
+    queue: mpsc::Sender<Request<I, O>>,
+    arrivals: Arc<Arrivals>,
+}
+
+#[derive(Debug)]
+struct Request<I, O> {
+    input: I,
+    reply: Reply<O>,
+}
+
+type Reply<O> = oneshot::Sender<Result<O, StoreError>>;
+
+impl<I: Input, O: Send + 'static> Batcher<I, O> {
+    /// Starts the task. It connects, and connects again after a loss; `status` tells how it goes.
+    ///
+    /// A reader follows its store's writer: it connects anew before its next batch once the writer has, so that no read
+    /// comes from a server that the writer has left.
+    pub fn start<C>(
+        connector: C,
+        status: StatusSender,
+        follows: Option<watch::Receiver<u64>>,
+        workers: &Workers,
+    ) -> Self
+    where
+        C: Connect,
+        C::Session: Session<Input = I, Output = O>,
+    {
+        let (sender, queue) = mpsc::channel(CAPACITY);
+        let arrivals = Arc::<Arrivals>::default();
+        let now = Instant::now();
+        let worker = Worker {
+            connector,
+            queue,
+            batch: Batch::default(),
+            waiting_since: now,
+            next_ping: now + INTERVAL,
+            status,
+            followed: 0,
+            follows,
+            linger: Linger::default(),
+            arrivals: Arc::clone(&arrivals),
+            stop: workers.stop.clone(),
+        };
+        workers.tasks.spawn(worker.run());
+        Self { queue: sender, arrivals }
+    }
+
+    /// Waits for the batch that this input is in. A full queue and a store that is down are errors at once.
+    pub async fn submit(&self, input: I) -> Result<O, StoreError> {
+        let (reply, answer) = oneshot::channel();
+        match self.queue.try_send(Request { input, reply }) {
+            Ok(()) => {}
+            Err(mpsc::error::TrySendError::Full(_)) => return Err(StoreError::Overloaded),
+            Err(mpsc::error::TrySendError::Closed(_)) => return Err(StoreError::Down),
+        }
+        self.arrivals.note(self.queue.max_capacity() - self.queue.capacity());
+        answer.await.unwrap_or_else(|_| Err(StoreError::doing("run the batch")(Panicked)))
+    }
+}
+
+impl<I, O> Clone for Batcher<I, O> {
+    fn clone(&self) -> Self {
+        Self { queue: self.queue.clone(), arrivals: Arc::clone(&self.arrivals) }
+    }
+}
+
+/// A defect of ours. Every caller of the batch is told, and the task goes on.
+#[derive(Debug, thiserror::Error)]
+#[error("the task that does it has panicked")]
+struct Panicked;
+
+/// How many inputs the task waits for before the next batch, if it waits for any.
+#[derive(Debug)]
+struct Arrivals {
+    awaited: AtomicUsize,
+    complete: Notify,
+}
+
+impl Default for Arrivals {
+    fn default() -> Self {
+        Self { awaited: AtomicUsize::new(usize::MAX), complete: Notify::new() }
+    }
+}
+
+impl Arrivals {
+    /// So many inputs are in the queue.
+    fn note(&self, waiting: usize) {
+        if waiting >= self.awaited.load(Ordering::Relaxed) {
+            self.complete.notify_one();
+        }
+    }
+}
+
+/// Inputs that go to the store together, and where their outputs go.
+struct Batch<I, O> {
+    inputs: Vec<I>,
+    replies: Vec<Reply<O>>,
+    /// Whether it was sent on a session that was lost.
+    is_second_try: bool,
+}
+
+impl<I: Input, O> Batch<I, O> {
+    fn push(&mut self, request: Request<I, O>) {
+        self.inputs.push(request.input);
+        self.replies.push(request.reply);
+    }
+
+    fn is_empty(&self) -> bool {
+        self.inputs.is_empty()
+    }
+
+    fn clear(&mut self) {
+        *self = Self::default();
+    }
+
+    /// A caller that has gone away has been served all the same.
+    fn reply(&mut self, outputs: impl IntoIterator<Item = Result<O, StoreError>>) {
+        for (reply, output) in self.replies.drain(..).zip(outputs) {
+            let _ = reply.send(output);
+        }
+        self.inputs.clear();
+        self.is_second_try = false;
+    }
+
+    fn fail(&mut self, error: &StoreError) {
+        self.reply(std::iter::repeat_with(|| Err(error.clone())));
+    }
+
+    /// Keeps what may be sent once more after its session was lost, and fails the rest.
+    fn fail_unless_repeatable(&mut self, error: &StoreError) {
+        if self.is_second_try {
+            return self.fail(error);
+        }
+        let requests = self.inputs.drain(..).zip(self.replies.drain(..));
+        let (kept, lost): (Vec<_>, Vec<_>) = requests.partition(|(input, _)| input.is_repeatable());
+        for (_, reply) in lost {
+            let _ = reply.send(Err(error.clone()));
+        }
+        self.is_second_try = !kept.is_empty();
+        (self.inputs, self.replies) = kept.into_iter().unzip();
+    }
+}
+
+impl<I, O> Default for Batch<I, O> {
+    fn default() -> Self {
+        Self { inputs: Vec::new(), replies: Vec::new(), is_second_try: false }
+    }
+}
+
+/// The task that owns a connection.
+struct Worker<C: Connect> {
+    connector: C,
+    queue: mpsc::Receiver<Request<InputOf<C>, OutputOf<C>>>,
+    /// What is being done, or what is to be done once there is a session again.
+    batch: Batch<InputOf<C>, OutputOf<C>>,
+    /// No input in the batch or in the queue has waited since before this moment, except for the batch that ended then.
+    waiting_since: Instant,
+    next_ping: Instant,
+    status: StatusSender,
+    /// How often the writer of the store has connected, for its reader.
+    follows: Option<watch::Receiver<u64>>,
+    /// And how often it had when this session began.
+    followed: u64,
+    linger: Linger,
+    arrivals: Arc<Arrivals>,
+    stop: CancellationToken,
+}
+
+type InputOf<C> = <<C as Connect>::Session as Session>::Input;
+type OutputOf<C> = <<C as Connect>::Session as Session>::Output;
+
+/// How the work on a session ended.
+enum Ended<S> {
+    /// The session was lost, or is to be left.
+    Lost,
+    /// The process stops, and nothing waits.
+    Stopped(S),
+}
+
+impl<C: Connect> Worker<C> {
+    async fn run(mut self) {
+        let stop = self.stop.clone();
+        while let Some(session) = stop.run_until_cancelled(self.connect()).await {
+            match AssertUnwindSafe(self.serve(session)).catch_unwind().await {
+                Ok(Ended::Lost) => {}
+                Ok(Ended::Stopped(session)) => return session.close().await,
+                // The panic's own message is on standard error. The session may be in any state.
+                Err(_) => self.batch.clear(),
+            }
+        }
+    }
+
+    /// Connects, however long it takes. Inputs wait for a first try that does not take long; later ones are refused at once.
+    async fn connect(&mut self) -> C::Session {
+        let mut refuse_from = self.waiting_since + CONNECT_LIMIT;
+        loop {
+            self.followed = self.connections_of_writer();
+            let connecting = timeout(CONNECT_LIMIT, self.connector.connect());
+            let connected =
+                refusing_from(refuse_from, &mut self.batch, &mut self.queue, connecting).await;
+            match connected.unwrap_or(Err(StoreError::TimedOut)) {
+                Ok(session) => {
+                    self.status.connected();
+                    let now = Instant::now();
+                    if refuse_from <= now {
+                        // Whoever waited has been refused.
+                        self.waiting_since = now;
+                    }
+                    self.next_ping = now + INTERVAL;
+                    return session;
+                }
+                Err(reason) => self.status.down(&reason),
+            }
+            refuse_from = Instant::now();
+            refusing_from(refuse_from, &mut self.batch, &mut self.queue, sleep(INTERVAL)).await;
+        }
+    }
+
+    /// Does what arrives, for as long as the session works.
+    async fn serve(&mut self, mut session: C::Session) -> Ended<C::Session> {
+        loop {
+            if self.batch.is_empty() && !self.gather().await {
+                return Ended::Stopped(session);
+            }
+            if self.connections_of_writer() != self.followed {
+                return Ended::Lost;
+            }
+            if !self.batch.is_empty() && !self.run_batch(&mut session).await {
+                return Ended::Lost;
+            }
+            if self.next_ping <= Instant::now() && !self.ping(&mut session).await {
+                return Ended::Lost;
+            }
+        }
+    }
+
+    /// Waits for inputs, or until it is time for a ping. `false` if the process stops.
+    async fn gather(&mut self) -> bool {
+        let first = match self.queue.try_recv() {
+            Ok(request) => request,
+            Err(_) => {
+                let arrived = tokio::select! {
+                    biased;
+                    request = self.queue.recv() => request,
+                    () = sleep_until(self.next_ping) => {
+                        self.waiting_since = Instant::now();
+                        return true;
+                    }
+                    () = self.stop.cancelled() => None,
+                };
+                self.waiting_since = Instant::now();
+                let Some(request) = arrived else { return false };
+                request
+            }
+        };
+        // Callers that are ready to send do so first: those whose request has been read, and those who have just been answered
+        // and ask again. Batches are fewer and larger for it, and at rest it costs a turn of the scheduler.
+        tokio::task::yield_now().await;
+        self.batch.push(first);
+        while self.batch.inputs.len() < CAPACITY
+            && let Ok(request) = self.queue.try_recv()
+        {
+            self.batch.push(request);
+        }
+        true
+    }
+
+    /// Runs the batch. `false` if the session cannot be kept; the batch then has what is to be sent once more.
+    async fn run_batch(&mut self, session: &mut C::Session) -> bool {
+        let (began, deadline) = (Instant::now(), self.waiting_since + BATCH_LIMIT);
+        let outcome = timeout_at(deadline, session.run(&self.batch.inputs)).await;
+        let kept = match outcome.unwrap_or(Err(StoreError::TimedOut)) {
+            Ok(outputs) => {
+                let answered = outputs.len();
+                self.batch.reply(outputs);
+                self.await_callers(answered, began.elapsed()).await;
+                true
+            }
+            Err(StoreError::TimedOut) => {
+                // The store may still be at it: the session is of no use.
+                self.batch.fail(&StoreError::TimedOut);
+                false
+            }
+            Err(error) if self.ping(session).await => {
+                self.batch.fail(&error);
+                true
+            }
+            Err(error) => {
+                self.batch.fail_unless_repeatable(&error);
+                false
+            }
+        };
+        if self.batch.is_empty() {
+            self.waiting_since = Instant::now();
+        }
+        kept
+    }
+
+    /// Waits a moment for the callers that were just answered, where that pays.
+    async fn await_callers(&mut self, answered: usize, took: Duration) {
+        let Some(pause) = self.linger.pause_after(answered, took) else { return };
+        let before = self.queue.len();
+        let awaited = (before + answered).min(CAPACITY);
+        self.arrivals.awaited.store(awaited, Ordering::Relaxed);
+        let all_came = async {
+            while self.queue.len() < awaited {
+                self.arrivals.complete.notified().await;
+            }
+        };
+        // Whether all came or not, the next batch begins.
+        let _ = timeout(pause, all_came).await;
+        self.arrivals.awaited.store(usize::MAX, Ordering::Relaxed);
+        self.linger.learn((self.queue.len() - before) * 2 >= answered);
+    }
+
+    /// Whether the session still works.
+    async fn ping(&mut self, session: &mut C::Session) -> bool {
+        let answer = timeout(PING_LIMIT, session.ping()).await.unwrap_or(Err(StoreError::TimedOut));
+        self.next_ping = Instant::now() + INTERVAL;
+        if let Err(reason) = &answer {
+            tracing::debug!(reason = reason.chain(), "a session with a store was lost");
+        }
+        answer.is_ok()
+    }
+
+    fn connections_of_writer(&self) -> u64 {
+        self.follows.as_ref().map_or(0, |writer| *writer.borrow())
+    }
+}
+
+/// Does `work`, and from the moment `when` on answers every input that the store is down.
+async fn refusing_from<I: Input, O, W: Future>(
+    when: Instant,
+    batch: &mut Batch<I, O>,
+    queue: &mut mpsc::Receiver<Request<I, O>>,
+    work: W,
+) -> W::Output {
+    let mut work = pin!(work);
+    tokio::select! {
+        biased;
+        done = &mut work => return done,
+        () = sleep_until(when) => batch.fail(&StoreError::Down),
+    }
+    loop {
+        tokio::select! {
+            biased;
+            done = &mut work => return done,
+            Some(request) = queue.recv() => drop(request.reply.send(Err(StoreError::Down))),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

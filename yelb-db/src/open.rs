@@ -1,0 +1,209 @@
+//! Opening the stores: the one place that knows which kinds there are.
+
+use std::fmt;
+
+use tokio_util::sync::DropGuard;
+use yelb_poll::Poll;
+use yelb_resolver::Resolver;
+
+use crate::batcher::Workers;
+#[cfg(feature = "dynamodb")]
+use crate::dynamodb;
+use crate::dynamodb_options::DynamoDbOptions;
+use crate::error::StoreError;
+use crate::postgres::{self, PostgresOptions};
+use crate::redis::{self, RedisOptions};
+use crate::sqlite::Sqlite;
+use crate::views::ViewStore;
+use crate::votes::VoteStore;
+
+/// Where the stores are.
+#[derive(Debug, Clone)]
+pub struct Location {
+    /// Where the votes are.
+    pub votes: VoteLocation,
+    /// Where the page views are.
+    pub views: ViewLocation,
+    /// Who applies migrations.
+    pub migrate: Migrate,
+}
+
+/// Where the votes are.
+#[derive(Debug, Clone)]
+pub enum VoteLocation {
+    /// A PostgreSQL server.
+    Postgres(PostgresOptions),
+    /// A table of DynamoDB.
+    DynamoDb(DynamoDbOptions),
+    /// The `sqlite:` URL of a file.
+    Sqlite(String),
+}
+
+/// Where the page views are.
+#[derive(Debug, Clone)]
+pub enum ViewLocation {
+    /// A Redis server.
+    Redis(RedisOptions),
+    /// A table of DynamoDB.
+    DynamoDb(DynamoDbOptions),
+    /// The `sqlite:` URL of a file, which may be that of the votes.
+    Sqlite(String),
+}
+
+/// Who applies pending migrations.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Migrate {
+    /// This process, when it first reaches the database, under a lock.
+    Auto,
+    /// `yelb-appserver migrate`, as a step of its own.
+    Never,
+}
+
+/// The stores of a process, which work until this is closed or dropped.
+#[derive(Debug)]
+pub struct Stores {
+    /// The votes.
+    pub votes: VoteStore,
+    /// The page views.
+    pub views: ViewStore,
+    workers: Workers,
+    files: Vec<Sqlite>,
+    _stop: DropGuard,
+}
+
+/// A store that cannot be opened at all: a file that cannot be made, or a kind that this program leaves out.
+#[derive(Debug, thiserror::Error)]
+#[error("cannot open {url}")]
+pub struct OpenError {
+    /// Its URL, which has no secret.
+    pub url: String,
+    /// Why.
+    pub source: StoreError,
+}
+
+/// Opens the stores. Servers need not be reachable yet; a file is opened, or made, at once.
+pub async fn open(
+    location: &Location,
+    poll: Poll,
+    resolver: &Resolver,
+) -> Result<Stores, OpenError> {
+    let workers = Workers::default();
+    let mut files = Files { poll, open: Vec::new() };
+    let votes = match &location.votes {
+        VoteLocation::Postgres(options) => {
+            let (options, resolver) = (options.clone(), resolver.clone());
+            postgres::open(options, location.migrate, poll, resolver, &workers)
+        }
+        #[cfg(feature = "dynamodb")]
+        VoteLocation::DynamoDb(options) => {
+            dynamodb::open_votes(options.clone(), location.migrate, poll, &workers)
+        }
+        #[cfg(not(feature = "dynamodb"))]
+        VoteLocation::DynamoDb(options) => return Err(left_out(options)),
+        VoteLocation::Sqlite(url) => files.open(url).await?.votes(&workers),
+    };
+    let views = match &location.views {
+        ViewLocation::Redis(options) => redis::open(options.clone(), resolver.clone(), &workers),
+        #[cfg(feature = "dynamodb")]
+        ViewLocation::DynamoDb(options) => {
+            dynamodb::open_views(options.clone(), location.migrate, &workers)
+        }
+        #[cfg(not(feature = "dynamodb"))]
+        ViewLocation::DynamoDb(options) => return Err(left_out(options)),
+        ViewLocation::Sqlite(url) => files.open(url).await?.views(&workers),
+    };
+    workers.tasks.close();
+    let files = files.open.into_iter().map(|(_, file)| file).collect();
+    let stop = workers.stop.clone().drop_guard();
+    Ok(Stores { votes, views, workers, files, _stop: stop })
+}
+
+/// The files that are open, so that votes and page views in one file share its connection.
+struct Files {
+    poll: Poll,
+    open: Vec<(String, Sqlite)>,
+}
+
+impl Files {
+    async fn open(&mut self, url: &str) -> Result<Sqlite, OpenError> {
+        if let Some((_, file)) = self.open.iter().find(|(known, _)| known == url) {
+            return Ok(file.clone());
+        }
+        let file = Sqlite::open(url, self.poll)
+            .await
+            .map_err(|source| OpenError { url: url.to_owned(), source })?;
+        self.open.push((url.to_owned(), file.clone()));
+        Ok(file)
+    }
+}
+
+impl Stores {
+    /// Finishes what waits, ends the sessions and closes the files.
+    pub async fn close(self) {
+        self.workers.stop.cancel();
+        self.workers.tasks.wait().await;
+        for file in self.files {
+            file.close().await;
+        }
+    }
+}
+
+/// Makes what the stores at `location` lack, once, and says in the log what it was.
+pub async fn migrate(
+    location: &Location,
+    poll: Poll,
+    resolver: &Resolver,
+) -> Result<(), StoreError> {
+    match &location.votes {
+        VoteLocation::Postgres(options) => {
+            let applied = postgres::migrate(options.clone(), poll, resolver.clone()).await?;
+            tracing::info!(applied, "migrated");
+        }
+        #[cfg(feature = "dynamodb")]
+        VoteLocation::DynamoDb(options) => {
+            dynamodb::migrate_votes(options.clone(), poll).await?;
+            tracing::info!("the table of the votes is complete");
+        }
+        #[cfg(not(feature = "dynamodb"))]
+        VoteLocation::DynamoDb(options) => return Err(left_out(options).source),
+        VoteLocation::Sqlite(url) => {
+            Sqlite::open(url, poll).await?.close().await;
+            tracing::info!("an SQLite file is migrated whenever it is opened");
+        }
+    }
+    #[cfg(feature = "dynamodb")]
+    if let ViewLocation::DynamoDb(options) = &location.views {
+        dynamodb::migrate_views(options.clone()).await?;
+        tracing::info!("the table of the page views is complete");
+    }
+    Ok(())
+}
+
+/// [`crate::HAS_DYNAMODB`] is for refusing such a setting where it is read.
+#[cfg(not(feature = "dynamodb"))]
+fn left_out(options: &DynamoDbOptions) -> OpenError {
+    let url = format!("dynamodb://{}", options.table);
+    OpenError { url, source: StoreError::NotReady("this program has no DynamoDB".to_owned()) }
+}
+
+impl fmt::Display for VoteLocation {
+    /// For people, without secrets.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Postgres(_) => f.write_str("PostgreSQL"),
+            Self::DynamoDb(_) => f.write_str("DynamoDB"),
+            Self::Sqlite(url) => f.write_str(url.trim_start_matches("sqlite:")),
+        }
+    }
+}
+
+impl fmt::Display for ViewLocation {
+    /// For people, without secrets.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Redis(_) => f.write_str("Redis"),
+            Self::DynamoDb(_) => f.write_str("DynamoDB"),
+            Self::Sqlite(url) => f.write_str(url.trim_start_matches("sqlite:")),
+        }
+    }
+}

@@ -1,0 +1,190 @@
+//! Counting a batch of votes: one statement, which is one commit.
+
+use std::collections::HashMap;
+
+use sqlx::PgConnection;
+use yelb_poll::{ChoiceId, Poll};
+
+use crate::votes::{CountedBatch, VoteBatch};
+
+/// A choice, its count after the batch, and how many of the votes that were counted for it had a key.
+type Total = (String, i64, i64);
+/// A key, what its vote was for, and the count that it made.
+type Remembered = (String, String, i64);
+
+/// How often a batch is tried. Another app server may have counted a key of it in the meantime; the next try finds it, and
+/// may meet a third.
+const TRIES: usize = 5;
+
+/// Counts a batch. Missing rows are made.
+pub(super) async fn record(
+    connection: &mut PgConnection,
+    poll: &Poll,
+    batch: &VoteBatch<'_>,
+) -> Result<CountedBatch, sqlx::Error> {
+    let columns = Columns::new(poll, batch);
+    for _ in 1..TRIES {
+        match try_record(connection, &columns).await {
+            Ok(Some(counted)) => return Ok(counted),
+            Ok(None) => add_rows(connection, &columns).await?,
+            Err(error) if is_conflict(&error) => {}
+            Err(error) => return Err(error),
+        }
+    }
+    try_record(connection, &columns).await?.ok_or(sqlx::Error::RowNotFound)
+}
+
+/// A batch as the statements bind it.
+struct Columns<'a> {
+    /// What the votes without a key are for, and how many they are for each.
+    names: Vec<&'a str>,
+    votes: Vec<i64>,
+    /// The keys, and what the vote of each is for.
+    keys: Vec<&'a str>,
+    keyed_names: Vec<&'a str>,
+}
+
+impl<'a> Columns<'a> {
+    fn new(poll: &Poll, batch: &VoteBatch<'a>) -> Self {
+        let id = |choice: &ChoiceId| poll.choices()[choice.index()].id;
+        let plain = batch.plain().iter().map(|(choice, votes)| (id(choice), *votes));
+        let keyed = batch.keyed().iter().map(|(key, choice)| (key.as_str(), id(choice)));
+        let ((names, votes), (keys, keyed_names)) = (plain.unzip(), keyed.unzip());
+        Self { names, votes, keys, keyed_names }
+    }
+}
+
+/// Counts a batch, or does nothing and answers `None` if a row is missing.
+async fn try_record(
+    connection: &mut PgConnection,
+    columns: &Columns<'_>,
+) -> Result<Option<CountedBatch>, sqlx::Error> {
+    let (totals, remembered) = if columns.keys.is_empty() {
+        (add_plain(connection, columns).await?, Vec::new())
+    } else {
+        add_all(connection, columns).await?
+    };
+    let before = |(name, votes): (&&str, &i64)| {
+        let (_, count, keyed) = totals.iter().find(|(counted, ..)| counted == name)?;
+        Some(count - keyed - votes)
+    };
+    let before = columns.names.iter().zip(&columns.votes).map(before).collect::<Option<_>>();
+    let mut answers: HashMap<String, (String, i64)> =
+        remembered.into_iter().map(|(key, name, count)| (key, (name, count))).collect();
+    let keyed = columns.keys.iter().map(|key| answers.remove(*key)).collect::<Option<_>>();
+    Ok(before.zip(keyed).map(|(before, keyed)| CountedBatch { before, keyed }))
+}
+
+/// The votes of a batch in which none has a key.
+///
+/// The rows are locked in the order of their names, so that two app servers never wait for each other in a circle. The
+/// casts let it work on the original's `integer` as well as on our `bigint`.
+async fn add_plain(
+    connection: &mut PgConnection,
+    columns: &Columns<'_>,
+) -> Result<Vec<Total>, sqlx::Error> {
+    sqlx::query_as(
+        "with added as (
+             select name::bpchar as name, votes from unnest($1::text[], $2::bigint[]) as added (name, votes)
+         ), locked as materialized (
+             select restaurants.name from restaurants join added on restaurants.name = added.name
+             order by restaurants.name for update of restaurants
+         )
+         update restaurants set count = coalesce(restaurants.count, 0) + added.votes
+         from added
+         where restaurants.name = added.name
+             and (select count(distinct name) from locked) = (select count(*) from added)
+         returning restaurants.name::text, restaurants.count::bigint, 0::bigint",
+    )
+    .bind(&columns.names)
+    .bind(&columns.votes)
+    .fetch_all(connection)
+    .await
+}
+
+/// The same for a batch with keys: those that are not known are counted, after the votes without a key, and remembered
+/// with the count that each has made.
+///
+/// A key that another app server is counting at this moment violates the primary key, and nothing of the batch is counted.
+async fn add_all(
+    connection: &mut PgConnection,
+    columns: &Columns<'_>,
+) -> Result<(Vec<Total>, Vec<Remembered>), sqlx::Error> {
+    let rows: Vec<(Option<String>, String, i64, i64)> = sqlx::query_as(
+        "with asked as (
+             select key, name::bpchar as name, place
+             from unnest($3::text[], $4::text[]) with ordinality as asked (key, name, place)
+         ), known as (
+             select key, name, count from vote_keys where key = any($3::text[])
+         ), fresh as (
+             select key, name, row_number() over (partition by name order by place) as place
+             from asked where key not in (select key from known)
+         ), added as (
+             select name, sum(votes)::bigint as votes, sum(keyed)::bigint as keyed
+             from (
+                 select name::bpchar as name, votes, 0 as keyed
+                 from unnest($1::text[], $2::bigint[]) as plain (name, votes)
+                 union all
+                 select name, 1, 1 from fresh
+             ) as parts
+             group by name
+         ), locked as materialized (
+             select restaurants.name from restaurants join added on restaurants.name = added.name
+             order by restaurants.name for update of restaurants
+         ), counted as (
+             update restaurants set count = coalesce(restaurants.count, 0) + added.votes
+             from added
+             where restaurants.name = added.name
+                 and (select count(distinct name) from locked) = (select count(*) from added)
+             returning restaurants.name, restaurants.count::bigint as count, added.keyed
+         ), remembered as (
+             insert into vote_keys (key, name, count)
+             select fresh.key, fresh.name, counted.count - counted.keyed + fresh.place
+             from fresh join counted on fresh.name = counted.name
+             returning key, name, count
+         )
+         select null as key, name::text, count, keyed from counted
+         union all
+         select key, name::text, count, 0 from remembered
+         union all
+         select key, name::text, count, 0 from known",
+    )
+    .bind(&columns.names)
+    .bind(&columns.votes)
+    .bind(&columns.keys)
+    .bind(&columns.keyed_names)
+    .fetch_all(connection)
+    .await?;
+    Ok(sorted(rows))
+}
+
+fn sorted(rows: Vec<(Option<String>, String, i64, i64)>) -> (Vec<Total>, Vec<Remembered>) {
+    let (mut totals, mut remembered) = (Vec::new(), Vec::new());
+    for (key, name, count, keyed) in rows {
+        match key {
+            None => totals.push((name, count, keyed)),
+            Some(key) => remembered.push((key, name, count)),
+        }
+    }
+    (totals, remembered)
+}
+
+async fn add_rows(connection: &mut PgConnection, columns: &Columns<'_>) -> Result<(), sqlx::Error> {
+    sqlx::query(
+        "insert into restaurants (name, count)
+         select distinct name, 0 from unnest($1::text[]) as added (name)
+         where not exists (select from restaurants where restaurants.name = added.name::bpchar)
+         on conflict do nothing",
+    )
+    .bind([&*columns.names, &*columns.keyed_names].concat())
+    .execute(connection)
+    .await
+    .map(drop)
+}
+
+/// Whether the statement failed because of what another app server was doing with the same keys: nothing was counted, and
+/// it can be tried again. (`unique_violation`, `deadlock_detected`)
+fn is_conflict(error: &sqlx::Error) -> bool {
+    let code = error.as_database_error().and_then(sqlx::error::DatabaseError::code);
+    matches!(code.as_deref(), Some("23505" | "40P01"))
+}

@@ -1,0 +1,233 @@
+//! How a store is: told by its workers, read by `/readyz` and the metrics.
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Instant;
+
+use tokio::sync::watch;
+
+use crate::error::StoreError;
+use crate::kind::StoreKind;
+
+/// How a store is at this moment.
+#[derive(Debug, Clone)]
+pub struct Status {
+    /// Whether it answers.
+    pub state: State,
+    /// Since when it is in this state.
+    pub since: Instant,
+    /// Whether schema and rows were complete once. The process can take traffic from then on.
+    pub prepared: bool,
+    /// What the store lacks, such as migrations that are still to be applied.
+    pub missing: Option<String>,
+}
+
+/// Whether a store answers.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum State {
+    /// It was not reached yet.
+    Unknown,
+    /// It answers.
+    Up,
+    /// It does not, and why.
+    Down(String),
+}
+
+/// Reads the status of a store. Cloning it clones a handle.
+#[derive(Debug, Clone)]
+pub struct StatusReceiver(Arc<Shared>);
+
+/// Tells the status of a store. There is one for each worker: the store is down if either of them has no session.
+#[derive(Debug, Clone)]
+pub struct StatusSender {
+    shared: Arc<Shared>,
+    worker: Worker,
+}
+
+/// The workers of a store.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Worker {
+    /// It counts.
+    Writer,
+    /// It reads.
+    Reader,
+}
+
+#[derive(Debug)]
+struct Shared {
+    kind: &'static StoreKind,
+    condition: Mutex<Condition>,
+    /// How often the writer has connected.
+    connected: watch::Sender<u64>,
+}
+
+#[derive(Debug)]
+struct Condition {
+    writer: State,
+    reader: State,
+    status: Status,
+}
+
+impl StatusSender {
+    /// The status of a store of this kind, told by its writer.
+    pub fn new(kind: &'static StoreKind) -> Self {
+        let status =
+            Status { state: State::Unknown, since: Instant::now(), prepared: false, missing: None };
+        // Until there is a reader, its part is no reason to call the store down.
+        let condition = Condition { writer: State::Unknown, reader: State::Up, status };
+        let shared =
+            Shared { kind, condition: Mutex::new(condition), connected: watch::Sender::new(0) };
+        Self { shared: Arc::new(shared), worker: Worker::Writer }
+    }
+
+    /// For the reader of the same store.
+    pub(crate) fn for_reader(&self) -> Self {
+        self.shared.lock().reader = State::Unknown;
+        Self { shared: Arc::clone(&self.shared), worker: Worker::Reader }
+    }
+
+    /// For those who read it.
+    pub fn receiver(&self) -> StatusReceiver {
+        StatusReceiver(Arc::clone(&self.shared))
+    }
+
+    /// How often the writer has connected, and every change of it.
+    pub(crate) fn writer_connections(&self) -> watch::Receiver<u64> {
+        self.shared.connected.subscribe()
+    }
+
+    /// The worker has a session.
+    pub(crate) fn connected(&self) {
+        self.turn(State::Up);
+        if self.worker == Worker::Writer {
+            self.shared.connected.send_modify(|times| *times += 1);
+        }
+    }
+
+    /// The worker cannot have a session.
+    pub(crate) fn down(&self, reason: &StoreError) {
+        self.turn(State::Down(reason.chain()));
+    }
+
+    /// Schema and rows are complete.
+    pub(crate) fn prepared(&self) {
+        let mut condition = self.shared.lock();
+        condition.status.prepared = true;
+        condition.status.missing = None;
+    }
+
+    /// The store answers, but lacks something.
+    pub(crate) fn missing(&self, what: &StoreError) {
+        let what = what.chain();
+        let StoreKind { keeps, name, .. } = self.shared.kind;
+        let mut condition = self.shared.lock();
+        if condition.status.missing.as_ref() != Some(&what) {
+            tracing::warn!(
+                dependency = keeps,
+                kind = name,
+                "{name} is reachable but not ready: {what}"
+            );
+            condition.status.missing = Some(what);
+        }
+    }
+
+    fn turn(&self, state: State) {
+        let mut condition = self.shared.lock();
+        match self.worker {
+            Worker::Writer => condition.writer = state,
+            Worker::Reader => condition.reader = state,
+        }
+        let store = worse(&condition.writer, &condition.reader).clone();
+        // An outage is two lines in the log, not one a second.
+        if std::mem::discriminant(&store) != std::mem::discriminant(&condition.status.state) {
+            condition.status.since = Instant::now();
+            self.log(&store);
+        }
+        condition.status.state = store;
+    }
+
+    fn log(&self, state: &State) {
+        let StoreKind { keeps, name, .. } = self.shared.kind;
+        match state {
+            State::Down(reason) => tracing::warn!(
+                dependency = keeps,
+                kind = name,
+                reason,
+                "{name} is down: {reason}; {keeps} are answered 503; next attempt in 1 s"
+            ),
+            State::Up => tracing::info!(dependency = keeps, kind = name, "{name} is up"),
+            State::Unknown => {}
+        }
+    }
+}
+
+/// A store is as its worse worker is.
+fn worse<'a>(writer: &'a State, reader: &'a State) -> &'a State {
+    match (writer, reader) {
+        (State::Down(_), _) | (State::Unknown, State::Up | State::Unknown) => writer,
+        (State::Up | State::Unknown, _) => reader,
+    }
+}
+
+impl StatusReceiver {
+    /// The kind of the store.
+    pub fn kind(&self) -> &'static StoreKind {
+        self.0.kind
+    }
+
+    /// The status now.
+    pub fn get(&self) -> Status {
+        self.0.lock().status.clone()
+    }
+}
+
+impl Shared {
+    fn lock(&self) -> MutexGuard<'_, Condition> {
+        // Every update is a plain assignment, so that a poisoned condition is still a whole one.
+        self.condition.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    static KIND: StoreKind = StoreKind {
+        keeps: "votes",
+        name: "test",
+        system: "test",
+        node: None,
+        write: "UPDATE test",
+        read: "SELECT test",
+    };
+
+    #[test]
+    fn a_store_is_down_if_either_worker_is() {
+        let writer = StatusSender::new(&KIND);
+        let (reader, status) = (writer.for_reader(), writer.receiver());
+        writer.connected();
+        assert_eq!(status.get().state, State::Unknown);
+        reader.connected();
+        assert_eq!(status.get().state, State::Up);
+
+        for (worker, other) in [(&writer, &reader), (&reader, &writer)] {
+            worker.down(&StoreError::Down);
+            other.connected();
+            assert_eq!(status.get().state, State::Down("the store is down".to_owned()));
+            worker.connected();
+            assert_eq!(status.get().state, State::Up);
+        }
+    }
+
+    #[test]
+    fn what_was_missing_is_forgotten_once_the_store_is_prepared() {
+        let writer = StatusSender::new(&KIND);
+        writer.missing(&StoreError::NotReady("table restaurants is missing".to_owned()));
+        let status = writer.receiver();
+        assert_eq!(status.get().missing.as_deref(), Some("table restaurants is missing"));
+        assert!(!status.get().prepared);
+
+        writer.prepared();
+        assert_eq!(status.get().missing, None);
+        assert!(status.get().prepared);
+    }
+}

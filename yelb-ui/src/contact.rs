@@ -1,0 +1,65 @@
+//! How the app server is, as the requests that pass show it.
+
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Instant;
+
+use yelb_service::health::{Check, Contact, Dependency};
+
+const NAME: &str = "yelb-appserver";
+const KIND: &str = "http";
+
+/// Learns from each request how the app server is: to ask besides would put traffic into the mesh that no client sent.
+/// Cloning it clones a handle.
+#[derive(Debug, Clone)]
+pub struct AppServerContact(Arc<Mutex<Dependency>>);
+
+impl Default for AppServerContact {
+    fn default() -> Self {
+        Self(Arc::new(Mutex::new(Dependency {
+            name: NAME,
+            kind: KIND,
+            contact: Contact::Unknown,
+            since: Instant::now(),
+            // The page is of use without it.
+            prepared: true,
+            missing: None,
+        })))
+    }
+}
+
+impl AppServerContact {
+    /// It answered.
+    pub(crate) fn up(&self) {
+        self.turn(Contact::Up);
+    }
+
+    /// It did not, and why.
+    pub(crate) fn down(&self, reason: &impl ToString) {
+        self.turn(Contact::Down(reason.to_string()));
+    }
+
+    /// For `/readyz` and the metrics.
+    pub fn check(&self) -> Check {
+        let this = self.clone();
+        Box::new(move || this.0.lock().unwrap_or_else(PoisonError::into_inner).clone())
+    }
+
+    fn turn(&self, contact: Contact) {
+        // Every update is a plain assignment, so that a poisoned one is still whole.
+        let mut dependency = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        // An outage is two lines in the log, not one for each request.
+        if std::mem::discriminant(&dependency.contact) != std::mem::discriminant(&contact) {
+            dependency.since = Instant::now();
+            match &contact {
+                Contact::Down(reason) => tracing::warn!(
+                    dependency = NAME,
+                    kind = KIND,
+                    reason,
+                    "{NAME} is down: {reason}; requests are answered 502 or 504"
+                ),
+                _ => tracing::info!(dependency = NAME, kind = KIND, "{NAME} is up"),
+            }
+        }
+        dependency.contact = contact;
+    }
+}
