@@ -11,14 +11,15 @@ use tracing::Level;
 use yelb_appserver::config::{Config, VotesAt};
 use yelb_db::{Poll, Postgres, Restaurant, Round, VoteStore};
 use yelb_service::health::{Dependency, Health};
-use yelb_service::process::{self, Listening, Process};
-use yelb_service::serve::HungUp;
+use yelb_service::listening::Listening;
+use yelb_service::server::{self, App, OnDisconnect, Server};
 use yelb_service::settings::Environment;
+use yelb_service::stop::StopOptions;
 use yelb_service::telemetry;
 
 #[tokio::main]
 async fn main() -> ExitCode {
-    process::exit("one_statement_per_vote", run().await)
+    yelb_service::exit("one_statement_per_vote", run().await)
 }
 
 async fn run() -> anyhow::Result<()> {
@@ -26,6 +27,7 @@ async fn run() -> anyhow::Result<()> {
     telemetry::log::init(&environment, Level::INFO)?;
     let config = Config::from_environment(&environment)?;
     let listening = Listening::from_environment(&environment, 0)?;
+    let stop = StopOptions::watch(listening.stop_wait)?;
     let listener = listening.bind("PORT", config.port)?;
     let VotesAt::Postgres(options) = config.votes else {
         anyhow::bail!("DATABASE_URL: must be a URL: postgres://user@host:5432/database");
@@ -39,9 +41,9 @@ async fn run() -> anyhow::Result<()> {
         .route("/api/ihop", get(vote))
         .with_state((VoteStore::Postgres(store), ihop))
         .merge(health.routes());
-    let mut process = Process::new(health, listening.stop_wait);
-    process.serve("api", listener, app, HungUp::Finished)?;
-    process.run_until_told().await
+    let server = Server::new("api", listener, App::new(app), OnDisconnect::Complete)?;
+    server::run(vec![server], health, stop).await;
+    Ok(())
 }
 
 async fn vote(

@@ -2,14 +2,17 @@
 //!
 //! Bodies are the original's to the byte, its spaces included, because clients compare them.
 
+use std::convert::Infallible;
 use std::fmt::Write;
 use std::sync::Arc;
 
+use axum::body::Body;
 use axum::extract::{FromRequestParts, State};
 use axum::http::header;
 use axum::http::request::Parts;
-use axum::response::IntoResponse;
+use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
+use futures_util::stream;
 use yelb_db::{Count, Restaurant, VoteKey};
 
 use crate::error::ApiError;
@@ -52,17 +55,6 @@ impl<S: Sync> FromRequestParts<S> for IdempotencyKey {
     }
 }
 
-/// `HEAD /api/{restaurant}`: the head of a vote's answer. Counts nothing.
-pub async fn count(
-    State(votes): State<Votes>,
-    restaurant: Restaurant,
-) -> Result<impl IntoResponse, ApiError> {
-    let tally = votes.tally().await?;
-    let mut counts = tally.counts().iter();
-    let count = counts.find(|(name, _)| *name == restaurant).map_or(0, |(_, count)| *count);
-    Ok(Text(count.to_string()))
-}
-
 /// `GET /api/getvotes`: all counts.
 pub async fn tally(State(votes): State<Votes>) -> Result<impl IntoResponse, ApiError> {
     let tally = votes.tally().await?;
@@ -75,27 +67,12 @@ pub async fn view(State(page_views): State<PageViews>) -> Result<impl IntoRespon
     Ok(Json(count.to_string().into()))
 }
 
-/// `HEAD /api/pageviews`: counts nothing.
-pub async fn views(State(page_views): State<PageViews>) -> Result<impl IntoResponse, ApiError> {
-    let count = page_views.current().await?;
-    Ok(Json(count.to_string().into()))
-}
-
 /// `GET /api/getstats`: counts a page view, answers with the count that it made and who answers.
 pub async fn view_stats(
     State(page_views): State<PageViews>,
     State(hostname): State<Hostname>,
 ) -> Result<impl IntoResponse, ApiError> {
     let count = page_views.count().await?;
-    Ok(Json(stats(&hostname, count).into()))
-}
-
-/// `HEAD /api/getstats`: counts nothing.
-pub async fn current_stats(
-    State(page_views): State<PageViews>,
-    State(hostname): State<Hostname>,
-) -> Result<impl IntoResponse, ApiError> {
-    let count = page_views.current().await?;
     Ok(Json(stats(&hostname, count).into()))
 }
 
@@ -125,21 +102,42 @@ fn stats(Hostname(name): &Hostname, page_views: i64) -> String {
     format!(r#"{{"hostname": "{name}", "pageviews":{page_views}}}"#)
 }
 
-/// A body of the type that the original gives to what it calls JSON.
+/// `HEAD` of a vote.
+pub async fn head_of_text() -> Response {
+    head(TEXT)
+}
+
+/// `HEAD` of the votes, the page views or the stats.
+pub async fn head_of_json() -> Response {
+    head(JSON)
+}
+
+/// What `GET` answers without its length: no store is asked, so nothing is counted, and an outage of a store does not show
+/// (RFC 9110 section 9.3.2 leaves the length out).
+fn head(content_type: &'static str) -> Response {
+    // A stream, because axum tells the length of what it knows to be empty.
+    let body = Body::from_stream(stream::empty::<Result<Bytes, Infallible>>());
+    ([(header::CONTENT_TYPE, content_type)], body).into_response()
+}
+
+/// The type that the original gives to what it calls JSON.
+const JSON: &str = "application/json";
+/// The type that it gives to a vote's answer.
+const TEXT: &str = "text/html;charset=utf-8";
+
 struct Json(Bytes);
 
 impl IntoResponse for Json {
-    fn into_response(self) -> axum::response::Response {
-        ([(header::CONTENT_TYPE, "application/json")], self.0).into_response()
+    fn into_response(self) -> Response {
+        ([(header::CONTENT_TYPE, JSON)], self.0).into_response()
     }
 }
 
-/// A body of the type that the original gives to a vote's answer.
 struct Text(String);
 
 impl IntoResponse for Text {
-    fn into_response(self) -> axum::response::Response {
-        ([(header::CONTENT_TYPE, "text/html;charset=utf-8")], self.0).into_response()
+    fn into_response(self) -> Response {
+        ([(header::CONTENT_TYPE, TEXT)], self.0).into_response()
     }
 }
 

@@ -9,7 +9,6 @@ pub mod config;
 pub mod cors;
 pub mod error;
 pub mod page_views;
-pub mod query;
 pub mod request;
 pub mod rounds;
 pub mod router;

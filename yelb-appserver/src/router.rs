@@ -1,7 +1,5 @@
 //! Every route and every layer.
 
-use std::convert::Infallible;
-
 use axum::Router;
 use axum::body::Body;
 use axum::extract::{MatchedPath, Request, State};
@@ -9,11 +7,12 @@ use axum::http::{HeaderValue, Method, StatusCode, header};
 use axum::middleware::{Next, from_fn};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{MethodRouter, get};
-use tower::{Layer, Service};
+use tower::util::MapRequest;
 use yelb_db::Restaurant;
 use yelb_service::health::Health;
-use yelb_service::observe::Observed;
-use yelb_service::problem::{self, Problem};
+use yelb_service::observe::observe;
+use yelb_service::problem::Problem;
+use yelb_service::server::App;
 
 use crate::api::IdempotencyKey;
 use crate::votes::Votes;
@@ -26,13 +25,9 @@ const READ: &str = "GET,HEAD,OPTIONS";
 const NO_STORE: HeaderValue = HeaderValue::from_static("no-store");
 
 /// The whole service: what a listener serves, and tests call.
-pub fn app(
-    state: AppState,
-    health: &Health,
-) -> impl Service<Request, Response = Response, Error = Infallible, Future: Send> + Clone + Send + use<>
-{
-    // Outside of the router, because a path has to be plain before it is matched.
-    tower::util::MapRequestLayer::new(request::with_plain_path).layer(router(state, health))
+pub fn app(state: AppState, health: &Health) -> App {
+    // Outside of the router, because a path has to be normal before it is matched.
+    App::new(MapRequest::new(router(state, health), request::normalize_path))
 }
 
 fn router(state: AppState, health: &Health) -> Router {
@@ -41,9 +36,9 @@ fn router(state: AppState, health: &Health) -> Router {
             router.route(&format!("/api/{restaurant}"), ballot(restaurant.clone()))
         });
     votes
-        .route("/api/getvotes", get(api::tally).options(read))
-        .route("/api/pageviews", get(api::view).head(api::views).options(read))
-        .route("/api/getstats", get(api::view_stats).head(api::current_stats).options(read))
+        .route("/api/getvotes", get(api::tally).head(api::head_of_json).options(read))
+        .route("/api/pageviews", get(api::view).head(api::head_of_json).options(read))
+        .route("/api/getstats", get(api::view_stats).head(api::head_of_json).options(read))
         .route("/api/hostname", get(api::hostname).options(read))
         .method_not_allowed_fallback(async || {
             Problem::new(
@@ -60,19 +55,13 @@ fn router(state: AppState, health: &Health) -> Router {
 
 /// What is around every route, from the outside in: the log sees the final answer, and nothing is counted for a bad request.
 async fn around(request: Request, next: Next) -> Response {
-    let observed = Observed::begin(&request);
-    let wants_page = problem::wants_page(&request);
-    let mut response = observed.run(problem::or_defect(answer(request, next))).await;
-    if wants_page {
-        response = problem::as_page(response);
-    }
+    let mut response = observe(request, |request| answer(request, next)).await;
     response.headers_mut().insert(header::CACHE_CONTROL, NO_STORE);
-    observed.end(&response);
     response
 }
 
 async fn answer(request: Request, next: Next) -> Response {
-    let request = match request::admitted(request).await {
+    let request = match request::without_body(request).await {
         Ok(request) => request,
         Err(problem) => return problem.into_response(),
     };
@@ -83,12 +72,8 @@ async fn answer(request: Request, next: Next) -> Response {
 
 /// The route of one restaurant. It carries the name, so that a handler cannot meet a stranger.
 fn ballot(restaurant: Restaurant) -> MethodRouter<AppState> {
-    let cast = {
-        let restaurant = restaurant.clone();
-        move |votes: State<Votes>, key: IdempotencyKey| api::cast(votes, restaurant, key)
-    };
-    let count = move |votes: State<Votes>| api::count(votes, restaurant);
-    get(cast.clone()).post(cast).head(count).options(async || cors::options(VOTE))
+    let cast = move |votes: State<Votes>, key: IdempotencyKey| api::cast(votes, restaurant, key);
+    get(cast.clone()).post(cast).head(api::head_of_text).options(async || cors::options(VOTE))
 }
 
 async fn read() -> Response<Body> {
