@@ -5,6 +5,7 @@
 //! Nothing is tried twice: a vote is a `GET` here.
 
 use std::convert::Infallible;
+use std::error::Error as _;
 use std::net::SocketAddr;
 use std::time::Duration;
 
@@ -70,6 +71,8 @@ pub struct Upstream {
 /// Why the app server's answer could not be passed on.
 #[derive(Debug, thiserror::Error)]
 enum UpstreamError {
+    #[error("the client's body is malformed or was cut off")]
+    Body { source: legacy::Error },
     #[error("the app server at {endpoint} cannot be reached")]
     Unreachable { endpoint: uri::Authority, source: legacy::Error },
     #[error("the app server at {endpoint} hung up")]
@@ -82,6 +85,7 @@ impl UpstreamError {
     /// For counting.
     fn kind(&self) -> &'static str {
         match self {
+            Self::Body { .. } => "body",
             Self::Unreachable { .. } => "unreachable",
             Self::HungUp { .. } => "hung_up",
             Self::Silent { .. } => "timeout",
@@ -128,6 +132,7 @@ impl Upstream {
             Ok(Err(source)) if source.is_connect() => {
                 Err(UpstreamError::Unreachable { endpoint: endpoint(), source })
             }
+            Ok(Err(source)) if is_of_the_body(&source) => Err(UpstreamError::Body { source }),
             Ok(Err(source)) => Err(UpstreamError::HungUp { endpoint: endpoint(), source }),
             Err(_) => Err(UpstreamError::Silent { endpoint: endpoint() }),
         };
@@ -137,10 +142,18 @@ impl Upstream {
                     .away(format_args!("a gateway on the way says {}", response.status()));
             }
             Ok(_) => self.dependency.up(),
+            // The client's doing, which says nothing of the app server.
+            Err(UpstreamError::Body { .. }) => {}
             Err(error) => self.dependency.away(Chain(error)),
         }
         outcome
     }
+}
+
+/// Whether the request failed because the rest of its body, which is read while it is sent on, did not come.
+fn is_of_the_body(error: &legacy::Error) -> bool {
+    let cause = error.source().and_then(|cause| cause.downcast_ref::<hyper::Error>());
+    cause.is_some_and(hyper::Error::is_user)
 }
 
 /// Whether an answer is from a gateway that could not reach the app server, such as a sidecar. The app server itself never
@@ -249,6 +262,10 @@ fn append(headers: &mut HeaderMap, name: HeaderName, last: &str) {
 impl From<UpstreamError> for Problem {
     fn from(error: UpstreamError) -> Self {
         let (status, detail) = match error {
+            UpstreamError::Body { .. } => {
+                let detail = "The body is malformed or was cut off.";
+                return Self::new(StatusCode::BAD_REQUEST, detail);
+            }
             UpstreamError::Unreachable { .. } => {
                 (StatusCode::BAD_GATEWAY, "The app server cannot be reached.")
             }

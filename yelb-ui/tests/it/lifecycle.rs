@@ -148,6 +148,18 @@ fn interrupted_it_ends_at_once_whoever_is_connected() {
 }
 
 #[test]
+fn whatever_clients_do_it_ends_within_ten_seconds_of_sigterm() {
+    let upstream = Upstream::start(|conversation| conversation.hear_nothing_more());
+    let server = ui_of(upstream.address()).env("YELB_ADMIN_PORT", "0").spawn();
+    let _page = http::stuck_clients(server.address("page"), "/static/yelb.js");
+    let mut voter = Raw::connect(server.address("page"));
+    voter.send("POST /api/ihop HTTP/1.1\r\nContent-Length: 5\r\n\r\nhe");
+    let _admin = http::stuck_clients(server.address("admin"), "/metrics");
+    server.terminate();
+    assert!(server.wait(Duration::from_secs(10)).success(), "{server:?}");
+}
+
+#[test]
 fn a_second_signal_ends_it_at_once() {
     for again in [Running::terminate, Running::interrupt] {
         let server = ui().env("YELB_STOP_WAIT", "600").spawn();
