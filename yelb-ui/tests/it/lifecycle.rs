@@ -9,7 +9,7 @@ use std::time::Duration;
 use testbed::http::{self, Raw};
 use testbed::{PATIENCE, Running, eventually};
 
-use crate::upstream::Upstream;
+use crate::upstream::{Conversation, Upstream};
 use crate::{nowhere, start_ui_of, ui, ui_of};
 
 /// Less than the 3 s for which it goes on after SIGTERM, unless told otherwise.
@@ -149,7 +149,7 @@ fn interrupted_it_ends_at_once_whoever_is_connected() {
 
 #[test]
 fn whatever_clients_do_it_ends_within_ten_seconds_of_sigterm() {
-    let upstream = Upstream::start(|conversation| conversation.hear_nothing_more());
+    let upstream = Upstream::start(Conversation::hear_nothing_more);
     let server = ui_of(upstream.address()).env("YELB_ADMIN_PORT", "0").spawn();
     let _page = http::stuck_clients(server.address("page"), "/static/yelb.js");
     let mut voter = Raw::connect(server.address("page"));
