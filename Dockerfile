@@ -40,7 +40,7 @@ COPY yelb-db yelb-db
 COPY yelb-appserver yelb-appserver
 COPY yelb-ui yelb-ui
 RUN cargo build --locked --release --package yelb-appserver --package yelb-ui \
-    # Permitted, not effective: yelb-service/src/low_port.rs says why.
+    # Permitted, not effective: yelb-service/src/privileged_port.rs says why.
     && setcap cap_net_bind_service=p target/release/yelb-ui \
     && setcap cap_net_bind_service=p target/release/yelb-appserver
 

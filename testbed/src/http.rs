@@ -15,6 +15,21 @@ const MOST: usize = 32 * 1024 * 1024;
 /// How long [`Raw::is_closed`] waits for the server to close.
 const CLOSING: Duration = Duration::from_secs(3);
 
+/// How long a server that does not read is taken for busy.
+const STUCK: Duration = Duration::from_secs(1);
+
+/// Clients of a server that hold on to it: one reads none of the answers to its many requests for `path`, one stops in the
+/// middle of a head, one in the middle of a body.
+#[track_caller]
+pub fn stuck_clients(server: SocketAddr, path: &str) -> [Raw; 3] {
+    let mut clients = [(); 3].map(|()| Raw::connect(server));
+    let [slow_reader, half_head, half_body] = &mut clients;
+    half_head.send(format!("GET {path} HTTP/1.1\r\nHost:"));
+    half_body.send(format!("POST {path} HTTP/1.1\r\nContent-Length: 5\r\n\r\nhe"));
+    slow_reader.send_until_stuck(format!("GET {path} HTTP/1.1\r\nHost: yelb\r\n\r\n"));
+    clients
+}
+
 /// One connection to a server.
 #[derive(Debug)]
 pub struct Raw {
@@ -55,6 +70,13 @@ impl Raw {
         if let Err(error) = self.stream.write_all(bytes.as_ref()) {
             panic!("cannot send: {error}; pending: {:?}", String::from_utf8_lossy(&self.pending))
         }
+    }
+
+    /// Sends these bytes again and again and reads nothing, until the server, whose answers pile up, reads no more.
+    pub fn send_until_stuck(&mut self, bytes: impl AsRef<[u8]>) {
+        self.stream.set_write_timeout(Some(STUCK)).expect("a limit can be set");
+        let many = bytes.as_ref().repeat(100);
+        while self.stream.write_all(&many).is_ok() {}
     }
 
     /// Says that nothing more will be sent, and still listens.

@@ -30,7 +30,7 @@ struct Need {
 /// What one kind of tests needs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Set {
-    /// The stores.
+    /// The stores, and the proxy of the original's UI.
     Servers,
     /// What runs programs from the Python package index, and these programs.
     Python,
@@ -72,7 +72,7 @@ impl Set {
     }
 }
 
-const SERVERS: [Need; 4] = [
+const SERVERS: [Need; 5] = [
     Need {
         name: "PostgreSQL's server",
         packages: &["postgresql"],
@@ -90,6 +90,12 @@ const SERVERS: [Need; 4] = [
         packages: &["redis-tools"],
         home: "https://redis.io/downloads/ or `brew install redis`",
         is_there: || run::find("redis-cli").is_some(),
+    },
+    Need {
+        name: "nginx",
+        packages: &["nginx"],
+        home: "https://nginx.org/en/download.html or `brew install nginx`",
+        is_there: || nginx().is_some(),
     },
     Need {
         name: "setpriv",
@@ -271,6 +277,12 @@ fn has_postgres() -> bool {
     let mut versions = fs::read_dir("/usr/lib/postgresql").into_iter().flatten().flatten();
     run::find("postgres").is_some()
         || versions.any(|version| version.path().join("bin/postgres").is_file())
+}
+
+/// Debian keeps it where only root's path leads.
+pub(crate) fn nginx() -> Option<PathBuf> {
+    let debian = PathBuf::from("/usr/sbin/nginx");
+    run::find("nginx").or_else(|| debian.is_file().then_some(debian))
 }
 
 /// The browser for the tests of the page: that of `$CHROMIUM`, or the first one that answers. Ubuntu has a program of that

@@ -11,9 +11,10 @@ use sqlx::PgPool;
 use sqlx::postgres::PgPoolOptions;
 use tracing::Level;
 use yelb_service::health::Health;
-use yelb_service::process::{self, Listening, Process};
-use yelb_service::serve::HungUp;
+use yelb_service::listening::{self, Listening};
+use yelb_service::server::{self, App, OnDisconnect, Server};
 use yelb_service::settings::Environment;
+use yelb_service::stop::StopOptions;
 use yelb_service::telemetry;
 
 /// As many as the app server has.
@@ -21,14 +22,15 @@ const CONNECTIONS: u32 = 4;
 
 #[tokio::main]
 async fn main() -> ExitCode {
-    process::exit("one_statement_per_vote", run().await)
+    yelb_service::exit("one_statement_per_vote", run().await)
 }
 
 async fn run() -> anyhow::Result<()> {
     let environment = Environment::of_process();
     telemetry::log::init(&environment, Level::INFO)?;
     let listening = Listening::from_environment(&environment, 0)?;
-    let listener = listening.bind("PORT", process::port(&environment, &["PORT"], 4567)?)?;
+    let stop = StopOptions::watch(listening.stop_wait)?;
+    let listener = listening.bind("PORT", listening::port(&environment, &["PORT"], 4567)?)?;
     let url = environment.get("DATABASE_URL")?.map_or("", |given| given.value);
     let pool = PgPoolOptions::new().max_connections(CONNECTIONS).test_before_acquire(false);
     let health = Health::default();
@@ -36,9 +38,9 @@ async fn run() -> anyhow::Result<()> {
         .route("/api/ihop", get(vote))
         .with_state(pool.connect(url).await?)
         .merge(health.routes());
-    let mut process = Process::new(health, listening.stop_wait);
-    process.serve("api", listener, app, HungUp::Finished)?;
-    process.run_until_told().await
+    let server = Server::new("api", listener, App::new(app), OnDisconnect::Complete)?;
+    server::run(vec![server], health, stop).await;
+    Ok(())
 }
 
 async fn vote(State(pool): State<PgPool>) -> Result<String, StatusCode> {

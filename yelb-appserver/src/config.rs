@@ -6,7 +6,7 @@ use secrecy::SecretString;
 use url::{Host, Url};
 use yelb_db::{Location, Migrate, PostgresOptions, RedisOptions, ViewLocation, VoteLocation};
 use yelb_resolver::Resolver;
-use yelb_service::process;
+use yelb_service::listening;
 use yelb_service::settings::{Environment, Given, SettingError};
 
 /// The port of the API, as in the original.
@@ -83,7 +83,7 @@ impl Config {
         let views = page_views(environment, profile, &votes)?;
         let migrate = migrate(environment)?;
         Ok(Self {
-            port: process::port(environment, &["PORT"], PORT)?,
+            port: listening::port(environment, &["PORT"], PORT)?,
             stores: Location { votes, views, migrate },
             resolver: environment.resolver()?,
         })
@@ -185,7 +185,7 @@ fn postgres_by_parts(
     host: &str,
 ) -> Result<PostgresOptions, SettingError> {
     let (database, user, password) = ORIGINAL_LOGIN;
-    let port = process::port(environment, &["YELB_DB_SERVER_PORT"], 5432)?;
+    let port = listening::port(environment, &["YELB_DB_SERVER_PORT"], 5432)?;
     let database = environment.get("YELB_DB_NAME")?.map_or(database, |given| given.value);
     let user = environment.get("YELB_DB_USERNAME")?.map_or(user, |given| given.value);
     let given = environment.secret(&DB_PASSWORD[..1], DB_PASSWORD[1])?;
@@ -284,7 +284,7 @@ fn page_views_by_url(
 }
 
 fn redis_by_parts(environment: &Environment, host: &str) -> Result<ViewLocation, SettingError> {
-    let port = process::port(environment, &["REDIS_SERVER_PORT"], 6379)?;
+    let port = listening::port(environment, &["REDIS_SERVER_PORT"], 6379)?;
     let tls = match environment.get("REDIS_TLS")? {
         None | Some(Given { value: "false" | "0", .. }) => false,
         Some(Given { value: "true" | "1", .. }) => true,

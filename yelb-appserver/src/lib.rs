@@ -8,7 +8,6 @@ pub mod api;
 pub mod config;
 pub mod cors;
 pub mod error;
-pub mod query;
 pub mod request;
 pub mod router;
 pub mod stores;

@@ -7,11 +7,12 @@ use tracing::Level;
 use yelb_appserver::config::{self, Config};
 use yelb_appserver::{ADMIN_PORT, router};
 use yelb_service::healthcheck::Healthcheck;
+use yelb_service::listening::{Listening, ProcessFlags};
 use yelb_service::metrics::Metrics;
-use yelb_service::process::{self, Listening, Process};
-use yelb_service::serve::HungUp;
+use yelb_service::server::{self, OnDisconnect, Server};
 use yelb_service::settings::Environment;
-use yelb_service::telemetry;
+use yelb_service::stop::StopOptions;
+use yelb_service::{admin, telemetry};
 
 /// Yelb's app server: votes, page views and stats over HTTP.
 ///
@@ -25,7 +26,7 @@ struct Cli {
     #[command(flatten)]
     stores: config::StoreFlags,
     #[command(flatten)]
-    process: process::ProcessFlags,
+    process: ProcessFlags,
     #[command(subcommand)]
     command: Option<Command>,
 }
@@ -53,7 +54,7 @@ async fn main() -> ExitCode {
             healthcheck.run(&environment, config::PORT).await
         }
     };
-    process::exit("yelb-appserver", outcome)
+    yelb_service::exit("yelb-appserver", outcome)
 }
 
 async fn serve(environment: &Environment) -> anyhow::Result<()> {
@@ -66,16 +67,19 @@ async fn serve(environment: &Environment) -> anyhow::Result<()> {
 async fn run(environment: &Environment) -> anyhow::Result<()> {
     let metrics = Metrics::install()?;
     let listening = Listening::from_environment(environment, ADMIN_PORT)?;
+    let stop = StopOptions::watch(listening.stop_wait)?;
     let config = Config::from_environment(environment, None)?;
-    let listener = listening.bind("PORT", config.port)?;
-    let admin_listener = listening.bind_admin()?;
+    let api = listening.bind("PORT", config.port)?;
+    let admin = listening.bind_admin()?;
 
     let (state, health, stores) = yelb_appserver::start(&config).await?;
-    let mut process = Process::new(health.clone(), listening.stop_wait);
-    // A vote that was sent whole is counted, whoever waits for its answer.
-    process.serve("api", listener, router::app(state, &health), HungUp::Finished)?;
-    process.serve_admin(admin_listener, &metrics)?;
-    process.run_until_told().await?;
+    let app = router::app(state, &health);
+    // A vote that was sent whole is counted, whether or not its client waits for the answer.
+    let mut servers = vec![Server::new("api", api, app, OnDisconnect::Complete)?];
+    if let Some(listener) = admin {
+        servers.push(admin::server(listener, &health, &metrics)?);
+    }
+    server::run(servers, health, stop).await;
     stores.close().await;
     Ok(())
 }

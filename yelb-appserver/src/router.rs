@@ -1,7 +1,5 @@
 //! Every route and every layer.
 
-use std::convert::Infallible;
-
 use axum::Router;
 use axum::body::Body;
 use axum::extract::{MatchedPath, Request, State};
@@ -9,11 +7,12 @@ use axum::http::{HeaderValue, Method, StatusCode, header};
 use axum::middleware::{Next, from_fn};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{MethodRouter, get};
-use tower::{Layer, Service};
+use tower::util::MapRequest;
 use yelb_poll::ChoiceId;
 use yelb_service::health::Health;
-use yelb_service::observe::Observed;
-use yelb_service::problem::{self, Problem};
+use yelb_service::observe::observe;
+use yelb_service::problem::Problem;
+use yelb_service::server::App;
 
 use crate::api::IdempotencyKey;
 use crate::stores::Votes;
@@ -26,13 +25,9 @@ const READ: &str = "GET,HEAD,OPTIONS";
 const NO_STORE: HeaderValue = HeaderValue::from_static("no-store");
 
 /// The whole service: what a listener serves, and tests call.
-pub fn app(
-    state: AppState,
-    health: &Health,
-) -> impl Service<Request, Response = Response, Error = Infallible, Future: Send> + Clone + Send + use<>
-{
-    // Outside of the router, because a path has to be plain before it is matched.
-    tower::util::MapRequestLayer::new(request::with_plain_path).layer(router(state, health))
+pub fn app(state: AppState, health: &Health) -> App {
+    // Outside of the router, because a path has to be normal before it is matched.
+    App::new(MapRequest::new(router(state, health), request::normalize_path))
 }
 
 fn router(state: AppState, health: &Health) -> Router {
@@ -60,19 +55,13 @@ fn router(state: AppState, health: &Health) -> Router {
 
 /// What is around every route, from the outside in: the log sees the final answer, and nothing is counted for a bad request.
 async fn around(request: Request, next: Next) -> Response {
-    let observed = Observed::begin(&request);
-    let wants_page = problem::wants_page(&request);
-    let mut response = observed.run(problem::or_defect(answer(request, next))).await;
-    if wants_page {
-        response = problem::as_page(response);
-    }
+    let mut response = observe(request, |request| answer(request, next)).await;
     response.headers_mut().insert(header::CACHE_CONTROL, NO_STORE);
-    observed.end(&response);
     response
 }
 
 async fn answer(request: Request, next: Next) -> Response {
-    let request = match request::admitted(request).await {
+    let request = match request::without_body(request).await {
         Ok(request) => request,
         Err(problem) => return problem.into_response(),
     };

@@ -11,7 +11,7 @@ use hyper_util::rt::TokioIo;
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 
-use crate::process::{self, Listening};
+use crate::listening::{self, Listening};
 use crate::settings::{Environment, SettingError};
 
 /// Shorter than any orchestrator's own limit, so that the reason is ours to tell.
@@ -29,11 +29,11 @@ impl Healthcheck {
     /// Asks the server that runs with the same settings on this host. An error says what it answered instead of 200.
     pub async fn run(self, environment: &Environment, default_port: u16) -> anyhow::Result<()> {
         let bind = Listening::from_environment(environment, 0)?.bind;
-        let port = process::port(environment, &["PORT"], default_port)?;
+        let port = listening::port(environment, &["PORT"], default_port)?;
         if port == 0 {
             Err(SettingError::new("PORT", "must be the port that the server listens on"))?;
         }
-        let address = process::reachable(SocketAddr::new(bind, port));
+        let address = listening::reachable(SocketAddr::new(bind, port));
         let path = if self.ready { "/readyz" } else { "/livez" };
         ask(address, path).await.with_context(|| format!("http://{address}{path}"))
     }

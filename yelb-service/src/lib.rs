@@ -3,18 +3,26 @@
 //! Read it in the order in which a process meets it:
 //!
 //! - [`settings`] reads the environment, once; [`telemetry`] starts log and traces;
-//! - [`process`] binds, serves and stops; [`serve`] is one listener, [`framing`] what it lets in;
+//! - [`listening`] binds; [`stop`] watches for signals; [`server`] serves until one comes, and drains; `connection` is one of
+//!   its connections;
 //! - [`observe`] gives each request its span, log line and metrics, [`problem`] each failure its answer;
-//! - [`health`] and [`metrics`] tell others how the process is, [`healthcheck`] asks it.
+//! - [`health`] and [`metrics`] tell others how the process is, on the [`admin`] port; [`healthcheck`] asks it;
+//! - [`exit()`] ends it.
 
-pub mod framing;
+pub mod admin;
+mod connection;
+mod exit;
 pub mod health;
 pub mod healthcheck;
-mod low_port;
+pub mod listening;
+mod method;
 pub mod metrics;
 pub mod observe;
+mod privileged_port;
 pub mod problem;
-pub mod process;
-pub mod serve;
+pub mod server;
 pub mod settings;
+pub mod stop;
 pub mod telemetry;
+
+pub use exit::exit;

@@ -3,21 +3,35 @@
 use std::time::Instant;
 
 use axum::extract::{MatchedPath, Request};
-use axum::http::Method;
 use axum::response::Response;
 use tracing::Instrument;
 use tracing::field::Empty;
 
-use crate::problem::Problem;
+use crate::method;
+use crate::problem::{self, Problem};
 use crate::telemetry::propagation::Caller;
 use crate::telemetry::span::Span;
+
+/// Answers a request that has been routed: what `answer` logs and calls belongs to it, and a panic is a 500.
+pub async fn observe<A>(request: Request, answer: impl FnOnce(Request) -> A) -> Response
+where
+    A: Future<Output = Response>,
+{
+    let observed = Observed::begin(&request);
+    let wants_page = problem::wants_page(&request);
+    let mut response = observed.run(problem::catch_panic(answer(request))).await;
+    if wants_page {
+        response = problem::as_page(response);
+    }
+    observed.end(&response);
+    response
+}
 
 /// A request while it is being answered: its span, in its trace if traces are on, its log line with the outcome, and its
 /// metrics.
 ///
 /// Fields and metrics are named by OpenTelemetry's semantic conventions for HTTP servers.
-#[derive(Debug)]
-pub struct Observed {
+struct Observed {
     started: Instant,
     method: &'static str,
     route: String,
@@ -27,9 +41,9 @@ pub struct Observed {
 
 impl Observed {
     /// A request that has come in and is routed.
-    pub fn begin(request: &Request) -> Self {
+    fn begin(request: &Request) -> Self {
         let started = Instant::now();
-        let method = known(request.method());
+        let method = method::known(request.method());
         let route = route(request);
         let caller = Caller::of(request.headers());
         let traced = Span::of_request(request, method, caller);
@@ -47,12 +61,12 @@ impl Observed {
     }
 
     /// Answers it: what that logs and calls belongs to it.
-    pub fn run<A: Future>(&self, answer: A) -> impl Future<Output = A::Output> + use<A> {
+    fn run<A: Future>(&self, answer: A) -> impl Future<Output = A::Output> + use<A> {
         self.traced.run(answer).instrument(self.span.clone())
     }
 
     /// Says how it was answered.
-    pub fn end(self, response: &Response) {
+    fn end(self, response: &Response) {
         let seconds = self.started.elapsed().as_secs_f64();
         let status = response.status();
         self.span.record("http.response.status_code", status.as_u16());
@@ -99,21 +113,5 @@ fn route(request: &Request) -> String {
     match request.extensions().get::<MatchedPath>() {
         Some(path) => path.as_str().to_owned(),
         None => "unmatched".to_owned(),
-    }
-}
-
-/// The method, or `_OTHER` for one that HTTP does not define, as the semantic conventions ask.
-pub(crate) fn known(method: &Method) -> &'static str {
-    match method.as_str() {
-        "GET" => "GET",
-        "HEAD" => "HEAD",
-        "POST" => "POST",
-        "PUT" => "PUT",
-        "DELETE" => "DELETE",
-        "OPTIONS" => "OPTIONS",
-        "PATCH" => "PATCH",
-        "CONNECT" => "CONNECT",
-        "TRACE" => "TRACE",
-        _ => "_OTHER",
     }
 }

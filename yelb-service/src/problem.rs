@@ -140,7 +140,7 @@ pub fn as_page(response: Response) -> Response {
 }
 
 /// The answer, or 500 where the making of it panics, which is a bug of ours.
-pub fn or_defect<A>(answer: A) -> impl Future<Output = Response>
+pub fn catch_panic<A>(answer: A) -> impl Future<Output = Response>
 where
     A: Future<Output = Response>,
 {
@@ -180,7 +180,7 @@ mod tests {
     }
     #[tokio::test]
     async fn a_panic_is_answered_as_a_defect() {
-        let response = or_defect(async { panic!("a handler's bug") }).await;
+        let response = catch_panic(async { panic!("a handler's bug") }).await;
         assert_eq!(response.status(), StatusCode::INTERNAL_SERVER_ERROR);
     }
 }

@@ -1,11 +1,9 @@
 //! The UI's settings.
 
-use std::net::SocketAddr;
-
 use axum::http::Uri;
 use axum::http::uri::Authority;
 use yelb_resolver::Resolver;
-use yelb_service::process;
+use yelb_service::listening;
 use yelb_service::settings::{Environment, SettingError};
 
 /// The port of the page. The image says 80.
@@ -37,7 +35,7 @@ impl Config {
     /// Reads the settings; the first that cannot be used is the error.
     pub fn from_environment(environment: &Environment) -> Result<Self, SettingError> {
         Ok(Self {
-            port: process::port(environment, &["PORT"], PORT)?,
+            port: listening::port(environment, &["PORT"], PORT)?,
             appserver: Endpoint::from_environment(environment)?,
             resolver: environment.resolver()?,
         })
@@ -65,11 +63,6 @@ impl Endpoint {
             }
             (None, None) => Ok(Self::from_url(DEFAULT_ENDPOINT).expect("the default is a URL")),
         }
-    }
-
-    /// A server at an address.
-    pub fn of(address: SocketAddr) -> Self {
-        Self(address.to_string().parse().expect("an address is an authority"))
     }
 
     /// Reads `http://host:port`, the port being 4567 unless given.

@@ -6,15 +6,16 @@ use clap::{Parser, Subcommand};
 use tracing::Level;
 use yelb_service::health::Health;
 use yelb_service::healthcheck::Healthcheck;
+use yelb_service::listening::{Listening, ProcessFlags};
 use yelb_service::metrics::Metrics;
-use yelb_service::process::{self, Listening, Process};
-use yelb_service::serve::HungUp;
+use yelb_service::server::{self, OnDisconnect, Server};
 use yelb_service::settings::Environment;
-use yelb_service::telemetry;
+use yelb_service::stop::StopOptions;
+use yelb_service::{admin, telemetry};
 use yelb_ui::config::{self, Config};
 use yelb_ui::contact::AppServerContact;
 use yelb_ui::proxy::Upstream;
-use yelb_ui::{ADMIN_PORT, router};
+use yelb_ui::{ADMIN_PORT, proxy, router};
 
 /// Yelb's UI: the page, and /api passed on to the app server.
 ///
@@ -29,7 +30,7 @@ struct Cli {
     #[arg(long, global = true, value_name = "URL")]
     appserver_endpoint: Option<String>,
     #[command(flatten)]
-    process: process::ProcessFlags,
+    process: ProcessFlags,
     #[command(subcommand)]
     command: Option<Command>,
 }
@@ -54,7 +55,7 @@ async fn main() -> ExitCode {
             healthcheck.run(&environment, config::PORT).await
         }
     };
-    process::exit("yelb-ui", outcome)
+    yelb_service::exit("yelb-ui", outcome)
 }
 
 async fn serve(environment: &Environment) -> anyhow::Result<()> {
@@ -67,18 +68,22 @@ async fn serve(environment: &Environment) -> anyhow::Result<()> {
 async fn run(environment: &Environment) -> anyhow::Result<()> {
     let metrics = Metrics::install()?;
     let listening = Listening::from_environment(environment, ADMIN_PORT)?;
+    let stop = StopOptions::watch(listening.stop_wait)?;
     let config = Config::from_environment(environment)?;
-    let listener = listening.bind("PORT", config.port)?;
-    let admin_listener = listening.bind_admin()?;
+    let page = listening.bind("PORT", config.port)?;
+    let admin = listening.bind_admin()?;
 
     let contact = AppServerContact::default();
     let health = Health::new([contact.check()]);
     let upstream = Upstream::new(config.appserver, config.resolver, contact);
-    let mut process = Process::new(health.clone(), listening.stop_wait);
-    // What the app server is asked for nobody is not waited for.
-    process.serve("page", listener, router::app(upstream, &health), HungUp::Dropped)?;
-    process.serve_admin(admin_listener, &metrics)?;
-    process.run_until_told().await
+    let app = router::app(proxy::app(upstream), &health);
+    // If the client disconnects, the call of the app server is cancelled.
+    let mut servers = vec![Server::new("page", page, app, OnDisconnect::Cancel)?];
+    if let Some(listener) = admin {
+        servers.push(admin::server(listener, &health, &metrics)?);
+    }
+    server::run(servers, health, stop).await;
+    Ok(())
 }
 
 #[cfg(test)]

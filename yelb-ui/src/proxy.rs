@@ -4,14 +4,21 @@
 //! headers among them as long as traces are off (else they name our call); what belongs to one connection does not.
 //! Nothing is tried twice: a vote is a `GET` here.
 
+use std::convert::Infallible;
+use std::error::Error as _;
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use axum::Router;
 use axum::body::Body;
 use axum::extract::{ConnectInfo, Request, State};
 use axum::http::header::{self, HeaderName};
-use axum::http::{HeaderMap, HeaderValue, StatusCode, Uri, Version, uri};
+use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, Uri, Version, uri};
+use axum::middleware::{Next, from_fn};
 use axum::response::Response;
+use axum::routing::any;
+use bytes::Bytes;
+use futures_util::stream;
 use hyper::body::Body as _;
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::client::legacy::{self, Client};
@@ -19,7 +26,9 @@ use hyper_util::rt::{TokioExecutor, TokioTimer};
 use tokio::time::timeout;
 use tower_http::timeout::TimeoutBody;
 use yelb_resolver::Resolver;
+use yelb_service::observe::observe;
 use yelb_service::problem::{Chain, Problem};
+use yelb_service::server::App;
 use yelb_service::telemetry::span::Span;
 
 use crate::config::Endpoint;
@@ -62,6 +71,8 @@ pub struct Upstream {
 /// Why the app server's answer could not be passed on.
 #[derive(Debug, thiserror::Error)]
 enum UpstreamError {
+    #[error("the client's body is malformed or was cut off")]
+    Body { source: legacy::Error },
     #[error("the app server at {endpoint} cannot be reached")]
     Unreachable { endpoint: uri::Authority, source: legacy::Error },
     #[error("the app server at {endpoint} hung up")]
@@ -74,6 +85,7 @@ impl UpstreamError {
     /// For counting.
     fn kind(&self) -> &'static str {
         match self {
+            Self::Body { .. } => "body",
             Self::Unreachable { .. } => "unreachable",
             Self::HungUp { .. } => "hung_up",
             Self::Silent { .. } => "timeout",
@@ -119,6 +131,7 @@ impl Upstream {
             Ok(Err(source)) if source.is_connect() => {
                 Err(UpstreamError::Unreachable { endpoint: endpoint(), source })
             }
+            Ok(Err(source)) if is_of_the_body(&source) => Err(UpstreamError::Body { source }),
             Ok(Err(source)) => Err(UpstreamError::HungUp { endpoint: endpoint(), source }),
             Err(_) => Err(UpstreamError::Silent { endpoint: endpoint() }),
         };
@@ -128,10 +141,18 @@ impl Upstream {
                     .down(&format_args!("a gateway on the way answered {}", response.status()));
             }
             Ok(_) => self.contact.up(),
+            // The client's doing, which says nothing of the app server.
+            Err(UpstreamError::Body { .. }) => {}
             Err(error) => self.contact.down(&Chain(error)),
         }
         outcome
     }
+}
+
+/// Whether the request failed because the rest of its body, which is read while it is sent on, did not come.
+fn is_of_the_body(error: &legacy::Error) -> bool {
+    let cause = error.source().and_then(|cause| cause.downcast_ref::<hyper::Error>());
+    cause.is_some_and(hyper::Error::is_user)
 }
 
 /// Whether an answer is from a gateway that could not reach the app server, such as a sidecar. The app server itself never
@@ -140,14 +161,29 @@ fn is_a_gateways(status: StatusCode) -> bool {
     matches!(status, StatusCode::BAD_GATEWAY | StatusCode::GATEWAY_TIMEOUT)
 }
 
-/// `/api/…`: passes the request on, and the answer back.
-pub async fn forward(
+/// Passes every request on to the app server, and its answer back.
+pub fn app(upstream: Upstream) -> App {
+    let forwarded = Router::new().route("/api/{*path}", any(forward)).with_state(upstream);
+    App::new(forwarded.layer(from_fn(around)))
+}
+
+async fn around(request: Request, next: Next) -> Response {
+    observe(request, |request| next.run(request)).await
+}
+
+async fn forward(
     State(upstream): State<Upstream>,
     ConnectInfo(peer): ConnectInfo<SocketAddr>,
     mut request: Request,
 ) -> Result<Response, Problem> {
+    let is_head = request.method() == Method::HEAD;
     readdress(&mut request, peer, &upstream.endpoint);
     let mut response = upstream.call(request).await?;
+    if is_head {
+        // A stream, because axum tells the length of what it knows to be empty, where the app server tells none.
+        let nothing = stream::empty::<Result<Bytes, Infallible>>();
+        *response.body_mut() = Body::from_stream(nothing);
+    }
     // The version, too, belongs to one connection.
     *response.version_mut() = Version::HTTP_11;
     remove_hop_by_hop(response.headers_mut());
@@ -158,13 +194,10 @@ pub async fn forward(
 fn readdress(request: &mut Request, peer: SocketAddr, endpoint: &Endpoint) {
     *request.uri_mut() = upstream_uri(request.uri(), endpoint);
     *request.version_mut() = Version::HTTP_11;
-    let chunked = request.body().size_hint().exact().is_none();
+    let length = request.body().size_hint().exact();
     let headers = request.headers_mut();
     remove_hop_by_hop(headers);
-    if chunked {
-        // hyper takes a GET of unknown length for one without a body, unless it is told.
-        headers.insert(header::TRANSFER_ENCODING, HeaderValue::from_static("chunked"));
-    }
+    frame(headers, length);
     // The server in front of us has answered it.
     headers.remove(header::EXPECT);
     append(headers, FORWARDED_FOR, &peer.ip().to_canonical().to_string());
@@ -175,6 +208,21 @@ fn readdress(request: &mut Request, peer: SocketAddr, endpoint: &Endpoint) {
         .expect("an authority is visible ASCII");
     if let Some(asked) = headers.insert(header::HOST, host) {
         headers.entry(FORWARDED_HOST).or_insert(asked);
+    }
+}
+
+/// Says where the body ends in one way, whatever the client has said.
+fn frame(headers: &mut HeaderMap, length: Option<u64>) {
+    match length {
+        Some(length) if headers.contains_key(header::CONTENT_LENGTH) => {
+            headers.insert(header::CONTENT_LENGTH, length.into());
+        }
+        Some(_) => {}
+        None => {
+            headers.remove(header::CONTENT_LENGTH);
+            // hyper takes a GET of unknown length for one without a body, unless it is told.
+            headers.insert(header::TRANSFER_ENCODING, HeaderValue::from_static("chunked"));
+        }
     }
 }
 
@@ -213,6 +261,10 @@ fn append(headers: &mut HeaderMap, name: HeaderName, last: &str) {
 impl From<UpstreamError> for Problem {
     fn from(error: UpstreamError) -> Self {
         let (status, detail) = match error {
+            UpstreamError::Body { .. } => {
+                let detail = "The body is malformed or was cut off.";
+                return Self::new(StatusCode::BAD_REQUEST, detail);
+            }
             UpstreamError::Unreachable { .. } => {
                 (StatusCode::BAD_GATEWAY, "The app server cannot be reached.")
             }

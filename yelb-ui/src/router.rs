@@ -1,35 +1,29 @@
-//! Every route and every layer.
+//! What answers which request.
 
 use axum::Router;
 use axum::extract::Request;
 use axum::middleware::{Next, from_fn};
-use axum::response::Response;
-use axum::routing::any;
+use tower::{ServiceExt, service_fn};
 use yelb_service::health::Health;
-use yelb_service::observe::Observed;
-use yelb_service::problem::{self, Problem};
+use yelb_service::observe::observe;
+use yelb_service::problem::Problem;
+use yelb_service::server::App;
 
 use crate::page;
-use crate::proxy::{self, Upstream};
 
-/// The whole service: what a listener serves, and tests call.
-pub fn app(upstream: Upstream, health: &Health) -> Router {
-    // Only what begins with /api/ to the letter goes to the app server, as it came.
-    let api = Router::new().route("/api/{*path}", any(proxy::forward)).with_state(upstream);
-    api.merge(page::router())
-        .fallback(async || Problem::not_found())
-        .layer(from_fn(around))
-        .merge(health.routes())
+/// The whole service: the page, and `api` for what begins with `/api/`.
+pub fn app(api: App, health: &Health) -> App {
+    let page = App::new(page(health));
+    App::new(service_fn(move |request: Request| {
+        // To the letter, and as it came: not by a route, which would leave its mark on the request.
+        let app = if request.uri().path().starts_with("/api/") { &api } else { &page };
+        app.clone().oneshot(request)
+    }))
 }
 
-/// What is around every route, from the outside in: the log sees the final answer.
-async fn around(request: Request, next: Next) -> Response {
-    let observed = Observed::begin(&request);
-    let wants_page = problem::wants_page(&request);
-    let mut response = observed.run(problem::or_defect(next.run(request))).await;
-    if wants_page {
-        response = problem::as_page(response);
-    }
-    observed.end(&response);
-    response
+fn page(health: &Health) -> Router {
+    page::router()
+        .fallback(async || Problem::not_found())
+        .layer(from_fn(async |request, next: Next| observe(request, |it| next.run(it)).await))
+        .merge(health.routes())
 }

@@ -22,7 +22,6 @@ use std::process::ExitCode;
 use std::sync::Arc;
 
 use anyhow::Context;
-use yelb_service::process;
 
 use ballot::Ballot;
 use counts::Counts;
@@ -38,7 +37,7 @@ pub(crate) async fn run(flags: LoadFlags) -> ExitCode {
     match load(&flags).await {
         Ok(true) => ExitCode::SUCCESS,
         Ok(false) => ExitCode::FAILURE,
-        Err(error) => process::exit("yelb load", Err(error)),
+        Err(error) => yelb_service::exit("yelb load", Err(error)),
     }
 }
 

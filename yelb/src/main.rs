@@ -8,7 +8,7 @@ use std::process::ExitCode;
 use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 use yelb_service::healthcheck::Healthcheck;
 use yelb_service::settings::Environment;
-use yelb_service::{process, telemetry};
+use yelb_service::telemetry;
 
 /// Yelb in one process: the page and its app server, with the votes in a file unless told otherwise.
 ///
@@ -38,12 +38,12 @@ enum Command {
 async fn main() -> ExitCode {
     let cli = parse();
     match cli.command {
-        None => process::exit("yelb", serve::run(cli.serve).await),
+        None => yelb_service::exit("yelb", serve::run(cli.serve).await),
         Some(Command::Load(flags)) => load::run(*flags).await,
         Some(Command::Healthcheck(healthcheck)) => {
             let environment = Environment::of_process();
             let outcome = healthcheck.run(&environment, yelb_ui::config::PORT).await;
-            process::exit("yelb", outcome)
+            yelb_service::exit("yelb", outcome)
         }
     }
 }

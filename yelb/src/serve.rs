@@ -8,15 +8,12 @@ use std::path::PathBuf;
 use tracing::Level;
 use yelb_appserver::config::{Config, StoreFlags};
 use yelb_db::Location;
-use yelb_resolver::Resolver;
+use yelb_service::listening::{self, Listening, ProcessFlags};
 use yelb_service::metrics::Metrics;
-use yelb_service::process::{self, Listening, Process, ProcessFlags};
-use yelb_service::serve::HungUp;
+use yelb_service::server::{self, OnDisconnect, Server};
 use yelb_service::settings::{Environment, SettingError};
-use yelb_service::telemetry;
-use yelb_ui::config::Endpoint;
-use yelb_ui::contact::AppServerContact;
-use yelb_ui::proxy::Upstream;
+use yelb_service::stop::StopOptions;
+use yelb_service::{admin, telemetry};
 
 /// The flags of the servers.
 #[derive(Debug, clap::Args)]
@@ -58,35 +55,32 @@ pub(crate) async fn run(flags: ServeFlags) -> anyhow::Result<()> {
 async fn serve(environment: &Environment) -> anyhow::Result<()> {
     let metrics = Metrics::install()?;
     let listening = Listening::from_environment(environment, yelb_appserver::ADMIN_PORT)?;
+    let stop = StopOptions::watch(listening.stop_wait)?;
     let config = Config::from_environment(environment, Some(default_file(environment)?))?;
-    let page_port = process::port(environment, &["PORT"], yelb_ui::config::PORT)?;
-    let api_port = process::port(environment, &["YELB_API_PORT"], yelb_appserver::config::PORT)?;
-    let page_listener = listening.bind("PORT", page_port)?;
-    let api_listener = listening.bind("YELB_API_PORT", api_port)?;
-    let admin_listener = listening.bind_admin()?;
+    let page_port = listening::port(environment, &["PORT"], yelb_ui::config::PORT)?;
+    let api_port = listening::port(environment, &["YELB_API_PORT"], yelb_appserver::config::PORT)?;
+    let page = listening.bind("PORT", page_port)?;
+    let api = listening.bind("YELB_API_PORT", api_port)?;
+    let admin = listening.bind_admin()?;
 
     let (state, health, stores) = yelb_appserver::start(&config).await?;
-    let upstream = Upstream::new(
-        Endpoint::of(process::reachable(api_listener.local_addr()?)),
-        Resolver::default(),
-        AppServerContact::default(),
-    );
-
-    // The page first: it stops first, while the API still answers it.
-    let mut process = Process::new(health.clone(), listening.stop_wait);
-    let page = yelb_ui::router::app(upstream, &health);
-    let api = yelb_appserver::router::app(state, &health);
-    let page = process.serve("page", page_listener, page, HungUp::Dropped)?;
-    let api = process.serve("api", api_listener, api, HungUp::Finished)?;
-    process.serve_admin(admin_listener, &metrics)?;
-    greet(page, api, &config.stores)?;
-    process.run_until_told().await?;
+    let api_app = yelb_appserver::router::app(state, &health);
+    let page_app = yelb_ui::router::app(api_app.clone(), &health);
+    // A vote that was sent whole is counted, whether or not its client waits for the answer.
+    let page = Server::new("page", page, page_app, OnDisconnect::Complete)?;
+    let api = Server::new("api", api, api_app, OnDisconnect::Complete)?;
+    greet(page.address(), api.address(), &config.stores)?;
+    let mut servers = vec![page, api];
+    if let Some(listener) = admin {
+        servers.push(admin::server(listener, &health, &metrics)?);
+    }
+    server::run(servers, health, stop).await;
     stores.close().await;
     Ok(())
 }
 
 fn greet(page: SocketAddr, api: SocketAddr, stores: &Location) -> std::io::Result<()> {
-    let (page, api) = (process::reachable(page), process::reachable(api));
+    let (page, api) = (listening::reachable(page), listening::reachable(api));
     let mut text = format!("Yelb is at  http://{page}\n");
     // Writing to a string cannot fail.
     let _ = writeln!(text, "its API at  http://{api}/api/getvotes");

@@ -3,12 +3,11 @@
 use std::fs;
 use std::io::Write;
 use std::net::{Ipv4Addr, SocketAddr};
-use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use testbed::{Detour, Envoy, PATIENCE, Postgres, Program, Redis, Running, eventually, http};
 
-use crate::run;
+use crate::{run, setup};
 
 const DATABASE: &str = "yelbdatabase";
 /// How the URL of a database on this machine goes on after the login.
@@ -176,7 +175,7 @@ pub(crate) struct Nginx {
 impl Nginx {
     /// Nothing where there is none.
     pub(crate) fn start() -> Option<Self> {
-        let program = Program::new(find_nginx()?);
+        let program = Program::new(setup::nginx()?);
         let home = program.home().to_owned();
         let port = testbed::free_port();
         let configuration = home.join("nginx.conf");
@@ -198,12 +197,6 @@ impl Nginx {
     pub(crate) fn address(&self) -> SocketAddr {
         self.address
     }
-}
-
-fn find_nginx() -> Option<PathBuf> {
-    // Debian keeps it where only root's path leads.
-    let debian = PathBuf::from("/usr/sbin/nginx");
-    run::find("nginx").or_else(|| debian.is_file().then_some(debian))
 }
 
 /// How long `yelb`'s app server takes from its start to ready, on a new SQLite file, a few times.

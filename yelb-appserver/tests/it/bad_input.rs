@@ -31,14 +31,24 @@ fn what_there_is_not_is_not_found_and_the_connection_kept() {
     for path in NOWHERE.split_whitespace() {
         check(&format!("GET {path}"), "404 kept");
     }
-    for query in ["%", "a=%zz", "a=%4", "%ff=1", "a=1&a[b]=2"] {
-        check(&format!("GET /api/ihop?{query}"), "400 kept");
-    }
     for method in ["PUT", "DELETE", "PATCH", "TRACE", "CONNECT", "PROPFIND", "get", "M-SEARCH"] {
         check(&format!("{method} /api/ihop"), "405 kept");
         check(&format!("{method} /api/kfc"), "404 kept");
     }
     server.is_unharmed(0);
+}
+
+#[test]
+fn a_query_means_nothing_whatever_is_in_it() {
+    let server = Server::start();
+    let deep = format!("a{}=1", "[b]".repeat(3000));
+    let queries =
+        ["", "x=1", "%", "a=%zz", "a=%4", "%ff=1", "a=%ff", "a=1&a[b]=2", "a&a[b]=1", &deep];
+    for query in queries {
+        let sent = format!("GET /api/ihop?{query} HTTP/1.1\r\nHost: yelb\r\n\r\n");
+        server.check(query, sent, "200 kept");
+    }
+    server.is_unharmed(10);
 }
 
 #[test]
@@ -56,7 +66,6 @@ fn what_is_not_http_is_refused_and_the_connection_closed() {
         ("no slash before the target", "GET api/ihop HTTP/1.1\r\n\r\n"),
         ("a method that is no token", "G\u{cb}T /api/ihop HTTP/1.1\r\n\r\n"),
         ("a space before the method", " GET /api/ihop HTTP/1.1\r\n\r\n"),
-        ("an empty line before the request", "\r\nGET /api/ihop HTTP/1.1\r\n\r\n"),
         ("a field without a name", "GET /api/ihop HTTP/1.1\r\n: yelb\r\n\r\n"),
         ("a field without a colon", "GET /api/ihop HTTP/1.1\r\nHost\r\n\r\n"),
         ("a space in a field's name", "GET /api/ihop HTTP/1.1\r\nMy Host: yelb\r\n\r\n"),
@@ -65,10 +74,6 @@ fn what_is_not_http_is_refused_and_the_connection_closed() {
         ("a NUL in a field's name", "GET /api/ihop HTTP/1.1\r\nHo\0st: yelb\r\n\r\n"),
         ("a NUL in a field's value", "GET /api/ihop HTTP/1.1\r\nHost: ye\0lb\r\n\r\n"),
         ("a CR in a field's value", "GET /api/ihop HTTP/1.1\r\nHost: ye\rlb\r\n\r\n"),
-        ("bare line feeds", "GET /api/ihop HTTP/1.1\nHost: yelb\n\n"),
-        ("a bare line feed after the request line", "GET /api/ihop HTTP/1.1\nHost: yelb\r\n\r\n"),
-        ("a bare line feed after a field", "GET /api/ihop HTTP/1.1\r\nHost: yelb\n\r\n"),
-        ("a bare line feed at the end", "GET /api/ihop HTTP/1.1\r\nHost: yelb\r\n\n"),
         ("TLS", "\x16\x03\x01\x02\0\x01\0\x01\u{fc}\x03\x03"),
         ("SMTP", "EHLO yelb\r\n"),
     ];
@@ -78,60 +83,6 @@ fn what_is_not_http_is_refused_and_the_connection_closed() {
         server.check(claim, sent, "400 closed");
     }
     server.check("HTTP/2", "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", "closed");
-    server.is_unharmed(0);
-}
-
-#[test]
-fn a_request_whose_end_is_in_doubt_is_refused() {
-    let server = Server::start();
-    // What would be a vote, if the request before it ended earlier than it may seem.
-    let smuggled = format!("0\r\n\r\n{VOTE}");
-    for fields in [
-        "Content-Length: 6\r\nTransfer-Encoding: chunked\r\n",
-        "Transfer-Encoding: chunked\r\nContent-Length: 6\r\n",
-        "Content-Length: 5\r\nContent-Length: 5\r\n",
-        "Content-Length: 5\r\nContent-Length: 0\r\n",
-        "Content-Length: 5, 5\r\n",
-        "Content-Length: +5\r\n",
-        "Content-Length: -1\r\n",
-        "Content-Length: abc\r\n",
-        "Content-Length: 0x5\r\n",
-        "Content-Length: 5 5\r\n",
-        "Content-Length: 5.0\r\n",
-        "Content-Length:\r\n",
-        "Content-Length: 18446744073709551616\r\n",
-        "Content-Length : 5\r\n",
-        "Content-Length:\r\n 5\r\n",
-        "Transfer-Encoding: identity\r\n",
-        "Transfer-Encoding: gzip\r\n",
-        "Transfer-Encoding: gzip, chunked\r\n",
-        "Transfer-Encoding: chunked, chunked\r\n",
-        "Transfer-Encoding: chunked, identity\r\n",
-        "Transfer-Encoding: xchunked\r\n",
-        "Transfer-Encoding: chunked\r\nTransfer-Encoding: identity\r\n",
-        "Transfer-Encoding : chunked\r\n",
-        "Transfer-Encoding: \x0bchunked\r\n",
-    ] {
-        server.check(fields, format!("{HEAD}{fields}\r\n{smuggled}"), "400 closed");
-    }
-    for body in [
-        "g\r\nhello\r\n0\r\n\r\n",
-        "-5\r\nhello\r\n0\r\n\r\n",
-        "+5\r\nhello\r\n0\r\n\r\n",
-        "0x5\r\nhello\r\n0\r\n\r\n",
-        "\r\nhello\r\n0\r\n\r\n",
-        "5 5\r\nhello\r\n0\r\n\r\n",
-        "10000000000000005\r\nhello\r\n0\r\n\r\n",
-        "5\nhello\r\n0\r\n\r\n",
-        "5\r\nhello\n0\r\n\r\n",
-        "4\r\nhello\r\n0\r\n\r\n",
-        "6\r\nhello\r\n0\r\n\r\n",
-        "5\r\nhello0\r\n\r\n",
-        "0\r\n folded: trailer\r\n\r\n",
-        "5;\n\r\nhello\r\n0\r\n\r\n",
-    ] {
-        server.check(body, format!("{HEAD}{CHUNKED}{body}{VOTE}"), "400 closed");
-    }
     server.is_unharmed(0);
 }
 
@@ -154,7 +105,6 @@ fn nothing_is_taken_beyond_the_limits() {
         ("a path of 64 KiB", get(&format!("/api/{long}")), too_long),
         ("a path of 160 KiB", get(&format!("/api/{longer}")), too_long),
         ("a query of 64 KiB", get(&format!("/api/ihop?{long}")), too_long),
-        ("a query of 11 KiB", get(&format!("/api/ihop?{}", &long[..11 << 10])), "400 closed"),
         ("a field of 160 KiB", with_fields(&format!("X-Long: {longer}\r\n")), "431 closed"),
         ("101 fields", with_fields(&"X-Many: 1\r\n".repeat(101)), "431 closed"),
         ("160 KiB that are no line", longer.clone(), "431 closed"),
@@ -166,40 +116,43 @@ fn nothing_is_taken_beyond_the_limits() {
     }
     server.is_unharmed(0);
 
-    for (claim, sent) in [
-        ("a query of 10 KiB", get(&format!("/api/ihop?{}", &long[..10 << 10]))),
-        ("a field of 60 KiB", with_fields(&format!("X-Long: {}\r\n", &long[..60 << 10]))),
-        ("100 fields", with_fields(&"X-Many: 1\r\n".repeat(100))),
-        ("a body of 64 KiB", of_length(64 << 10) + &long),
-        ("a body of 64 KiB, in chunks", in_chunks(16)),
+    for (claim, sent, expected) in [
+        ("a query of 60 KiB", get(&format!("/api/ihop?{}", &long[..60 << 10])), "200 kept"),
+        (
+            "a field of 60 KiB",
+            with_fields(&format!("X-Long: {}\r\n", &long[..60 << 10])),
+            "200 kept",
+        ),
+        ("100 fields", with_fields(&"X-Many: 1\r\n".repeat(100)), "200 kept"),
+        ("a body of 64 KiB", of_length(64 << 10) + &long, "200 closed"),
+        ("a body of 64 KiB, in chunks", in_chunks(16), "200 closed"),
     ] {
-        server.check(claim, sent, "200 kept");
+        server.check(claim, sent, expected);
     }
     server.is_unharmed(5);
 }
 
 #[test]
-fn what_follows_a_refused_request_is_not_read() {
+fn what_follows_a_body_is_not_read() {
     let server = Server::start();
-    let refused = format!("{HEAD}Content-Length: 5\r\n{CHUNKED}0\r\n\r\n");
-    server.check("refused", format!("{VOTE}{refused}{VOTE}"), "200 400 closed");
-    server.is_unharmed(1);
-    server.check("malformed", format!("{VOTE}{HEAD}{CHUNKED}5\r\nhell{VOTE}"), "200 400 closed");
-    server.is_unharmed(2);
-    server.check(
-        "too large",
-        format!("{VOTE}{HEAD}Content-Length: 65537\r\n\r\n{VOTE}"),
-        "200 413 closed",
-    );
-    server.is_unharmed(3);
-    // A request that is whole, and not to be granted, has an end: the next one is.
-    for (answered, status) in
-        [("GET /api/kfc", 404), ("PUT /api/ihop", 405), ("GET /api/ihop?a=%zz", 400)]
-    {
-        let middle = format!("{answered} HTTP/1.1\r\nContent-Length: 5\r\n\r\nhello");
-        server.check(answered, format!("{VOTE}{middle}{VOTE}"), &format!("200 {status} 200 kept"));
+    for (claim, sent, expected) in [
+        ("malformed", format!("{HEAD}{CHUNKED}5\r\nhell"), "200 400 closed"),
+        ("too large", format!("{HEAD}Content-Length: 65537\r\n\r\n"), "200 413 closed"),
+        (
+            "unknown",
+            "GET /api/kfc HTTP/1.1\r\nContent-Length: 2\r\n\r\nhi".into(),
+            "200 404 closed",
+        ),
+        (
+            "another method",
+            "PUT /api/ihop HTTP/1.1\r\nContent-Length: 2\r\n\r\nhi".into(),
+            "200 405 closed",
+        ),
+        ("health", "GET /livez HTTP/1.1\r\nContent-Length: 2\r\n\r\nhi".into(), "200 200 closed"),
+    ] {
+        server.check(claim, format!("{VOTE}{sent}{VOTE}"), expected);
     }
-    server.is_unharmed(9);
+    server.is_unharmed(5);
 }
 
 #[test]
@@ -255,7 +208,7 @@ fn whoever_hangs_up_after_a_vote_has_voted_once_or_not() {
 }
 
 #[test]
-fn a_slow_client_is_not_waited_for() {
+fn a_slow_body_is_not_waited_for() {
     let server = Server::start();
     // A byte a second, and what came back how soon.
     let drip = |at_once: String, slowly: &str| {
@@ -273,16 +226,12 @@ fn a_slow_client_is_not_waited_for() {
         (answer, began.elapsed().as_secs_f32())
     };
     thread::scope(|scope| {
-        let line = scope.spawn(|| drip(String::new(), VOTE));
-        let fields = scope.spawn(|| drip(HEAD.to_owned(), "X-Slow: 1\r\n\r\n"));
         let length = scope.spawn(|| drip(format!("{HEAD}Content-Length: 5\r\n\r\n"), "hello"));
         let chunks = scope.spawn(|| drip(format!("{HEAD}{CHUNKED}"), "5\r\nhello\r\n0\r\n\r\n"));
-        for (thread, status, limit) in
-            [(line, 0, 5.0), (fields, 0, 5.0), (length, 408, 2.0), (chunks, 408, 2.0)]
-        {
+        for thread in [length, chunks] {
             let (answer, seconds) = thread.join().expect("it does not panic");
-            assert_eq!(answer, Some(status));
-            assert!((limit - 0.5..limit + 1.0).contains(&seconds), "{status} after {seconds} s");
+            assert_eq!(answer, Some(408));
+            assert!((1.5..3.0).contains(&seconds), "after {seconds} s");
         }
     });
     server.is_unharmed(0);
@@ -350,7 +299,6 @@ impl Server {
         assert!(outcomes.contains(&&*got), "{claim:.80}: expected {expected}, got {got}");
     }
 
-    /// That it lives, has not panicked, and has counted so many votes and no page view.
     /// That it lives, has not panicked, and has counted so many votes.
     #[track_caller]
     fn is_unharmed(&self, votes: u64) {

@@ -146,6 +146,15 @@ fn interrupted_it_ends_at_once_whoever_is_connected() {
 }
 
 #[test]
+fn whatever_clients_do_it_ends_within_ten_seconds_of_sigterm() {
+    let server = appserver().env("YELB_ADMIN_PORT", "0").spawn();
+    let _api = http::stuck_clients(server.address("api"), "/api/hostname");
+    let _admin = http::stuck_clients(server.address("admin"), "/metrics");
+    server.terminate();
+    assert!(server.wait(Duration::from_secs(10)).success(), "{server:?}");
+}
+
+#[test]
 fn a_second_signal_ends_it_at_once() {
     for again in [Running::terminate, Running::interrupt] {
         let server = appserver().env("YELB_STOP_WAIT", "600").spawn();

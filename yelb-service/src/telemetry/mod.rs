@@ -5,6 +5,7 @@
 //! - [`span`] is what a request does, as a trace shows it; `traces` decides which are kept and sends them;
 //! - `xray` and `otlp` are the two ways out.
 
+mod limits;
 pub mod log;
 mod otlp;
 pub mod propagation;

@@ -18,7 +18,7 @@ use prost::Message;
 use tokio::runtime::Handle;
 use tokio::time::timeout;
 
-use super::traces::EXPORT_LIMIT;
+use super::limits::EXPORT_LIMIT;
 use crate::problem::Chain;
 use yelb_resolver::Resolver;
 

@@ -20,7 +20,7 @@ use opentelemetry_sdk::trace::SdkTracer;
 
 use super::propagation::{self, Caller};
 use super::traces;
-use crate::observe;
+use crate::method;
 use crate::problem::Chain;
 
 /// What a client sends, and causes, go into a span up to this length: an X-Ray document has to fit into a packet.
@@ -60,7 +60,7 @@ impl Span {
 
     /// A request that is sent to the server `peer` while the current one is answered.
     pub fn of_call(peer: &'static str, method: &Method, url: &Uri) -> Self {
-        let method = observe::known(method);
+        let method = method::known(method);
         Self::within(SpanKind::Client, verb(method)).described(|| {
             let mut attributes = vec![
                 KeyValue::new("http.request.method", method),

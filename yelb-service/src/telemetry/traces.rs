@@ -23,6 +23,7 @@ use tokio::runtime::Handle;
 use tokio::sync::oneshot;
 use tokio::time::timeout;
 
+use super::limits::FLUSH_LIMIT;
 use super::otlp::Otlp;
 use super::propagation::Caller;
 use super::settings::{Exporter, Sampling, TraceSettings};
@@ -35,11 +36,6 @@ const GATHERING: Duration = Duration::from_secs(1);
 const QUEUE: usize = 2048;
 /// How many are sent at once.
 const BATCH: usize = 512;
-/// How long the sending of one batch may take.
-pub(super) const EXPORT_LIMIT: Duration = Duration::from_secs(5);
-/// How long a process that ends may go on sending: with the wait for the balancer (3 s) and the drain (6 s) before it, it
-/// still ends before Docker's kill, 10 s after SIGTERM.
-const FLUSH_LIMIT: Duration = Duration::from_millis(900);
 
 /// What makes spans, once traces are on.
 static TRACER: OnceLock<SdkTracer> = OnceLock::new();

@@ -17,8 +17,8 @@ use tokio::net::UdpSocket;
 use tokio::runtime::Handle;
 use tokio::time::{sleep, timeout};
 
+use super::limits::EXPORT_LIMIT;
 use super::settings::Address;
-use super::traces::EXPORT_LIMIT;
 use yelb_resolver::Resolver;
 
 /// What precedes each document.

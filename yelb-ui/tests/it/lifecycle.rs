@@ -9,7 +9,7 @@ use std::time::Duration;
 use testbed::http::{self, Raw};
 use testbed::{PATIENCE, Running, eventually};
 
-use crate::upstream::Upstream;
+use crate::upstream::{Conversation, Upstream};
 use crate::{nowhere, start_ui_of, ui, ui_of};
 
 /// Less than the 3 s for which it goes on after SIGTERM, unless told otherwise.
@@ -145,6 +145,18 @@ fn interrupted_it_ends_at_once_whoever_is_connected() {
     server.interrupt();
     assert!(server.wait(AT_ONCE).success(), "{server:?}");
     assert!(idle.is_closed() && silent.is_closed());
+}
+
+#[test]
+fn whatever_clients_do_it_ends_within_ten_seconds_of_sigterm() {
+    let upstream = Upstream::start(Conversation::hear_nothing_more);
+    let server = ui_of(upstream.address()).env("YELB_ADMIN_PORT", "0").spawn();
+    let _page = http::stuck_clients(server.address("page"), "/static/yelb.js");
+    let mut voter = Raw::connect(server.address("page"));
+    voter.send("POST /api/ihop HTTP/1.1\r\nContent-Length: 5\r\n\r\nhe");
+    let _admin = http::stuck_clients(server.address("admin"), "/metrics");
+    server.terminate();
+    assert!(server.wait(Duration::from_secs(10)).success(), "{server:?}");
 }
 
 #[test]

@@ -3,6 +3,7 @@
 mod lifecycle;
 mod proxy;
 mod settings;
+mod smuggling;
 mod upstream;
 
 use std::net::SocketAddr;

@@ -49,7 +49,10 @@ fn what_the_app_server_answers_is_what_the_browser_gets() {
         ("GET", "/api/kfc"),
         ("GET", "/api//ihop"),
         ("GET", "/api/x/../ihop"),
-        ("GET", "/api/ihop?x=%zz"),
+        ("GET", "/api/getvotes?x=%zz"),
+        ("HEAD", "/api/ihop"),
+        ("HEAD", "/api/getstats"),
+        ("HEAD", "/api/kfc"),
     ] {
         let direct = http::request(api, method, path, &[], "");
         let passed = http::request(page, method, path, &[], "");
@@ -549,6 +552,21 @@ fn a_sidecar_that_cannot_reach_the_app_server_is_passed_on_and_reported() {
         assert_eq!((answer.status.to_string(), answer.text()), (status[..3].into(), "lost"));
         reports(page, "away");
     }
+}
+
+#[test]
+fn a_broken_body_is_the_clients_fault_and_says_nothing_of_the_app_server() {
+    let upstream = Upstream::start(|conversation| {
+        conversation.hear_head();
+        conversation.hear_nothing_more();
+    });
+    let (_ui, page) = start_ui_of(upstream.address());
+    let chunked = [("Transfer-Encoding", "chunked")];
+    let answer =
+        http::request(page, "POST", "/api/ihop", &chunked, "5\r\nhello, world\r\n0\r\n\r\n");
+    assert_eq!(answer.status, 400, "{answer:?}");
+    assert_eq!(answer.json()["detail"], "The body is malformed or was cut off.");
+    reports(page, "unknown");
 }
 
 #[test]

@@ -130,6 +130,15 @@ impl Case {
         performed
     }
 
+    /// Whether a request says that it has a body.
+    pub(super) fn sends_a_body(&self) -> bool {
+        let sent = String::from_utf8_lossy(&self.parts.concat()).into_owned();
+        let mut fields = sent.split("\r\n").filter_map(|line| line.split_once(": "));
+        fields.any(|(name, value)| {
+            name == "Transfer-Encoding" || (name == "Content-Length" && value != "0")
+        })
+    }
+
     /// What moved between `before` and `after`.
     pub(super) fn affected(mut self, before: &Counters, after: &Counters) -> Self {
         for name in before.keys().chain(after.keys()) {
