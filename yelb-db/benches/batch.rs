@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 use tokio::runtime::Builder;
 use tokio::task::JoinSet;
-use yelb_db::batcher::{Batcher, Connect, Outputs, Session, Workers};
+use yelb_db::batcher::{Batcher, Outputs, Session, Workers};
 use yelb_db::{StatusSender, StoreError, StoreKind, Vote, VoteBatch, VoteKey};
 use yelb_poll::Poll;
 
@@ -22,22 +22,17 @@ static KIND: StoreKind = StoreKind {
     read: "SELECT nothing",
 };
 
-/// A store that takes no time.
-struct Nowhere;
-
+/// A session with a store that takes no time.
 struct Counter(i64);
 
-impl Connect for Nowhere {
-    type Session = Counter;
-
-    async fn connect(&self) -> Result<Counter, StoreError> {
-        Ok(Counter(0))
-    }
-}
-
 impl Session for Counter {
+    type Store = ();
     type Input = Vote;
     type Output = i64;
+
+    async fn connect((): &()) -> Result<Self, StoreError> {
+        Ok(Self(0))
+    }
 
     async fn run(&mut self, votes: &[Vote]) -> Outputs<i64> {
         let count = |_: &Vote| {
@@ -46,16 +41,12 @@ impl Session for Counter {
         };
         Ok(votes.iter().map(count).collect())
     }
-
-    async fn ping(&mut self) -> Result<(), StoreError> {
-        Ok(())
-    }
 }
 
 /// How long so many clients take for so many votes each.
 async fn vote(clients: u64, votes: u64) -> Duration {
     let workers = Workers::default();
-    let batcher = Batcher::start(Nowhere, StatusSender::new(&KIND), None, &workers);
+    let batcher = Batcher::start::<Counter>((), StatusSender::new(&KIND), None, &workers);
     let choice = Poll::default().ids().next().expect("there is a choice");
     let began = Instant::now();
     let mut voting = JoinSet::new();
@@ -88,13 +79,16 @@ fn submitting(criterion: &mut Criterion) {
 fn sorting(criterion: &mut Criterion) {
     let key = |vote: usize| format!("7f3c1f0e-5d8a-4b7e-9a55-{vote:012}").parse().ok();
     let with_keys: Vec<Option<VoteKey>> = (0..VOTES).map(key).collect();
+    let names = Poll::default().names();
     let mut group = criterion.benchmark_group("a batch of 256 votes");
     group.throughput(Throughput::Elements(VOTES as u64));
     for (name, keys) in [("without keys", vec![None; VOTES]), ("with keys", with_keys)] {
         let choices = Poll::default().ids().collect::<Vec<_>>().into_iter().cycle();
         let votes: Vec<Vote> =
             choices.zip(keys).map(|(choice, key)| Vote { choice, key }).collect();
-        group.bench_function(name, |bencher| bencher.iter(|| black_box(VoteBatch::new(&votes))));
+        group.bench_function(name, |bencher| {
+            bencher.iter(|| black_box(VoteBatch::new(&names, &votes)));
+        });
     }
 }
 

@@ -13,17 +13,16 @@ mod linger;
 use std::future::Future;
 use std::panic::AssertUnwindSafe;
 use std::pin::pin;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use futures_util::FutureExt;
-use tokio::sync::{Notify, mpsc, oneshot, watch};
+use tokio::sync::mpsc::error::TrySendError;
+use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::{Instant, sleep, sleep_until, timeout, timeout_at};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use self::linger::Linger;
+use self::linger::{Linger, TICK};
 use crate::error::StoreError;
 use crate::status::StatusSender;
 
@@ -40,33 +39,28 @@ const CONNECT_LIMIT: Duration = Duration::from_secs(2);
 /// How often a session is asked whether it works, busy or idle; and the pause before the next try to connect.
 const INTERVAL: Duration = Duration::from_secs(1);
 
-/// Connects to a store.
-pub trait Connect: Send + Sync + 'static {
-    /// What it gives.
-    type Session: Session;
-
-    /// Looks the store's name up, and logs in. It fails if the server cannot do this kind of work, such as write.
-    fn connect(&self) -> impl Future<Output = Result<Self::Session, StoreError>> + Send;
-}
-
 /// A session with a store, for one kind of work.
-pub trait Session: Send + 'static {
+pub trait Session: Send + Sized + 'static {
+    /// Where the store is, and how to log in.
+    type Store: Send + Sync + 'static;
     /// What one caller wants done.
     type Input: Input;
     /// What it gets to know.
     type Output: Send + 'static;
 
+    /// Looks the store's name up, and logs in. It fails if the server cannot do this kind of work, such as write.
+    fn connect(store: &Self::Store) -> impl Future<Output = Result<Self, StoreError>> + Send;
+
     /// Does all of `batch`; the outputs are in its order. The error means that the whole batch failed.
     fn run(&mut self, batch: &[Self::Input]) -> impl Future<Output = Outputs<Self::Output>> + Send;
 
-    /// Asks whether the session still works for this kind of work.
-    fn ping(&mut self) -> impl Future<Output = Result<(), StoreError>> + Send;
+    /// Asks whether the session still works for this kind of work. A store inside of this process need not be asked.
+    fn ping(&mut self) -> impl Future<Output = Result<(), StoreError>> + Send {
+        async { Ok(()) }
+    }
 
     /// Ends the session in order.
-    fn close(self) -> impl Future<Output = ()> + Send
-    where
-        Self: Sized,
-    {
+    fn close(self) -> impl Future<Output = ()> + Send {
         async {}
     }
 }
@@ -100,7 +94,6 @@ pub struct Workers {
 #[derive(Debug)]
 pub struct Batcher<I, O> {
     queue: mpsc::Sender<Request<I, O>>,
-    arrivals: Arc<Arrivals>,
 }
 
 #[derive(Debug)]
@@ -116,52 +109,44 @@ impl<I: Input, O: Send + 'static> Batcher<I, O> {
     ///
     /// A reader follows its store's writer: it connects anew before its next batch once the writer has, so that no read
     /// comes from a server that the writer has left.
-    pub fn start<C>(
-        connector: C,
+    pub fn start<S: Session<Input = I, Output = O>>(
+        store: S::Store,
         status: StatusSender,
         follows: Option<watch::Receiver<u64>>,
         workers: &Workers,
-    ) -> Self
-    where
-        C: Connect,
-        C::Session: Session<Input = I, Output = O>,
-    {
+    ) -> Self {
         let (sender, queue) = mpsc::channel(CAPACITY);
-        let arrivals = Arc::<Arrivals>::default();
         let now = Instant::now();
-        let worker = Worker {
-            connector,
+        let worker = Worker::<S> {
+            store,
             queue,
             batch: Batch::default(),
             waiting_since: now,
             next_ping: now + INTERVAL,
             status,
-            followed: 0,
             follows,
+            followed: 0,
             linger: Linger::default(),
-            arrivals: Arc::clone(&arrivals),
             stop: workers.stop.clone(),
         };
         workers.tasks.spawn(worker.run());
-        Self { queue: sender, arrivals }
+        Self { queue: sender }
     }
 
     /// Waits for the batch that this input is in. A full queue and a store that is down are errors at once.
     pub async fn submit(&self, input: I) -> Result<O, StoreError> {
         let (reply, answer) = oneshot::channel();
-        match self.queue.try_send(Request { input, reply }) {
-            Ok(()) => {}
-            Err(mpsc::error::TrySendError::Full(_)) => return Err(StoreError::Overloaded),
-            Err(mpsc::error::TrySendError::Closed(_)) => return Err(StoreError::Down),
-        }
-        self.arrivals.note(self.queue.max_capacity() - self.queue.capacity());
+        self.queue.try_send(Request { input, reply }).map_err(|refused| match refused {
+            TrySendError::Full(_) => StoreError::Overloaded,
+            TrySendError::Closed(_) => StoreError::Down,
+        })?;
         answer.await.unwrap_or_else(|_| Err(StoreError::doing("run the batch")(Panicked)))
     }
 }
 
 impl<I, O> Clone for Batcher<I, O> {
     fn clone(&self) -> Self {
-        Self { queue: self.queue.clone(), arrivals: Arc::clone(&self.arrivals) }
+        Self { queue: self.queue.clone() }
     }
 }
 
@@ -169,28 +154,6 @@ impl<I, O> Clone for Batcher<I, O> {
 #[derive(Debug, thiserror::Error)]
 #[error("the task that does it has panicked")]
 struct Panicked;
-
-/// How many inputs the task waits for before the next batch, if it waits for any.
-#[derive(Debug)]
-struct Arrivals {
-    awaited: AtomicUsize,
-    complete: Notify,
-}
-
-impl Default for Arrivals {
-    fn default() -> Self {
-        Self { awaited: AtomicUsize::new(usize::MAX), complete: Notify::new() }
-    }
-}
-
-impl Arrivals {
-    /// So many inputs are in the queue.
-    fn note(&self, waiting: usize) {
-        if waiting >= self.awaited.load(Ordering::Relaxed) {
-            self.complete.notify_one();
-        }
-    }
-}
 
 /// Inputs that go to the store together, and where their outputs go.
 struct Batch<I, O> {
@@ -249,11 +212,11 @@ impl<I, O> Default for Batch<I, O> {
 }
 
 /// The task that owns a connection.
-struct Worker<C: Connect> {
-    connector: C,
-    queue: mpsc::Receiver<Request<InputOf<C>, OutputOf<C>>>,
+struct Worker<S: Session> {
+    store: S::Store,
+    queue: mpsc::Receiver<Request<S::Input, S::Output>>,
     /// What is being done, or what is to be done once there is a session again.
-    batch: Batch<InputOf<C>, OutputOf<C>>,
+    batch: Batch<S::Input, S::Output>,
     /// No input in the batch or in the queue has waited since before this moment, except for the batch that ended then.
     waiting_since: Instant,
     next_ping: Instant,
@@ -263,12 +226,8 @@ struct Worker<C: Connect> {
     /// And how often it had when this session began.
     followed: u64,
     linger: Linger,
-    arrivals: Arc<Arrivals>,
     stop: CancellationToken,
 }
-
-type InputOf<C> = <<C as Connect>::Session as Session>::Input;
-type OutputOf<C> = <<C as Connect>::Session as Session>::Output;
 
 /// How the work on a session ended.
 enum Ended<S> {
@@ -278,7 +237,7 @@ enum Ended<S> {
     Stopped(S),
 }
 
-impl<C: Connect> Worker<C> {
+impl<S: Session> Worker<S> {
     async fn run(mut self) {
         let stop = self.stop.clone();
         while let Some(session) = stop.run_until_cancelled(self.connect()).await {
@@ -292,11 +251,11 @@ impl<C: Connect> Worker<C> {
     }
 
     /// Connects, however long it takes. Inputs wait for a first try that does not take long; later ones are refused at once.
-    async fn connect(&mut self) -> C::Session {
+    async fn connect(&mut self) -> S {
         let mut refuse_from = self.waiting_since + CONNECT_LIMIT;
         loop {
             self.followed = self.connections_of_writer();
-            let connecting = timeout(CONNECT_LIMIT, self.connector.connect());
+            let connecting = timeout(CONNECT_LIMIT, S::connect(&self.store));
             let connected =
                 refusing_from(refuse_from, &mut self.batch, &mut self.queue, connecting).await;
             match connected.unwrap_or(Err(StoreError::TimedOut)) {
@@ -318,7 +277,7 @@ impl<C: Connect> Worker<C> {
     }
 
     /// Does what arrives, for as long as the session works.
-    async fn serve(&mut self, mut session: C::Session) -> Ended<C::Session> {
+    async fn serve(&mut self, mut session: S) -> Ended<S> {
         loop {
             if self.batch.is_empty() && !self.gather().await {
                 return Ended::Stopped(session);
@@ -367,7 +326,7 @@ impl<C: Connect> Worker<C> {
     }
 
     /// Runs the batch. `false` if the session cannot be kept; the batch then has what is to be sent once more.
-    async fn run_batch(&mut self, session: &mut C::Session) -> bool {
+    async fn run_batch(&mut self, session: &mut S) -> bool {
         let (began, deadline) = (Instant::now(), self.waiting_since + BATCH_LIMIT);
         let outcome = timeout_at(deadline, session.run(&self.batch.inputs)).await;
         let kept = match outcome.unwrap_or(Err(StoreError::TimedOut)) {
@@ -400,22 +359,16 @@ impl<C: Connect> Worker<C> {
     /// Waits a moment for the callers that were just answered, where that pays.
     async fn await_callers(&mut self, answered: usize, took: Duration) {
         let Some(pause) = self.linger.pause_after(answered, took) else { return };
-        let before = self.queue.len();
-        let awaited = (before + answered).min(CAPACITY);
-        self.arrivals.awaited.store(awaited, Ordering::Relaxed);
-        let all_came = async {
-            while self.queue.len() < awaited {
-                self.arrivals.complete.notified().await;
-            }
-        };
-        // Whether all came or not, the next batch begins.
-        let _ = timeout(pause, all_came).await;
-        self.arrivals.awaited.store(usize::MAX, Ordering::Relaxed);
+        let (before, until) = (self.queue.len(), Instant::now() + pause);
+        // Looking once in a tick costs less than being woken by each of them.
+        while self.queue.len() < before + answered && Instant::now() < until {
+            sleep(TICK).await;
+        }
         self.linger.learn((self.queue.len() - before) * 2 >= answered);
     }
 
     /// Whether the session still works.
-    async fn ping(&mut self, session: &mut C::Session) -> bool {
+    async fn ping(&mut self, session: &mut S) -> bool {
         let answer = timeout(PING_LIMIT, session.ping()).await.unwrap_or(Err(StoreError::TimedOut));
         self.next_ping = Instant::now() + INTERVAL;
         if let Err(reason) = &answer {

@@ -14,7 +14,7 @@ use tokio::sync::OnceCell;
 use yelb_poll::Poll;
 
 use crate::Migrate;
-use crate::batcher::{Batcher, Connect, Outputs, Session, Workers};
+use crate::batcher::{Batcher, Outputs, Session, Workers};
 use crate::dynamodb_options::DynamoDbOptions;
 use crate::error::StoreError;
 use crate::kind::{Description, StoreKind};
@@ -58,24 +58,14 @@ pub(crate) fn open_votes(
     workers: &Workers,
 ) -> VoteStore {
     let description = Arc::new(describe(&VOTES, &options));
-    let service = Service::new(options, &VOTES_LAYOUT, poll.names(), migrate);
+    let service = Arc::new(Service::of_votes(options, migrate, poll));
     let writer = StatusSender::new(&VOTES);
     let reader = writer.for_reader();
     maintenance::start(Arc::clone(&service), writer.clone(), workers);
     VoteStore {
         status: writer.receiver(),
-        read: Batcher::start(
-            Sessions { service: Arc::clone(&service), make: move |schema| Reader(schema, poll) },
-            reader,
-            None,
-            workers,
-        ),
-        record: Batcher::start(
-            Sessions { service, make: move |schema| Writer(schema, poll) },
-            writer,
-            None,
-            workers,
-        ),
+        read: Batcher::start::<Reader>(Arc::clone(&service), reader, None, workers),
+        record: Batcher::start::<Writer>(service, writer, None, workers),
         description,
     }
 }
@@ -87,34 +77,33 @@ pub(crate) fn open_views(
     workers: &Workers,
 ) -> ViewStore {
     let description = Arc::new(describe(&VIEWS, &options));
-    let service = Service::new(options, &VIEWS_LAYOUT, vec![PAGE_VIEWS], migrate);
+    let service = Arc::new(Service::of_views(options, migrate));
     let status = StatusSender::new(&VIEWS);
     // Readiness does not wait for page views: the votes go on without them.
     status.prepared();
     maintenance::start(Arc::clone(&service), status.clone(), workers);
     ViewStore {
         status: status.receiver(),
-        add: Batcher::start(Sessions { service, make: Adder }, status, None, workers),
+        add: Batcher::start::<Adder>(service, status, None, workers),
         description,
     }
 }
 
 /// Makes the table of the votes and its items where they are missing, once.
 pub(crate) async fn migrate_votes(options: DynamoDbOptions, poll: Poll) -> Result<(), StoreError> {
-    Service::new(options, &VOTES_LAYOUT, poll.names(), Migrate::Auto).schema().await.make().await
+    Service::of_votes(options, Migrate::Auto, poll).schema().await.make().await
 }
 
 /// As [`migrate_votes`], for the page views.
 pub(crate) async fn migrate_views(options: DynamoDbOptions) -> Result<(), StoreError> {
-    let service = Service::new(options, &VIEWS_LAYOUT, vec![PAGE_VIEWS], Migrate::Auto);
-    service.schema().await.make().await
+    Service::of_views(options, Migrate::Auto).schema().await.make().await
 }
 
 fn describe(kind: &'static StoreKind, options: &DynamoDbOptions) -> Description {
     Description { kind, namespace: Some(options.table.clone()), address: None }
 }
 
-/// A table, and what it is to have. Its client has connections of its own.
+/// A table, and what it is to have. The client has connections of its own, which all sessions share.
 struct Service {
     options: DynamoDbOptions,
     layout: &'static Layout,
@@ -124,62 +113,62 @@ struct Service {
 }
 
 impl Service {
-    fn new(
-        options: DynamoDbOptions,
-        layout: &'static Layout,
-        items: Vec<&'static str>,
-        migrate: Migrate,
-    ) -> Arc<Self> {
-        Arc::new(Self { options, layout, items, migrate, schema: OnceCell::new() })
+    fn of_votes(options: DynamoDbOptions, migrate: Migrate, poll: Poll) -> Self {
+        Self {
+            options,
+            layout: &VOTES_LAYOUT,
+            items: poll.names(),
+            migrate,
+            schema: OnceCell::new(),
+        }
     }
 
-    async fn schema(&self) -> Arc<Schema> {
+    fn of_views(options: DynamoDbOptions, migrate: Migrate) -> Self {
+        let items = vec![PAGE_VIEWS];
+        Self { options, layout: &VIEWS_LAYOUT, items, migrate, schema: OnceCell::new() }
+    }
+
+    async fn schema(&self) -> &Arc<Schema> {
         let make = async || {
-            let name = self.options.table.as_str().into();
-            let table =
-                Table { client: client::client(&self.options).await, name, layout: self.layout };
+            let (client, name) = (client::client(&self.options).await, &*self.options.table);
+            let table = Table { client, name: name.into(), layout: self.layout };
             Arc::new(Schema { table, items: self.items.clone(), migrate: self.migrate })
         };
-        Arc::clone(self.schema.get_or_init(make).await)
+        self.schema.get_or_init(make).await
     }
-}
 
-impl Maintain for Arc<Service> {
-    async fn prepare(&self) -> Result<(), StoreError> {
-        self.schema().await.prepare().await
-    }
-}
-
-/// Sessions of one kind.
-struct Sessions<F> {
-    service: Arc<Service>,
-    make: F,
-}
-
-impl<S: Session, F: Fn(Arc<Schema>) -> S + Send + Sync + 'static> Connect for Sessions<F> {
-    type Session = S;
-
-    /// A service that answers is up, also if it has no such table: [`Schema::prepare`] sees to that, or says so.
-    async fn connect(&self) -> Result<S, StoreError> {
-        let schema = self.service.schema().await;
+    /// The schema of a service that answers, also if it has no such table: [`Schema::prepare`] sees to that, or says so.
+    async fn reach(&self) -> Result<Arc<Schema>, StoreError> {
+        let schema = self.schema().await;
         match schema.ping().await {
-            Ok(()) | Err(StoreError::NotReady(_)) => Ok((self.make)(schema)),
+            Ok(()) | Err(StoreError::NotReady(_)) => Ok(Arc::clone(schema)),
             Err(error) => Err(error),
         }
     }
 }
 
-struct Writer(Arc<Schema>, Poll);
+impl Maintain for Arc<Service> {
+    async fn prepare(&self) -> Result<(), StoreError> {
+        self.reach().await.map_err(|_| StoreError::Down)?.prepare().await
+    }
+}
+
+/// Counts votes.
+struct Writer(Arc<Schema>);
 
 impl Session for Writer {
+    type Store = Arc<Service>;
     type Input = Vote;
     type Output = Recorded;
 
+    async fn connect(service: &Arc<Service>) -> Result<Self, StoreError> {
+        service.reach().await.map(Self)
+    }
+
     async fn run(&mut self, votes: &[Vote]) -> Outputs<Recorded> {
-        let Self(schema, poll) = self;
-        let batch = VoteBatch::new(votes);
-        let counted = record::record(&schema.table, poll, &batch).await?;
-        Ok(batch.outputs(poll, &counted))
+        let batch = VoteBatch::new(&self.0.items, votes);
+        let counted = record::record(&self.0.table, &batch).await?;
+        Ok(batch.outputs(&counted))
     }
 
     async fn ping(&mut self) -> Result<(), StoreError> {
@@ -187,29 +176,36 @@ impl Session for Writer {
     }
 }
 
-struct Reader(Arc<Schema>, Poll);
+/// Reads votes. The writer asks whether the service is there, on the same client.
+struct Reader(Arc<Schema>);
 
 impl Session for Reader {
+    type Store = Arc<Service>;
     type Input = ();
     type Output = Arc<Tally>;
 
-    async fn run(&mut self, batch: &[()]) -> Outputs<Arc<Tally>> {
-        let Self(schema, poll) = self;
-        let items = schema.table.read(&poll.names(), "read the votes").await?;
-        Ok(Tally::new(poll, &items).shared(batch.len()))
+    async fn connect(service: &Arc<Service>) -> Result<Self, StoreError> {
+        service.reach().await.map(Self)
     }
 
-    /// The writer asks, on the same client.
-    async fn ping(&mut self) -> Result<(), StoreError> {
-        Ok(())
+    async fn run(&mut self, batch: &[()]) -> Outputs<Arc<Tally>> {
+        let Schema { table, items, .. } = &*self.0;
+        let found = table.read(items, "read the votes").await?;
+        Ok(Tally::new(items, &found).shared(batch.len()))
     }
 }
 
+/// Counts page views.
 struct Adder(Arc<Schema>);
 
 impl Session for Adder {
+    type Store = Arc<Service>;
     type Input = View;
     type Output = i64;
+
+    async fn connect(service: &Arc<Service>) -> Result<Self, StoreError> {
+        service.reach().await.map(Self)
+    }
 
     async fn run(&mut self, batch: &[View]) -> Outputs<i64> {
         let views = views::count(batch.len());

@@ -15,7 +15,7 @@ use yelb_poll::Poll;
 use yelb_resolver::Resolver;
 
 use crate::Migrate;
-use crate::batcher::{Batcher, Connect, Outputs, Session, Workers};
+use crate::batcher::{Batcher, Outputs, Session, Workers};
 use crate::error::StoreError;
 use crate::kind::{Description, StoreKind};
 use crate::maintenance::{self, Maintain, SWEEP_PAUSE};
@@ -108,13 +108,13 @@ pub(crate) fn open(
     maintenance::start(database.clone(), writer.clone(), workers);
     VoteStore {
         status: writer.receiver(),
-        read: Batcher::start(
-            Readers(database.clone()),
+        read: Batcher::start::<Reader>(
+            database.clone(),
             reader,
             Some(writer.writer_connections()),
             workers,
         ),
-        record: Batcher::start(Writers(database), writer, None, workers),
+        record: Batcher::start::<Writer>(database, writer, None, workers),
         description,
     }
 }
@@ -191,42 +191,33 @@ impl Maintain for Database {
     }
 }
 
-/// Sessions that count.
-struct Writers(Database);
-
-struct Writer {
-    connection: PgConnection,
-    poll: Poll,
-}
-
-impl Connect for Writers {
-    type Session = Writer;
-
-    async fn connect(&self) -> Result<Writer, StoreError> {
-        let mut connection = self.0.begin_session().await?;
-        check_writable(&mut connection).await?;
-        Ok(Writer { connection, poll: self.0.poll })
-    }
-}
+/// A session that counts.
+struct Writer(PgConnection, Vec<&'static str>);
 
 impl Session for Writer {
+    type Store = Database;
     type Input = Vote;
     type Output = Recorded;
 
+    async fn connect(database: &Database) -> Result<Self, StoreError> {
+        let mut connection = database.begin_session().await?;
+        check_writable(&mut connection).await?;
+        Ok(Self(connection, database.poll.names()))
+    }
+
     async fn run(&mut self, votes: &[Vote]) -> Outputs<Recorded> {
-        let batch = VoteBatch::new(votes);
-        let counted = record::record(&mut self.connection, &self.poll, &batch)
-            .await
-            .map_err(StoreError::doing("count votes"))?;
-        Ok(batch.outputs(&self.poll, &counted))
+        let Self(connection, names) = self;
+        let batch = VoteBatch::new(names, votes);
+        let counted = record::record(connection, &batch).await;
+        Ok(batch.outputs(&counted.map_err(StoreError::doing("count votes"))?))
     }
 
     async fn ping(&mut self) -> Result<(), StoreError> {
-        check_writable(&mut self.connection).await
+        check_writable(&mut self.0).await
     }
 
     async fn close(self) {
-        close(self.connection).await;
+        close(self.0).await;
     }
 }
 
@@ -242,43 +233,36 @@ async fn check_writable(connection: &mut PgConnection) -> Result<(), StoreError>
     Ok(())
 }
 
-/// Sessions that read.
-struct Readers(Database);
-
-struct Reader {
-    connection: PgConnection,
-    poll: Poll,
-}
-
-impl Connect for Readers {
-    type Session = Reader;
-
-    async fn connect(&self) -> Result<Reader, StoreError> {
-        Ok(Reader { connection: self.0.begin_session().await?, poll: self.0.poll })
-    }
-}
+/// A session that reads.
+struct Reader(PgConnection, Vec<&'static str>);
 
 impl Session for Reader {
+    type Store = Database;
     type Input = ();
     type Output = Arc<Tally>;
 
+    async fn connect(database: &Database) -> Result<Self, StoreError> {
+        Ok(Self(database.begin_session().await?, database.poll.names()))
+    }
+
     async fn run(&mut self, batch: &[()]) -> Outputs<Arc<Tally>> {
+        let Self(connection, names) = self;
         let rows: Vec<(String, i64)> = sqlx::query_as(
             "select name::text, coalesce(count, 0)::bigint from restaurants where name = any($1::text[]::bpchar[])",
         )
-        .bind(self.poll.names())
-        .fetch_all(&mut self.connection)
+        .bind(&*names)
+        .fetch_all(connection)
         .await
         .map_err(StoreError::doing("read the votes"))?;
-        Ok(Tally::new(&self.poll, &rows).shared(batch.len()))
+        Ok(Tally::new(names, &rows).shared(batch.len()))
     }
 
     async fn ping(&mut self) -> Result<(), StoreError> {
-        self.connection.ping().await.map_err(StoreError::doing("reach the database"))
+        self.0.ping().await.map_err(StoreError::doing("reach the database"))
     }
 
     async fn close(self) {
-        close(self.connection).await;
+        close(self.0).await;
     }
 }
 

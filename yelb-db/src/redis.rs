@@ -15,7 +15,7 @@ use secrecy::{ExposeSecret, SecretString};
 use url::Url;
 use yelb_resolver::Resolver;
 
-use crate::batcher::{BATCH_LIMIT, Batcher, Connect, Outputs, Session, Workers};
+use crate::batcher::{BATCH_LIMIT, Batcher, Outputs, Session, Workers};
 use crate::error::StoreError;
 use crate::kind::{Description, StoreKind};
 use crate::status::StatusSender;
@@ -81,7 +81,7 @@ pub(crate) fn open(options: RedisOptions, resolver: Resolver, workers: &Workers)
     let server = Server { client: *options.0, resolver };
     ViewStore {
         status: status.receiver(),
-        add: Batcher::start(server, status, None, workers),
+        add: Batcher::start::<Adder>(server, status, None, workers),
         description,
     }
 }
@@ -91,16 +91,8 @@ struct Server {
     resolver: Resolver,
 }
 
-impl Connect for Server {
-    type Session = Adder;
-
-    /// Connects to the server that has the key: any node of a cluster knows which one that is.
-    async fn connect(&self) -> Result<Adder, StoreError> {
-        self.connect_to_owner().await.map_err(StoreError::doing("connect"))
-    }
-}
-
 impl Server {
+    /// Connects to the server that has the key: any node of a cluster knows which one that is.
     async fn connect_to_owner(&self) -> RedisResult<Adder> {
         let mut adder = self.open(&self.client).await?;
         for _ in 0..MOST_REDIRECTS {
@@ -128,8 +120,13 @@ impl Server {
 struct Adder(MultiplexedConnection);
 
 impl Session for Adder {
+    type Store = Server;
     type Input = View;
     type Output = i64;
+
+    async fn connect(server: &Server) -> Result<Self, StoreError> {
+        server.connect_to_owner().await.map_err(StoreError::doing("connect"))
+    }
 
     async fn run(&mut self, batch: &[View]) -> Outputs<i64> {
         let after: i64 = redis::cmd("INCRBY")

@@ -10,15 +10,15 @@ use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqliteSynchronous};
 use sqlx::{ConnectOptions, Connection, SqliteConnection};
 use tokio::sync::{Mutex, MutexGuard};
 use tokio::time::sleep;
-use yelb_poll::{ChoiceId, Poll};
+use yelb_poll::Poll;
 
-use crate::batcher::{Batcher, Connect, Outputs, Session, Workers};
+use crate::batcher::{Batcher, Outputs, Session, Workers};
 use crate::error::StoreError;
 use crate::kind::{Description, StoreKind};
 use crate::maintenance::{self, Maintain, SWEEP_PAUSE};
 use crate::status::StatusSender;
 use crate::views::{self, View, ViewStore};
-use crate::votes::{CountedBatch, Recorded, Tally, Vote, VoteBatch, VoteKey, VoteStore};
+use crate::votes::{CountedBatch, Recorded, Tally, Vote, VoteBatch, VoteStore};
 
 static MIGRATIONS: Migrator = sqlx::migrate!("migrations/sqlite");
 
@@ -44,7 +44,8 @@ const BUSY_LIMIT: Duration = Duration::from_secs(1);
 #[derive(Debug, Clone)]
 pub(crate) struct Sqlite {
     connection: Arc<Mutex<SqliteConnection>>,
-    poll: Poll,
+    /// Of the poll's choices, in order.
+    names: Vec<&'static str>,
 }
 
 impl Sqlite {
@@ -65,10 +66,11 @@ impl Sqlite {
             .await
             .map_err(StoreError::doing("open the database"))?;
         MIGRATIONS.run(&mut connection).await.map_err(StoreError::doing("apply the migrations"))?;
-        add_missing(&mut connection, &poll)
+        let names = poll.names();
+        add_missing(&mut connection, &names)
             .await
             .map_err(StoreError::doing("add the choices of the poll"))?;
-        Ok(Self { connection: Arc::new(Mutex::new(connection)), poll })
+        Ok(Self { connection: Arc::new(Mutex::new(connection)), names })
     }
 
     /// The votes in this file.
@@ -80,8 +82,8 @@ impl Sqlite {
         writer.prepared();
         VoteStore {
             status: writer.receiver(),
-            record: Batcher::start(Handles(Writer(self.clone())), writer, None, workers),
-            read: Batcher::start(Handles(Reader(self.clone())), reader, None, workers),
+            record: Batcher::start::<Writer>(self.clone(), writer, None, workers),
+            read: Batcher::start::<Reader>(self.clone(), reader, None, workers),
             description: Arc::new(describe(&VOTES)),
         }
     }
@@ -92,7 +94,7 @@ impl Sqlite {
         status.prepared();
         ViewStore {
             status: status.receiver(),
-            add: Batcher::start(Handles(Adder(self.clone())), status, None, workers),
+            add: Batcher::start::<Adder>(self.clone(), status, None, workers),
             description: Arc::new(describe(&VIEWS)),
         }
     }
@@ -123,12 +125,12 @@ fn make_folder(file: &Path) -> Result<(), sqlx::Error> {
     }
 }
 
-async fn add_missing(connection: &mut SqliteConnection, poll: &Poll) -> Result<(), sqlx::Error> {
-    for choice in poll.choices() {
+async fn add_missing(connection: &mut SqliteConnection, names: &[&str]) -> Result<(), sqlx::Error> {
+    for name in names {
         let insert = sqlx::query(
             "insert into restaurants (name, count) values ($1, 0) on conflict do nothing",
         );
-        insert.bind(choice.id).execute(&mut *connection).await?;
+        insert.bind(*name).execute(&mut *connection).await?;
     }
     Ok(())
 }
@@ -160,61 +162,57 @@ async fn forget_keys(connection: &mut SqliteConnection) -> Result<u64, sqlx::Err
     Ok(sqlx::query(forget).execute(connection).await?.rows_affected())
 }
 
-/// Every session is one more handle to the open file.
-struct Handles<S>(S);
-
-impl<S: Session + Clone + Sync> Connect for Handles<S> {
-    type Session = S;
-
-    async fn connect(&self) -> Result<S, StoreError> {
-        Ok(self.0.clone())
-    }
-}
-
-#[derive(Clone)]
+/// Counts votes. As the other two, it is one more handle to the open file.
 struct Writer(Sqlite);
 
 impl Session for Writer {
+    type Store = Sqlite;
     type Input = Vote;
     type Output = Recorded;
 
-    async fn run(&mut self, votes: &[Vote]) -> Outputs<Recorded> {
-        let (batch, poll) = (VoteBatch::new(votes), self.0.poll);
-        let counted = record(&mut *self.0.lock().await, &poll, &batch).await;
-        Ok(batch.outputs(&poll, &counted.map_err(StoreError::doing("count votes"))?))
+    async fn connect(file: &Sqlite) -> Result<Self, StoreError> {
+        Ok(Self(file.clone()))
     }
 
-    async fn ping(&mut self) -> Result<(), StoreError> {
-        Ok(())
+    async fn run(&mut self, votes: &[Vote]) -> Outputs<Recorded> {
+        let batch = VoteBatch::new(&self.0.names, votes);
+        let counted = record(&mut *self.0.lock().await, &batch).await;
+        Ok(batch.outputs(&counted.map_err(StoreError::doing("count votes"))?))
     }
 }
 
-#[derive(Clone)]
+/// Reads votes.
 struct Reader(Sqlite);
 
 impl Session for Reader {
+    type Store = Sqlite;
     type Input = ();
     type Output = Arc<Tally>;
+
+    async fn connect(file: &Sqlite) -> Result<Self, StoreError> {
+        Ok(Self(file.clone()))
+    }
 
     async fn run(&mut self, batch: &[()]) -> Outputs<Arc<Tally>> {
         let rows: Vec<(String, i64)> = sqlx::query_as("select name, count from restaurants")
             .fetch_all(&mut *self.0.lock().await)
             .await
             .map_err(StoreError::doing("read the votes"))?;
-        Ok(Tally::new(&self.0.poll, &rows).shared(batch.len()))
-    }
-
-    async fn ping(&mut self) -> Result<(), StoreError> {
-        Ok(())
+        Ok(Tally::new(&self.0.names, &rows).shared(batch.len()))
     }
 }
 
-#[derive(Clone)]
+/// Counts page views.
 struct Adder(Sqlite);
 
 impl Session for Adder {
+    type Store = Sqlite;
     type Input = View;
     type Output = i64;
+
+    async fn connect(file: &Sqlite) -> Result<Self, StoreError> {
+        Ok(Self(file.clone()))
+    }
 
     async fn run(&mut self, batch: &[View]) -> Outputs<i64> {
         let after = sqlx::query_scalar("update page_views set count = count + $1 returning count")
@@ -224,32 +222,26 @@ impl Session for Adder {
             .map_err(StoreError::doing("count page views"))?;
         Ok(views::outputs(batch.len(), after))
     }
-
-    async fn ping(&mut self) -> Result<(), StoreError> {
-        Ok(())
-    }
 }
 
 /// Counts a batch in one transaction.
 async fn record(
     connection: &mut SqliteConnection,
-    poll: &Poll,
     batch: &VoteBatch<'_>,
 ) -> Result<CountedBatch, sqlx::Error> {
     let mut transaction = connection.begin().await?;
     let mut counted = CountedBatch::default();
-    let id = |choice: ChoiceId| poll.choices()[choice.index()].id;
-    for (choice, votes) in batch.plain() {
-        let count = add(&mut transaction, id(*choice), *votes).await?;
+    for (name, votes) in &batch.plain {
+        let count = add(&mut transaction, name, *votes).await?;
         counted.before.push(count - votes);
     }
-    for (key, choice) in batch.keyed() {
+    for (key, name) in &batch.keyed {
         let answer = match known(&mut transaction, key).await? {
             Some(answer) => answer,
             None => {
-                let count = add(&mut transaction, id(*choice), 1).await?;
-                remember(&mut transaction, key, id(*choice), count).await?;
-                (id(*choice).to_owned(), count)
+                let count = add(&mut transaction, name, 1).await?;
+                remember(&mut transaction, key, name, count).await?;
+                ((*name).to_owned(), count)
             }
         };
         counted.keyed.push(answer);
@@ -275,20 +267,20 @@ async fn add(
 
 async fn known(
     connection: &mut SqliteConnection,
-    key: &VoteKey,
+    key: &str,
 ) -> Result<Option<(String, i64)>, sqlx::Error> {
     let query = sqlx::query_as("select name, count from vote_keys where key = $1");
-    query.bind(key.as_str()).fetch_optional(connection).await
+    query.bind(key).fetch_optional(connection).await
 }
 
 async fn remember(
     connection: &mut SqliteConnection,
-    key: &VoteKey,
+    key: &str,
     name: &str,
     count: i64,
 ) -> Result<(), sqlx::Error> {
     let insert = sqlx::query("insert into vote_keys (key, name, count) values ($1, $2, $3)");
-    insert.bind(key.as_str()).bind(name).bind(count).execute(connection).await.map(drop)
+    insert.bind(key).bind(name).bind(count).execute(connection).await.map(drop)
 }
 
 #[cfg(test)]
@@ -302,7 +294,7 @@ mod tests {
     /// Votes in one batch, and answers with the count that each vote has made.
     async fn vote(file: &Sqlite, votes: &[(&str, Option<&str>)]) -> Vec<i64> {
         let vote = |(id, key): &(&str, Option<&str>)| Vote {
-            choice: file.poll.find(id).unwrap(),
+            choice: Poll::default().find(id).unwrap(),
             key: key.map(|key| key.parse().unwrap()),
         };
         let votes: Vec<Vote> = votes.iter().map(vote).collect();

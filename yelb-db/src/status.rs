@@ -36,21 +36,16 @@ pub enum State {
 #[derive(Debug, Clone)]
 pub struct StatusReceiver(Arc<Shared>);
 
-/// Tells the status of a store. There is one for each worker: the store is down if either of them has no session.
+/// Tells the status of a store. Each of its workers has one: the store is down if either of them has no session.
 #[derive(Debug, Clone)]
 pub struct StatusSender {
     shared: Arc<Shared>,
-    worker: Worker,
+    worker: usize,
 }
 
-/// The workers of a store.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Worker {
-    /// It counts.
-    Writer,
-    /// It reads.
-    Reader,
-}
+/// The worker that counts; its store's reader is the other one.
+const WRITER: usize = 0;
+const READER: usize = 1;
 
 #[derive(Debug)]
 struct Shared {
@@ -62,8 +57,7 @@ struct Shared {
 
 #[derive(Debug)]
 struct Condition {
-    writer: State,
-    reader: State,
+    workers: [State; 2],
     status: Status,
 }
 
@@ -73,16 +67,16 @@ impl StatusSender {
         let status =
             Status { state: State::Unknown, since: Instant::now(), prepared: false, missing: None };
         // Until there is a reader, its part is no reason to call the store down.
-        let condition = Condition { writer: State::Unknown, reader: State::Up, status };
-        let shared =
-            Shared { kind, condition: Mutex::new(condition), connected: watch::Sender::new(0) };
-        Self { shared: Arc::new(shared), worker: Worker::Writer }
+        let condition = Condition { workers: [State::Unknown, State::Up], status };
+        let connected = watch::Sender::new(0);
+        let shared = Shared { kind, condition: Mutex::new(condition), connected };
+        Self { shared: Arc::new(shared), worker: WRITER }
     }
 
     /// For the reader of the same store.
     pub(crate) fn for_reader(&self) -> Self {
-        self.shared.lock().reader = State::Unknown;
-        Self { shared: Arc::clone(&self.shared), worker: Worker::Reader }
+        self.shared.lock().workers[READER] = State::Unknown;
+        Self { shared: Arc::clone(&self.shared), worker: READER }
     }
 
     /// For those who read it.
@@ -98,7 +92,7 @@ impl StatusSender {
     /// The worker has a session.
     pub(crate) fn connected(&self) {
         self.turn(State::Up);
-        if self.worker == Worker::Writer {
+        if self.worker == WRITER {
             self.shared.connected.send_modify(|times| *times += 1);
         }
     }
@@ -132,11 +126,8 @@ impl StatusSender {
 
     fn turn(&self, state: State) {
         let mut condition = self.shared.lock();
-        match self.worker {
-            Worker::Writer => condition.writer = state,
-            Worker::Reader => condition.reader = state,
-        }
-        let store = worse(&condition.writer, &condition.reader).clone();
+        condition.workers[self.worker] = state;
+        let store = worst(&condition.workers);
         // An outage is two lines in the log, not one a second.
         if std::mem::discriminant(&store) != std::mem::discriminant(&condition.status.state) {
             condition.status.since = Instant::now();
@@ -160,12 +151,13 @@ impl StatusSender {
     }
 }
 
-/// A store is as its worse worker is.
-fn worse<'a>(writer: &'a State, reader: &'a State) -> &'a State {
-    match (writer, reader) {
-        (State::Down(_), _) | (State::Unknown, State::Up | State::Unknown) => writer,
-        (State::Up | State::Unknown, _) => reader,
-    }
+/// A store is as the worse of its workers is.
+fn worst([writer, reader]: &[State; 2]) -> State {
+    let worse = match (writer, reader) {
+        (State::Down(_), _) | (State::Unknown, State::Up) => writer,
+        _ => reader,
+    };
+    worse.clone()
 }
 
 impl StatusReceiver {

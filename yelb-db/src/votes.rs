@@ -1,11 +1,10 @@
 //! Votes: what is recorded, what is read, and how a batch of them is put together.
 
 use std::collections::HashMap;
-use std::collections::hash_map::Entry;
 use std::str::FromStr;
 use std::sync::Arc;
 
-use yelb_poll::{ChoiceId, Poll};
+use yelb_poll::ChoiceId;
 
 use crate::batcher::{Batcher, Input};
 use crate::error::StoreError;
@@ -84,13 +83,6 @@ impl FromStr for VoteKey {
     }
 }
 
-impl VoteKey {
-    /// As it was sent.
-    pub fn as_str(&self) -> &str {
-        &self.0
-    }
-}
-
 /// A key was used before, for another choice.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("the idempotency key was used to vote for something else")]
@@ -101,10 +93,12 @@ pub struct KeyReused;
 pub struct Tally(Vec<i64>);
 
 impl Tally {
-    /// From the rows of a store. A choice without a row has 0 votes; a row that is not in the poll is left out.
-    pub(crate) fn new(poll: &Poll, rows: &[(String, i64)]) -> Self {
-        let count_of = |id: &str| rows.iter().find(|(row, _)| row == id).map_or(0, |row| row.1);
-        Self(poll.choices().iter().map(|choice| count_of(choice.id)).collect())
+    /// From the rows of a store, in the order of `names`. A choice without a row has 0 votes; a row that is not in the poll
+    /// is left out.
+    pub(crate) fn new(names: &[&str], rows: &[(String, i64)]) -> Self {
+        let count_of =
+            |name: &&str| rows.iter().find(|(row, _)| row == name).map_or(0, |row| row.1);
+        Self(names.iter().map(count_of).collect())
     }
 
     /// The outputs of so many reads that one query answers.
@@ -122,8 +116,10 @@ impl Tally {
 /// The votes of a batch, sorted for a store: without a key by what they are for, with a key each key once.
 #[derive(Debug, Default)]
 pub struct VoteBatch<'a> {
-    plain: Vec<(ChoiceId, i64)>,
-    keyed: Vec<(&'a VoteKey, ChoiceId)>,
+    /// What the votes without a key are for, and how many they are for each.
+    pub(crate) plain: Vec<(&'static str, i64)>,
+    /// The votes with a key.
+    pub(crate) keyed: Vec<(&'a str, &'static str)>,
     /// Where each vote's own count comes from, in the order of the batch.
     places: Vec<Place>,
 }
@@ -134,28 +130,37 @@ enum Place {
     /// The position of its choice in `plain`, and its own 1-based position among that choice's votes.
     Plain(usize, i64),
     /// The position of its key in `keyed`, and what it is for.
-    Keyed(usize, ChoiceId),
+    Keyed(usize, &'static str),
 }
 
 impl<'a> VoteBatch<'a> {
     /// Sorts the votes of a batch.
-    pub fn new(votes: &'a [Vote]) -> Self {
+    /// `names` are those of the poll's choices, in order.
+    pub fn new(names: &[&'static str], votes: &'a [Vote]) -> Self {
         let mut batch = Self { places: Vec::with_capacity(votes.len()), ..Self::default() };
         let mut known = HashMap::new();
         for Vote { choice, key } in votes {
+            let name = names[choice.index()];
             let place = match key {
-                None => batch.add_plain(*choice),
-                Some(key) => batch.add_keyed(key, *choice, &mut known),
+                None => batch.add_plain(name),
+                // A key that is in the batch already is the same vote.
+                Some(VoteKey(key)) => {
+                    let index = *known.entry(&**key).or_insert_with(|| {
+                        batch.keyed.push((key, name));
+                        batch.keyed.len() - 1
+                    });
+                    Place::Keyed(index, name)
+                }
             };
             batch.places.push(place);
         }
         batch
     }
 
-    fn add_plain(&mut self, choice: ChoiceId) -> Place {
-        let known = self.plain.iter().position(|(other, _)| *other == choice);
+    fn add_plain(&mut self, name: &'static str) -> Place {
+        let known = self.plain.iter().position(|(other, _)| *other == name);
         let index = known.unwrap_or_else(|| {
-            self.plain.push((choice, 0));
+            self.plain.push((name, 0));
             self.plain.len() - 1
         });
         let (_, votes) = &mut self.plain[index];
@@ -163,45 +168,14 @@ impl<'a> VoteBatch<'a> {
         Place::Plain(index, *votes)
     }
 
-    /// A key that is in the batch already is the same vote.
-    fn add_keyed(
-        &mut self,
-        key: &'a VoteKey,
-        choice: ChoiceId,
-        known: &mut HashMap<&'a VoteKey, usize>,
-    ) -> Place {
-        let index = match known.entry(key) {
-            Entry::Occupied(index) => *index.get(),
-            Entry::Vacant(index) => {
-                self.keyed.push((key, choice));
-                *index.insert(self.keyed.len() - 1)
-            }
-        };
-        Place::Keyed(index, choice)
-    }
-
-    /// What the votes without a key are for, and how many they are for each.
-    pub(crate) fn plain(&self) -> &[(ChoiceId, i64)] {
-        &self.plain
-    }
-
-    /// The votes with a key, each key once.
-    pub(crate) fn keyed(&self) -> &[(&'a VoteKey, ChoiceId)] {
-        &self.keyed
-    }
-
     /// The output of each vote.
     ///
     /// The store added the votes of the batch in one step, so the counts in between belong to them, in their order.
-    pub(crate) fn outputs(
-        &self,
-        poll: &Poll,
-        counted: &CountedBatch,
-    ) -> Vec<Result<Recorded, StoreError>> {
+    pub(crate) fn outputs(&self, counted: &CountedBatch) -> Vec<Result<Recorded, StoreError>> {
         let output = |place: &Place| match *place {
             Place::Plain(index, position) => Ok(counted.before[index] + position),
-            Place::Keyed(index, choice) => match &counted.keyed[index] {
-                (id, count) if id == poll[choice].id => Ok(*count),
+            Place::Keyed(index, name) => match &counted.keyed[index] {
+                (counted_for, count) if counted_for == name => Ok(*count),
                 _ => Err(KeyReused),
             },
         };
@@ -221,6 +195,8 @@ pub(crate) struct CountedBatch {
 
 #[cfg(test)]
 mod tests {
+    use yelb_poll::Poll;
+
     use super::*;
 
     fn vote(id: &str, key: Option<&str>) -> Vote {
@@ -229,7 +205,7 @@ mod tests {
     }
 
     fn outputs(votes: &[Vote], counted: &CountedBatch) -> Vec<Recorded> {
-        let outputs = VoteBatch::new(votes).outputs(&Poll::default(), counted);
+        let outputs = VoteBatch::new(&Poll::default().names(), votes).outputs(counted);
         outputs.into_iter().map(Result::unwrap).collect()
     }
 
@@ -238,7 +214,7 @@ mod tests {
         for key in ["", "a b", "ö", "a\0", &"a".repeat(256)] {
             assert_eq!(key.parse::<VoteKey>(), Err(InvalidKey), "{key:?}");
         }
-        assert_eq!("\"8e03978e-40d5\"".parse::<VoteKey>().unwrap().as_str(), "\"8e03978e-40d5\"");
+        assert_eq!(&*"\"8e03978e-40d5\"".parse::<VoteKey>().unwrap().0, "\"8e03978e-40d5\"");
     }
 
     #[test]
@@ -251,7 +227,7 @@ mod tests {
     #[test]
     fn a_key_that_comes_twice_is_one_vote() {
         let votes = [vote("ihop", Some("k")), vote("ihop", Some("k"))];
-        assert_eq!(VoteBatch::new(&votes).keyed().len(), 1);
+        assert_eq!(VoteBatch::new(&Poll::default().names(), &votes).keyed.len(), 1);
         let counted = CountedBatch { before: vec![], keyed: vec![("ihop".into(), 45)] };
         assert_eq!(outputs(&votes, &counted), [Ok(45), Ok(45)]);
     }
@@ -266,6 +242,6 @@ mod tests {
     #[test]
     fn a_tally_is_in_the_order_of_the_poll() {
         let rows = [("chipotle".to_owned(), 3), ("kfc".to_owned(), 9), ("outback".to_owned(), 1)];
-        assert_eq!(Tally::new(&Poll::default(), &rows).counts(), [1, 0, 0, 3]);
+        assert_eq!(Tally::new(&Poll::default().names(), &rows).counts(), [1, 0, 0, 3]);
     }
 }

@@ -1,12 +1,11 @@
 mod schedules;
 
-use std::sync::Mutex;
-use std::sync::atomic::{AtomicBool, AtomicI64, AtomicUsize};
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
 
 use tokio::sync::Semaphore;
 use tokio::task::{JoinHandle, JoinSet};
 
-use super::linger::TICK;
 use super::*;
 use crate::kind::StoreKind;
 use crate::status::State;
@@ -86,7 +85,11 @@ impl Fake {
 
     fn start(&self) -> (Batcher<Add, i64>, StatusSender, Workers) {
         let (status, workers) = (StatusSender::new(&KIND), Workers::default());
-        (Batcher::start(self.clone(), status.clone(), None, &workers), status, workers)
+        (
+            Batcher::start::<FakeSession>(self.clone(), status.clone(), None, &workers),
+            status,
+            workers,
+        )
     }
 
     fn lose_sessions(&self) {
@@ -113,16 +116,6 @@ fn refused() -> StoreError {
     StoreError::doing("do it")("refused")
 }
 
-impl Connect for Fake {
-    type Session = FakeSession;
-
-    async fn connect(&self) -> Result<FakeSession, StoreError> {
-        self.answer().await?;
-        let number = self.0.connects.fetch_add(1, Ordering::SeqCst);
-        Ok(FakeSession { store: self.clone(), number })
-    }
-}
-
 struct FakeSession {
     store: Fake,
     number: usize,
@@ -137,8 +130,15 @@ impl FakeSession {
 }
 
 impl Session for FakeSession {
+    type Store = Fake;
     type Input = Add;
     type Output = i64;
+
+    async fn connect(store: &Fake) -> Result<Self, StoreError> {
+        store.answer().await?;
+        let number = store.0.connects.fetch_add(1, Ordering::SeqCst);
+        Ok(Self { store: store.clone(), number })
+    }
 
     async fn run(&mut self, batch: &[Add]) -> Outputs<i64> {
         let store = &self.store.0;
@@ -390,7 +390,8 @@ async fn a_reader_leaves_the_server_that_its_writer_has_left() {
     let (writer, status, workers) = written.start();
     assert_eq!(add(&writer, 1).await.unwrap().unwrap(), 1);
     let follows = Some(status.writer_connections());
-    let reader = Batcher::start(read.clone(), status.for_reader(), follows, &workers);
+    let reader =
+        Batcher::start::<FakeSession>(read.clone(), status.for_reader(), follows, &workers);
     add(&reader, 0).await.unwrap().unwrap();
     assert_eq!(read.connects(), 1);
 

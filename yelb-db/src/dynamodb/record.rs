@@ -16,11 +16,10 @@ use aws_sdk_dynamodb::types::{
     TransactWriteItem, Update,
 };
 use futures_util::future::join_all;
-use yelb_poll::{ChoiceId, Poll};
 
 use super::table::{Contended, TRIES, Table, number, pause, text};
 use crate::error::StoreError;
-use crate::votes::{CountedBatch, VoteBatch, VoteKey};
+use crate::votes::{CountedBatch, VoteBatch};
 
 /// How many items one transaction may write (API reference of `TransactWriteItems`).
 const MOST_WRITTEN: usize = 100;
@@ -34,22 +33,18 @@ const MADE: &str = "made";
 
 const DOING: &str = "count votes";
 
-/// A vote with a key, and the name of the item that it is for.
-type KeyedVote<'a> = (&'a VoteKey, &'static str);
+/// The key of a vote, and the name of the item that it is for.
+type KeyedVote<'a> = (&'a str, &'static str);
 
 /// Counts a batch. Missing items are made.
 pub(super) async fn record(
     table: &Table,
-    poll: &Poll,
     batch: &VoteBatch<'_>,
 ) -> Result<CountedBatch, StoreError> {
-    let id = |choice: &ChoiceId| poll.choices()[choice.index()].id;
-    let before = add_plain(table, batch.plain().iter().map(|(it, votes)| (id(it), *votes))).await?;
-    let votes: Vec<KeyedVote<'_>> =
-        batch.keyed().iter().map(|(key, choice)| (*key, id(choice))).collect();
-    let mut keyed = Vec::with_capacity(votes.len());
-    for part in votes.chunks(keys_at_once(&votes)) {
-        keyed.extend(Transaction::new(table, part).run().await?);
+    let before = add_plain(table, &batch.plain).await?;
+    let mut keyed = Vec::with_capacity(batch.keyed.len());
+    for votes in batch.keyed.chunks(keys_at_once(&batch.keyed)) {
+        keyed.extend(Transaction::new(table, votes).run().await?);
     }
     Ok(CountedBatch { before, keyed })
 }
@@ -63,12 +58,10 @@ fn keys_at_once(votes: &[KeyedVote<'_>]) -> usize {
 
 /// Each item by itself: if one fails the others are counted all the same, which is an outcome that is not known, as after any
 /// failure.
-async fn add_plain(
-    table: &Table,
-    votes: impl Iterator<Item = (&'static str, i64)>,
-) -> Result<Vec<i64>, StoreError> {
+async fn add_plain(table: &Table, votes: &[(&str, i64)]) -> Result<Vec<i64>, StoreError> {
     let adding = votes
-        .map(async |(name, votes)| table.add(name, votes, DOING).await.map(|count| count - votes));
+        .iter()
+        .map(async |(name, votes)| table.add(name, *votes, DOING).await.map(|count| count - votes));
     join_all(adding).await.into_iter().collect()
 }
 
@@ -188,7 +181,7 @@ impl<'a> Transaction<'a> {
     /// that has expired may still be there.
     fn remember(
         &self,
-        key: &VoteKey,
+        key: &str,
         name: &str,
         made: i64,
         now: Duration,
@@ -197,7 +190,7 @@ impl<'a> Transaction<'a> {
         let expires = layout.expires.unwrap_or("expires");
         let put = Put::builder()
             .table_name(&*self.table.name)
-            .item(layout.key, text(&format!("{KEY_PREFIX}{}", key.as_str())))
+            .item(layout.key, text(&format!("{KEY_PREFIX}{key}")))
             .item(VOTED_FOR, text(name))
             .item(MADE, number(made))
             .item(expires, seconds(now + A_DAY))

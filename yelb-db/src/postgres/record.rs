@@ -3,7 +3,6 @@
 use std::collections::HashMap;
 
 use sqlx::PgConnection;
-use yelb_poll::{ChoiceId, Poll};
 
 use crate::votes::{CountedBatch, VoteBatch};
 
@@ -19,10 +18,9 @@ const TRIES: usize = 5;
 /// Counts a batch. Missing rows are made.
 pub(super) async fn record(
     connection: &mut PgConnection,
-    poll: &Poll,
     batch: &VoteBatch<'_>,
 ) -> Result<CountedBatch, sqlx::Error> {
-    let columns = Columns::new(poll, batch);
+    let columns = Columns::new(batch);
     for _ in 1..TRIES {
         match try_record(connection, &columns).await {
             Ok(Some(counted)) => return Ok(counted),
@@ -45,11 +43,9 @@ struct Columns<'a> {
 }
 
 impl<'a> Columns<'a> {
-    fn new(poll: &Poll, batch: &VoteBatch<'a>) -> Self {
-        let id = |choice: &ChoiceId| poll.choices()[choice.index()].id;
-        let plain = batch.plain().iter().map(|(choice, votes)| (id(choice), *votes));
-        let keyed = batch.keyed().iter().map(|(key, choice)| (key.as_str(), id(choice)));
-        let ((names, votes), (keys, keyed_names)) = (plain.unzip(), keyed.unzip());
+    fn new(batch: &VoteBatch<'a>) -> Self {
+        let (names, votes) = batch.plain.iter().copied().unzip();
+        let (keys, keyed_names) = batch.keyed.iter().copied().unzip();
         Self { names, votes, keys, keyed_names }
     }
 }

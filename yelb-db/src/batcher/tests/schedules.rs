@@ -53,17 +53,14 @@ struct NotingSession {
     lost: bool,
 }
 
-impl Connect for Noting {
-    type Session = NotingSession;
-
-    async fn connect(&self) -> Result<NotingSession, StoreError> {
-        Ok(NotingSession { store: self.clone(), lost: false })
-    }
-}
-
 impl Session for NotingSession {
+    type Store = Noting;
     type Input = Caller;
     type Output = usize;
+
+    async fn connect(store: &Noting) -> Result<Self, StoreError> {
+        Ok(Self { store: store.clone(), lost: false })
+    }
 
     async fn run(&mut self, batch: &[Caller]) -> Outputs<usize> {
         let callers: Vec<usize> = batch.iter().map(|caller| caller.number).collect();
@@ -105,7 +102,8 @@ async fn run(steps: &[Step]) -> Course {
         in_flight: Arc::clone(&in_flight),
     };
     let batches = Arc::clone(&store.batches);
-    let batcher = Batcher::start(store, StatusSender::new(&KIND), None, &Workers::default());
+    let batcher =
+        Batcher::start::<NotingSession>(store, StatusSender::new(&KIND), None, &Workers::default());
     let (mut callers, mut keys) = (Vec::new(), Vec::new());
     let finish = |how| {
         if in_flight.load(Ordering::SeqCst) {
