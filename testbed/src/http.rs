@@ -73,10 +73,16 @@ impl Raw {
     }
 
     /// Sends these bytes again and again and reads nothing, until the server, whose answers pile up, reads no more.
+    #[track_caller]
     pub fn send_until_stuck(&mut self, bytes: impl AsRef<[u8]>) {
         self.stream.set_write_timeout(Some(STUCK)).expect("a limit can be set");
         let many = bytes.as_ref().repeat(100);
-        while self.stream.write_all(&many).is_ok() {}
+        let error = loop {
+            if let Err(error) = self.stream.write_all(&many) {
+                break error.kind();
+            }
+        };
+        assert!(matches!(error, ErrorKind::WouldBlock | ErrorKind::TimedOut), "{error}");
     }
 
     /// Says that nothing more will be sent, and still listens.

@@ -11,7 +11,6 @@ use axum::extract::Request;
 use axum::{Router, routing};
 use http::{HeaderName, HeaderValue, header};
 use std::future;
-use tower::util::MapResponseLayer;
 use tower_http::compression::CompressionLayer;
 use tower_http::set_header::SetResponseHeaderLayer;
 use yelb_poll::{Choice, ChoiceId, Poll};
@@ -38,13 +37,11 @@ pub fn router() -> Router {
             )
         });
 
-    // Outermost first. The names of compressed copies can be told only outside of what compresses.
-    // `route_layer`, not `layer`: the caller's fallback keeps its own headers.
+    // Outermost first. `route_layer`, not `layer`: the caller's fallback keeps its own headers.
     routes.route_layer((
         always(header::CONTENT_SECURITY_POLICY, CONTENT_SECURITY_POLICY),
         always(header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
         always(header::REFERRER_POLICY, "no-referrer"),
-        MapResponseLayer::new(assets::name_compressed_copy),
         CompressionLayer::new(),
     ))
 }

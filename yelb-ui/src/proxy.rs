@@ -161,10 +161,14 @@ fn is_a_gateways(status: StatusCode) -> bool {
     matches!(status, StatusCode::BAD_GATEWAY | StatusCode::GATEWAY_TIMEOUT)
 }
 
-/// Passes every request on to the app server, and its answer back.
+/// Passes on to the app server what begins with `/api/`, and its answers back.
 pub fn app(upstream: Upstream) -> App {
-    let forwarded = Router::new().route("/api/{*path}", any(forward)).with_state(upstream);
-    App::new(forwarded.layer(from_fn(around)))
+    let forwarded = Router::new()
+        .route("/api/", any(forward))
+        .route("/api/{*path}", any(forward))
+        .with_state(upstream)
+        .layer(from_fn(around));
+    App::new(forwarded)
 }
 
 async fn around(request: Request, next: Next) -> Response {

@@ -15,7 +15,7 @@ use crate::page;
 pub fn app(api: App, health: &Health) -> App {
     let page = App::new(page(health));
     App::new(service_fn(move |request: Request| {
-        // To the letter, and as it came: not by a route, which would leave its mark on the request.
+        // To the letter, and not by a route: the router behind it would take its own routes for parts of that one.
         let app = if request.uri().path().starts_with("/api/") { &api } else { &page };
         app.clone().oneshot(request)
     }))

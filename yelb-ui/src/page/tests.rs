@@ -60,8 +60,7 @@ async fn the_browser_s_copy_is_confirmed_without_a_body() {
             let etag = field(&get(path, std::slice::from_ref(&accept)).await, header::ETAG);
 
             let again =
-                get(path, &[accept, (header::IF_NONE_MATCH, &format!("\"other\", W/{etag}"))])
-                    .await;
+                get(path, &[accept, (header::IF_NONE_MATCH, &format!("\"other\", {etag}"))]).await;
             assert_eq!(again.status(), StatusCode::NOT_MODIFIED, "{path} {coding}");
             assert_eq!(field(&again, header::ETAG), etag, "{path} {coding}");
             assert_eq!(field(&again, header::VARY), "accept-encoding", "{path} {coding}");
@@ -81,22 +80,17 @@ async fn another_file_s_copy_is_not_confirmed() {
 }
 
 #[tokio::test]
-async fn each_coding_of_a_file_has_its_own_strong_tag() {
+async fn every_coding_of_a_file_has_the_one_weak_tag() {
     let mut etags = Vec::new();
     for coding in ["", "gzip", "br"] {
         let response = get("/static/yelb.js", &[(header::ACCEPT_ENCODING, coding)]).await;
-        assert_eq!(
-            response
-                .headers()
-                .get(header::CONTENT_ENCODING)
-                .map_or("", |coding| coding.to_str().unwrap()),
-            coding
-        );
+        let got = response.headers().get(header::CONTENT_ENCODING);
+        assert_eq!(got.map_or("", |got| got.to_str().unwrap()), coding);
         etags.push(field(&response, header::ETAG));
     }
-    assert!(etags.iter().all(|etag| etag.starts_with('"')), "{etags:?}");
+    assert!(etags[0].starts_with("W/\""), "{etags:?}");
     etags.dedup();
-    assert_eq!(etags.len(), 3, "{etags:?}");
+    assert_eq!(etags.len(), 1, "{etags:?}");
 }
 
 #[tokio::test]

@@ -73,6 +73,7 @@ fn the_path_and_the_query_pass_as_they_came() {
     let upstream = Upstream::saying(OK);
     let (_ui, page) = start_ui_of(upstream.address());
     let paths = [
+        "/api/",
         "/api/ihop",
         "/api//ihop",
         "/api/x/../ihop",
