@@ -20,6 +20,8 @@ ENV CARGO_TERM_COLOR=never
 # First the dependencies alone, in a layer that lasts until one of them changes: the manifests, and an empty crate for each, with
 # the benchmarks that manifests name.
 COPY Cargo.toml Cargo.lock ./
+COPY crates/yelb-poll/Cargo.toml crates/yelb-poll/
+COPY crates/yelb-resolver/Cargo.toml crates/yelb-resolver/
 COPY e2e/Cargo.toml e2e/
 COPY testbed/Cargo.toml testbed/
 COPY xtask/Cargo.toml xtask/
@@ -28,13 +30,14 @@ COPY yelb-appserver/Cargo.toml yelb-appserver/
 COPY yelb-db/Cargo.toml yelb-db/
 COPY yelb-service/Cargo.toml yelb-service/
 COPY yelb-ui/Cargo.toml yelb-ui/
-RUN for crate in e2e testbed xtask yelb yelb-appserver yelb-db yelb-service yelb-ui; do \
+RUN for crate in crates/yelb-poll crates/yelb-resolver e2e testbed xtask yelb yelb-appserver yelb-db yelb-service yelb-ui; do \
         mkdir --parents $crate/src $crate/benches && touch $crate/src/lib.rs && echo 'fn main() {}' > $crate/src/main.rs; \
     done \
-    && touch yelb-appserver/benches/rounds.rs yelb-db/benches/round.rs yelb-service/benches/request.rs \
+    && touch yelb-db/benches/batch.rs yelb-service/benches/request.rs \
     && cargo build --locked --release --package yelb-appserver --package yelb-ui \
     && rm --recursive --force target/release/.fingerprint/yelb*
 
+COPY crates crates
 COPY yelb-service yelb-service
 COPY yelb-db yelb-db
 COPY yelb-appserver yelb-appserver
@@ -69,6 +72,8 @@ FROM runtime AS yelb-appserver
 LABEL org.opencontainers.image.title="yelb-appserver" \
       org.opencontainers.image.description="Yelb's API: votes, page views, stats"
 COPY --from=build /yelb/target/release/yelb-appserver /usr/local/bin/yelb-appserver
+# As the original's image: the stores are `yelb-db` and `redis-server` unless a setting says otherwise.
+ENV RACK_ENV=production
 EXPOSE 4567 9464
 HEALTHCHECK --interval=5s --timeout=2s --start-period=10s CMD ["/usr/local/bin/yelb-appserver", "healthcheck"]
 ENTRYPOINT ["/usr/local/bin/yelb-appserver"]

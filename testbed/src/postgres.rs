@@ -1,6 +1,7 @@
 //! A private PostgreSQL server.
 
 use std::fs::{self, DirBuilder, File};
+use std::net::Ipv4Addr;
 use std::os::unix::fs::{DirBuilderExt, chown};
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -42,6 +43,8 @@ pub struct Postgres {
     settings: Vec<String>,
     /// Where it runs, unless that is where everybody does.
     namespace: Option<Namespace>,
+    /// Where it listens.
+    address: Ipv4Addr,
     port: u16,
     server: Mutex<Option<Owned>>,
     /// After the server, which uses it: fields are dropped in their order.
@@ -76,10 +79,57 @@ impl Postgres {
     pub fn start_inside(namespace: &Namespace) -> Self {
         let mut postgres = Self::prepared(&["listen_addresses=*"], Some(namespace.clone()));
         postgres.port = PORT;
-        if let Err(error) = postgres.launch() {
+        postgres.launch_or_panic();
+        postgres
+    }
+
+    /// As [`Self::start_inside`], on port 5432 of this loopback address alone, so that there may be several.
+    #[track_caller]
+    pub fn start_inside_at(namespace: &Namespace, address: Ipv4Addr) -> Self {
+        let postgres = Self::prepared_at(namespace, address);
+        copy(&TEMPLATE, &postgres.data());
+        postgres.launch_or_panic();
+        postgres
+    }
+
+    /// A streaming standby of this server, on port 5432 of another loopback address of its network.
+    #[track_caller]
+    #[must_use]
+    pub fn standby_at(&self, address: Ipv4Addr) -> Self {
+        let namespace = self.namespace.as_ref().expect("a standby is for a server in a network");
+        let standby = Self::prepared_at(namespace, address);
+        let place = Place { namespace: Some(namespace.clone()), user: account() };
+        let mut backup = process::command_at(&place, &binaries().join("pg_basebackup"));
+        standby.prepare(&mut backup);
+        backup.args(["--write-recovery-conf", "--checkpoint=fast", "--pgdata"]).arg(standby.data());
+        backup.arg("--dbname").arg(self.url("postgres"));
+        let backup = process::run(backup, PATIENCE);
+        assert!(backup.as_ref().is_ok_and(|(status, ..)| status.success()), "{backup:?}");
+        standby.launch_or_panic();
+        standby
+    }
+
+    /// A server in a network, without data.
+    fn prepared_at(namespace: &Namespace, address: Ipv4Addr) -> Self {
+        let listen = format!("listen_addresses={address}");
+        let settings = SETTINGS.iter().copied().chain([&*listen]).map(str::to_owned).collect();
+        let postgres = Self {
+            settings,
+            namespace: Some(namespace.clone()),
+            address,
+            directory: Directory::make(),
+            port: PORT,
+            server: Mutex::new(None),
+        };
+        own(postgres.directory.path());
+        postgres
+    }
+
+    #[track_caller]
+    fn launch_or_panic(&self) {
+        if let Err(error) = self.launch() {
             panic!("PostgreSQL does not start: {error}")
         }
-        postgres
     }
 
     /// A server with its files, which has not been launched.
@@ -87,6 +137,7 @@ impl Postgres {
         let postgres = Self {
             settings: SETTINGS.iter().chain(settings).map(|&setting| setting.to_owned()).collect(),
             namespace,
+            address: Ipv4Addr::LOCALHOST,
             directory: Directory::make(),
             port: 0,
             server: Mutex::new(None),
@@ -101,9 +152,10 @@ impl Postgres {
         self.port
     }
 
-    /// `postgres://postgres:postgres_password@127.0.0.1:PORT/DATABASE`
+    /// `postgres://postgres:postgres_password@ADDRESS:PORT/DATABASE`
     pub fn url(&self, database: &str) -> String {
-        format!("postgres://postgres:{PASSWORD}@127.0.0.1:{}/{database}", self.port)
+        let Self { address, port, .. } = self;
+        format!("postgres://postgres:{PASSWORD}@{address}:{port}/{database}")
     }
 
     /// What `psql` prints for a statement: a line for each row, `|` between the columns. An error fails the test.
@@ -236,7 +288,8 @@ impl Postgres {
     /// The last line of its pid file is the server's state, and `pg_ctl` waits for the same word.
     fn says_ready(&self) -> bool {
         let file = fs::read_to_string(self.pid_file()).unwrap_or_default();
-        file.lines().nth(7).is_some_and(|state| state.trim_end() == "ready")
+        // A standby that can be read says `standby`.
+        file.lines().nth(7).is_some_and(|state| matches!(state.trim_end(), "ready" | "standby"))
     }
 
     fn prepare(&self, command: &mut Command) {

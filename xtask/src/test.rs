@@ -73,6 +73,7 @@ pub(crate) fn run(options: &Options) -> Result<ExitCode> {
         });
     }
     if options.wants(Part::Rust) || options.wants(Part::Browser) {
+        report.step("yelb by itself", yelb_by_itself);
         // The programs: tests of one crate run those of another, and Cargo does not know.
         let built = report.step("build", || check(&mut run::cargo(&["build", "--workspace"])));
         if options.wants(Part::Rust) {
@@ -102,6 +103,24 @@ fn check(command: &mut Command) -> Result<Outcome> {
     let status = run::stream(command, |_| ())?;
     let outcome = Outcome { passed: 1, ..Outcome::default() };
     Ok(if status.success() { outcome } else { Outcome::failure("it found something, see above") })
+}
+
+/// `yelb` leaves DynamoDB out and says where it is. A build of the whole workspace would give it the features of all: so it
+/// is built alone, as for `cargo run`.
+fn yelb_by_itself() -> Result<Outcome> {
+    if !run::stream(&mut run::cargo(&["build", "--package", "yelb"]), |_| ())?.success() {
+        return Ok(Outcome::not_built());
+    }
+    let mut yelb = run::cargo(&["run", "--quiet", "--package", "yelb"]);
+    yelb.env("DATABASE_URL", "dynamodb://yelb-votes").env("AWS_REGION", "eu-west-1");
+    let refused = yelb.output()?;
+    let said = String::from_utf8_lossy(&refused.stderr);
+    println!("{said}");
+    let is_refused = refused.status.code() == Some(2)
+        && said.starts_with("yelb: DATABASE_URL:")
+        && said.contains("cargo run --package yelb-appserver");
+    let outcome = Outcome { passed: 1, ..Outcome::default() };
+    Ok(if is_refused { outcome } else { Outcome::failure("a dynamodb:// URL is not refused") })
 }
 
 fn cargo_tests() -> Result<Outcome> {

@@ -23,7 +23,9 @@ mod votes;
 pub use dynamodb_options::DynamoDbOptions;
 pub use error::StoreError;
 pub use kind::{Description, StoreKind};
-pub use open::{Location, Migrate, OpenError, Stores, ViewLocation, VoteLocation, migrate, open};
+pub use open::{
+    CLOSE_LIMIT, Location, Migrate, OpenError, Stores, ViewLocation, VoteLocation, migrate, open,
+};
 pub use postgres::PostgresOptions;
 pub use redis::RedisOptions;
 pub use status::{State, Status, StatusReceiver, StatusSender};

@@ -1,7 +1,9 @@
 //! Opening the stores: the one place that knows which kinds there are.
 
 use std::fmt;
+use std::time::Duration;
 
+use tokio::time::timeout;
 use tokio_util::sync::DropGuard;
 use yelb_poll::Poll;
 use yelb_resolver::Resolver;
@@ -16,6 +18,9 @@ use crate::redis::{self, RedisOptions};
 use crate::sqlite::Sqlite;
 use crate::views::ViewStore;
 use crate::votes::VoteStore;
+
+/// How long it may take to close the stores of a process that ends.
+pub const CLOSE_LIMIT: Duration = Duration::from_millis(400);
 
 /// Where the stores are.
 #[derive(Debug, Clone)]
@@ -138,12 +143,18 @@ impl Files {
 }
 
 impl Stores {
-    /// Finishes what waits, ends the sessions and closes the files.
+    /// Finishes what waits, ends the sessions and closes the files, within [`CLOSE_LIMIT`]: a store that is silent is not
+    /// waited for.
     pub async fn close(self) {
         self.workers.stop.cancel();
-        self.workers.tasks.wait().await;
-        for file in self.files {
-            file.close().await;
+        let closing = async {
+            self.workers.tasks.wait().await;
+            for file in self.files {
+                file.close().await;
+            }
+        };
+        if timeout(CLOSE_LIMIT, closing).await.is_err() {
+            tracing::warn!("the sessions with the stores were not closed in order");
         }
     }
 }

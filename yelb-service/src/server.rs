@@ -16,9 +16,10 @@ use crate::health::Health;
 use crate::problem::Chain;
 use crate::stop::{StopOptions, StopSignal};
 
-/// How long connections may take to finish, all together. Longer than any request may take (5 s); with the default wait
-/// before it (3 s) and the last traces after it (0.9 s) the process ends before Docker's kill, 10 s after SIGTERM.
-const DRAIN_LIMIT: Duration = Duration::from_secs(6);
+/// How long connections may take to finish, all together. Longer than any request may take (5.5 s through the UI); with the
+/// default wait before it (3 s), the stores (0.4 s) and the last traces (0.9 s) after it the process ends before Docker's kill,
+/// 10 s after SIGTERM.
+const DRAIN_LIMIT: Duration = Duration::from_millis(5600);
 /// How long to pause when the process is out of file descriptors, rather than spin.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
@@ -114,7 +115,7 @@ async fn drain(health: &Health, wait: Duration, stopping: &CancellationToken, ta
     if timeout(DRAIN_LIMIT, tasks.wait()).await.is_err() {
         tracing::warn!(
             connections = tasks.len(),
-            limit_seconds = DRAIN_LIMIT.as_secs(),
+            limit_seconds = DRAIN_LIMIT.as_secs_f32(),
             "connections were still open at the end of the drain, and are cut off"
         );
     }

@@ -245,6 +245,38 @@ fn a_confirmed_vote_survives_a_database_that_is_killed_again_and_again() {
 }
 
 #[test]
+fn connections_that_the_server_ends_while_they_idle_cost_no_vote() {
+    let postgres = Postgres::start_with(&["idle_session_timeout=2s"]);
+    let redis = Redis::start();
+    let api = AppServer::start(&postgres, &redis);
+    api.is_ready_with("votes", "up");
+    for count in ["1", "2", "3"] {
+        assert_eq!(api.get(VOTE).text(), count);
+        assert_eq!(api.get("/api/getvotes").status, 200);
+        // Longer than the server lets a connection idle.
+        thread::sleep(Duration::from_secs(3));
+    }
+}
+
+#[test]
+fn a_vote_with_a_key_and_a_read_survive_the_loss_of_their_connection() {
+    let (postgres, redis) = (Postgres::start(), Redis::start());
+    let api = AppServer::start(&postgres, &redis);
+    api.is_ready_with("votes", "up");
+    let end_sessions = "select pg_terminate_backend(pid, 10000) from pg_stat_activity
+                        where application_name = 'yelb-appserver'";
+    for number in 1..=10 {
+        let key = [("Idempotency-Key", &*format!("vote-{number}"))];
+        postgres.sql("postgres", end_sessions);
+        let vote = http::request(api.address, "GET", VOTE, &key, b"");
+        assert_eq!((vote.status, vote.text()), (200, &*number.to_string()));
+        postgres.sql("postgres", end_sessions);
+        assert_eq!(api.get("/api/getvotes").status, 200);
+    }
+    assert_eq!(votes_for_ihop(&postgres), 10);
+}
+
+#[test]
 fn everybody_at_once_gets_a_count_of_their_own() {
     const CLIENTS: usize = 60;
     let (postgres, redis) = (Postgres::start(), Redis::start());
