@@ -72,11 +72,7 @@ const NONSENSE: &str = "
     CACHE_HOST=a, REDIS_PASSWORD=hunter2, REDIS_PASSWORD_FILE=password   => REDIS_PASSWORD_FILE: excludes REDIS_PASSWORD
     REDIS_SERVER_ENDPOINT=one, CACHE_HOST=other                          => CACHE_HOST: says something else than REDIS_SERVER_ENDPOINT
 
-    YELB_DB_PASSWORD=hunter2                                => YELB_DB_PASSWORD: has no effect without DATABASE_URL or a host
-    YELB_DB_SERVER_PORT=5432                                => YELB_DB_SERVER_PORT: has no effect without DATABASE_URL or a host
     DATABASE_URL=sqlite:yelb.db, YELB_DB_PASSWORD=hunter2   => YELB_DB_PASSWORD: has no effect without a postgres:// URL
-    REDIS_PASSWORD=hunter2                                  => REDIS_PASSWORD: has no effect without REDIS_URL or a host
-    REDIS_SERVER_PORT=6379                                  => REDIS_SERVER_PORT: has no effect without REDIS_URL or a host
     DATABASE_URL=dynamodb://                                => AWS_REGION: must be set, because DATABASE_URL is a table of DynamoDB
     YELB_DDB_CACHE=yelb, AWS_REGION=                        => AWS_REGION: must be set, because YELB_DDB_CACHE is a table of DynamoDB
     DATABASE_URL=dynamodb://ab, AWS_REGION=eu-west-1        => DATABASE_URL: must be a URL: dynamodb://table, 3 to 255 letters
@@ -103,6 +99,30 @@ fn a_setting_that_cannot_be_used_is_named_in_one_line() {
     // By then the log has begun.
     let views = with("REDIS_URL=sqlite:/dev/null/views.db, RUST_LOG=error");
     views.refuses("REDIS_URL: must name a store that can be reached or made");
+}
+
+#[test]
+fn a_setting_of_a_store_that_no_setting_names_is_refused() {
+    for (variables, setting) in [
+        (
+            "YELB_DB_PASSWORD=hunter2",
+            "YELB_DB_PASSWORD: has no effect without DATABASE_URL or a host",
+        ),
+        (
+            "YELB_DB_SERVER_PORT=5432",
+            "YELB_DB_SERVER_PORT: has no effect without DATABASE_URL or a host",
+        ),
+        (
+            "DATABASE_URL=sqlite:yelb.db, REDIS_PASSWORD=hunter2",
+            "REDIS_PASSWORD: has no effect without REDIS_URL or a host",
+        ),
+        (
+            "DB_HOST=db, REDIS_SERVER_PORT=6379",
+            "REDIS_SERVER_PORT: has no effect without REDIS_URL or a host",
+        ),
+    ] {
+        bare().envs(variables).refuses(setting);
+    }
 }
 
 #[test]
@@ -291,7 +311,11 @@ fn a_flag_wins_over_its_variable() {
 fn a_store_that_no_setting_names_is_refused_in_one_line_that_lists_the_settings() {
     let table = "YELB_DDB_RESTAURANTS=yelb, AWS_REGION=eu-west-1";
     for (variables, begins, names) in [
-        ("", "DATABASE_URL: must say where the votes are", [&VOTES_AT[..], &VIEWS_AT].concat()),
+        (
+            "RUST_LOG=info",
+            "DATABASE_URL: must say where the votes are",
+            [&VOTES_AT[..], &VIEWS_AT].concat(),
+        ),
         (
             "REDIS_URL=redis://redis",
             "DATABASE_URL: must say where the votes are",

@@ -2,20 +2,19 @@
 
 use std::time::Duration;
 
+use aws_sdk_dynamodb::client::Waiters;
 use aws_sdk_dynamodb::error::ProvideErrorMetadata;
 use aws_sdk_dynamodb::operation::create_table::CreateTableError;
 use aws_sdk_dynamodb::types::{
     AttributeDefinition, BillingMode, KeySchemaElement, KeyType, ScalarAttributeType,
     TableDescription, TableStatus, TimeToLiveSpecification, TimeToLiveStatus,
 };
-use tokio::time::sleep;
 
 use super::table::{Table, number, text};
 use crate::Migrate;
 use crate::error::StoreError;
 
-/// The pauses of [`Schema::make`] while a table is being made, and how long it waits in all.
-const LOOK_AGAIN: Duration = Duration::from_millis(500);
+/// How long [`Schema::make`] waits for a table that is being made.
 const MAKING_LIMIT: Duration = Duration::from_mins(1);
 
 /// A table, and what it is to have.
@@ -70,14 +69,12 @@ impl Schema {
 
     /// As [`Self::prepare`], and waits until the table can be used.
     pub(super) async fn make(&self) -> Result<(), StoreError> {
-        let mut waited = Duration::ZERO;
-        loop {
-            match self.prepare().await {
-                Err(StoreError::NotReady(_)) if waited < MAKING_LIMIT => sleep(LOOK_AGAIN).await,
-                outcome => return outcome,
-            }
-            waited += LOOK_AGAIN;
+        if self.describe().await?.is_none() {
+            self.create().await?;
         }
+        let made = self.table.client.wait_until_table_exists().table_name(&*self.table.name);
+        made.wait(MAKING_LIMIT).await.map_err(StoreError::doing("wait for the table"))?;
+        self.prepare().await
     }
 
     fn missing(&self) -> StoreError {

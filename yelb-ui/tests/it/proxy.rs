@@ -31,6 +31,7 @@ fn what_the_app_server_answers_is_what_the_browser_gets() {
     let appserver = Program::of_workspace("yelb-appserver")
         .env("PORT", "0")
         .env("YELB_ADMIN_PORT", "off")
+        .env("DATABASE_URL", "sqlite:yelb.db")
         .spawn();
     let api = appserver.address("api");
     let (_ui, page) = start_ui_of(api);
@@ -535,7 +536,7 @@ fn an_app_server_that_fails_is_a_gateway_error_that_says_so() {
                 assert!(taken < LIMIT, "{what}: {taken:?}");
                 assert_eq!(answer.status, status, "{what}: {answer:?}");
                 is_problem(&answer, status);
-                reports(page, "away");
+                reports(page, "down");
                 assert_eq!(http::get(page, "/").status, 200, "{what}");
             });
         }
@@ -551,7 +552,7 @@ fn a_sidecar_that_cannot_reach_the_app_server_is_passed_on_and_reported() {
         let (_ui, page) = start_ui_of(upstream.address());
         let answer = http::get(page, "/api/ihop");
         assert_eq!((answer.status.to_string(), answer.text()), (status[..3].into(), "lost"));
-        reports(page, "away");
+        reports(page, "down");
     }
 }
 
@@ -629,7 +630,7 @@ fn the_page_is_there_and_ready_while_the_app_server_is_away_and_votes_work_once_
     drop(upstream);
     eventually(PATIENCE, "nobody listens any more", || TcpStream::connect(address).is_err());
     is_problem(&http::get(page, "/api/ihop"), 502);
-    reports(page, "away");
+    reports(page, "down");
     assert!(http::get(page, "/").text().contains("<html"));
 
     let upstream = Upstream::start_at(address, |conversation| {
@@ -671,5 +672,5 @@ fn reports(page: SocketAddr, state: &str) {
         (&appserver["name"], &appserver["state"]),
         (&"yelb-appserver".into(), &state.into())
     );
-    assert_eq!(appserver["reason"].is_string(), state == "away", "{readiness:?}");
+    assert_eq!(appserver["reason"].is_string(), state == "down", "{readiness:?}");
 }

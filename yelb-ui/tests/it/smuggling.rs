@@ -202,8 +202,9 @@ fn send(target: SocketAddr, sent: &str) -> String {
 
 #[track_caller]
 fn start_appserver() -> (Running, SocketAddr) {
-    let server =
-        Program::of_workspace("yelb-appserver").envs("PORT=0, YELB_ADMIN_PORT=off").spawn();
+    let server = Program::of_workspace("yelb-appserver")
+        .envs("PORT=0, YELB_ADMIN_PORT=off, DATABASE_URL=sqlite:yelb.db")
+        .spawn();
     let api = server.address("api");
     eventually(PATIENCE, "it is ready", || http::get(api, "/readyz").status == 200);
     (server, api)
