@@ -31,7 +31,6 @@ const NONSENSE: &str = "
     DATABASE_URL=postgres://u:hunter2@db/yelb, DB_HOST=db   => DB_HOST: excludes DATABASE_URL
     DB_HOST=db, YELB_DB_PASSWORD_FILE=nowhere               => YELB_DB_PASSWORD_FILE: must name a readable text file
     REDIS_PASSWORD=hunter2                                  => REDIS_PASSWORD: has no effect without REDIS_URL or a host
-    YELB_DDB_RESTAURANTS=table                              => AWS_REGION: must be set, because YELB_DDB_RESTAURANTS is a table
 ";
 
 #[test]

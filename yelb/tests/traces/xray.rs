@@ -154,7 +154,7 @@ fn a_lost_database_is_a_fault_with_its_causes() {
     }
     let api = named(&trace, "yelb-appserver", "segment");
     let cause = api["cause"]["exceptions"][0]["message"].as_str().unwrap();
-    assert!(cause.starts_with("the votes are unavailable: "), "{cause}");
+    assert!(cause.starts_with("a vote was not confirmed: "), "{cause}");
     let log = yelb.appserver.stderr();
     assert!(log.contains(cause), "the log has the same words: {log}");
 }
