@@ -13,16 +13,18 @@ mod linger;
 use std::future::Future;
 use std::panic::AssertUnwindSafe;
 use std::pin::pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use futures_util::FutureExt;
 use tokio::sync::mpsc::error::TrySendError;
-use tokio::sync::{mpsc, oneshot, watch};
+use tokio::sync::{Notify, mpsc, oneshot, watch};
 use tokio::time::{Instant, sleep, sleep_until, timeout, timeout_at};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use self::linger::{Linger, TICK};
+use self::linger::Linger;
 use crate::error::StoreError;
 use crate::status::StatusSender;
 
@@ -94,6 +96,7 @@ pub struct Workers {
 #[derive(Debug)]
 pub struct Batcher<I, O> {
     queue: mpsc::Sender<Request<I, O>>,
+    arrivals: Arc<Arrivals>,
 }
 
 #[derive(Debug)]
@@ -116,6 +119,7 @@ impl<I: Input, O: Send + 'static> Batcher<I, O> {
         workers: &Workers,
     ) -> Self {
         let (sender, queue) = mpsc::channel(CAPACITY);
+        let arrivals = Arc::<Arrivals>::default();
         let now = Instant::now();
         let worker = Worker::<S> {
             store,
@@ -127,10 +131,11 @@ impl<I: Input, O: Send + 'static> Batcher<I, O> {
             follows,
             followed: 0,
             linger: Linger::default(),
+            arrivals: Arc::clone(&arrivals),
             stop: workers.stop.clone(),
         };
         workers.tasks.spawn(worker.run());
-        Self { queue: sender }
+        Self { queue: sender, arrivals }
     }
 
     /// Waits for the batch that this input is in. A full queue and a store that is down are errors at once.
@@ -140,13 +145,14 @@ impl<I: Input, O: Send + 'static> Batcher<I, O> {
             TrySendError::Full(_) => StoreError::Overloaded,
             TrySendError::Closed(_) => StoreError::Down,
         })?;
+        self.arrivals.note(self.queue.max_capacity() - self.queue.capacity());
         answer.await.unwrap_or_else(|_| Err(StoreError::doing("run the batch")(Panicked)))
     }
 }
 
 impl<I, O> Clone for Batcher<I, O> {
     fn clone(&self) -> Self {
-        Self { queue: self.queue.clone() }
+        Self { queue: self.queue.clone(), arrivals: Arc::clone(&self.arrivals) }
     }
 }
 
@@ -154,6 +160,28 @@ impl<I, O> Clone for Batcher<I, O> {
 #[derive(Debug, thiserror::Error)]
 #[error("the task that does it has panicked")]
 struct Panicked;
+
+/// Wakes the task once as many inputs have arrived as it waits for: one wake-up, not one for each of them.
+#[derive(Debug)]
+struct Arrivals {
+    awaited: AtomicUsize,
+    complete: Notify,
+}
+
+impl Default for Arrivals {
+    fn default() -> Self {
+        Self { awaited: AtomicUsize::new(usize::MAX), complete: Notify::new() }
+    }
+}
+
+impl Arrivals {
+    /// So many inputs are in the queue.
+    fn note(&self, waiting: usize) {
+        if waiting >= self.awaited.load(Ordering::Relaxed) {
+            self.complete.notify_one();
+        }
+    }
+}
 
 /// Inputs that go to the store together, and where their outputs go.
 struct Batch<I, O> {
@@ -226,6 +254,7 @@ struct Worker<S: Session> {
     /// And how often it had when this session began.
     followed: u64,
     linger: Linger,
+    arrivals: Arc<Arrivals>,
     stop: CancellationToken,
 }
 
@@ -359,11 +388,17 @@ impl<S: Session> Worker<S> {
     /// Waits a moment for the callers that were just answered, where that pays.
     async fn await_callers(&mut self, answered: usize, took: Duration) {
         let Some(pause) = self.linger.pause_after(answered, took) else { return };
-        let (before, until) = (self.queue.len(), Instant::now() + pause);
-        // Looking once in a tick costs less than being woken by each of them.
-        while self.queue.len() < before + answered && Instant::now() < until {
-            sleep(TICK).await;
-        }
+        let before = self.queue.len();
+        let awaited = (before + answered).min(CAPACITY);
+        self.arrivals.awaited.store(awaited, Ordering::Relaxed);
+        let all_came = async {
+            while self.queue.len() < awaited {
+                self.arrivals.complete.notified().await;
+            }
+        };
+        // Whether all came or not, the next batch begins.
+        let _ = timeout(pause, all_came).await;
+        self.arrivals.awaited.store(usize::MAX, Ordering::Relaxed);
         self.linger.learn((self.queue.len() - before) * 2 >= answered);
     }
 

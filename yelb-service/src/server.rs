@@ -58,7 +58,8 @@ impl Server {
             };
             match accepted {
                 Ok((stream, peer)) => {
-                    tasks.spawn(self.connection(stream, peer, stop.clone()));
+                    // A token of its own: one that all connections share they would wait for each other to look at.
+                    tasks.spawn(self.connection(stream, peer, stop.child_token()));
                 }
                 Err(error) => {
                     tracing::warn!(%error, "cannot accept a connection");

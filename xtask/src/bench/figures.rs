@@ -176,7 +176,7 @@ impl Figures {
         let mut others = Vec::new();
         let mut say = |what: &str, figure: String| others.push((what.to_owned(), figure));
         if let Some(ratio) = self.ratio(VOTE, SINGLE, 2) {
-            let what = "Rounds against one statement for each vote, at 256 connections";
+            let what = "Batches against one statement for each vote, at 256 connections";
             say(what, format!("{ratio:.0} times"));
         }
         if let Some(load) = self.load {

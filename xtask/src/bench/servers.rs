@@ -151,7 +151,7 @@ impl Page {
     }
 }
 
-/// The same listener and the same store without rounds.
+/// The same listener and the same store without batches.
 pub(crate) struct Single(Running);
 
 impl Single {
@@ -202,7 +202,7 @@ impl Nginx {
 /// How long `yelb`'s app server takes from its start to ready, on a new SQLite file, a few times.
 pub(crate) fn starts_ms() -> Vec<f64> {
     let start = || {
-        let program = release("yelb-appserver");
+        let program = release("yelb-appserver").env("DATABASE_URL", "sqlite:yelb.db");
         let started = Instant::now();
         let server = program.spawn();
         let address = server.address("api");

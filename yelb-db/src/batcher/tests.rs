@@ -1,11 +1,12 @@
 mod schedules;
 
-use std::sync::atomic::{AtomicBool, AtomicI64, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex};
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicBool, AtomicI64};
 
 use tokio::sync::Semaphore;
 use tokio::task::{JoinHandle, JoinSet};
 
+use super::linger::TICK;
 use super::*;
 use crate::kind::StoreKind;
 use crate::status::State;
