@@ -176,7 +176,7 @@ impl Session for Writer {
     }
 }
 
-/// Reads votes. The writer asks whether the service is there, on the same client.
+/// Reads votes.
 struct Reader(Arc<Schema>);
 
 impl Session for Reader {
@@ -192,6 +192,10 @@ impl Session for Reader {
         let Schema { table, items, .. } = &*self.0;
         let found = table.read(items, "read the votes").await?;
         Ok(Tally::new(items, &found).shared(batch.len()))
+    }
+
+    async fn ping(&mut self) -> Result<(), StoreError> {
+        self.0.ping().await
     }
 }
 

@@ -30,14 +30,11 @@ pub(super) async fn prepare(
         Migrate::Auto => {
             let doing = StoreError::doing("limit the wait for locks");
             sqlx::query(MIGRATION_LOCK_LIMIT).execute(&mut *connection).await.map_err(doing)?;
-            let applied = MIGRATIONS.run_direct(None, connection, false).await;
-            // A failed run leaves the lock with this session, which lives on; other replicas wait for it.
-            let doing = StoreError::doing("give the lock of the migrations back");
-            sqlx::query("select pg_advisory_unlock_all()")
-                .execute(&mut *connection)
+            // A failed run leaves the lock of the migrations with this session, which ends with it.
+            MIGRATIONS
+                .run_direct(None, connection, false)
                 .await
-                .map_err(doing)?;
-            applied.map_err(StoreError::doing("apply the migrations"))?;
+                .map_err(StoreError::doing("apply the migrations"))?;
             tracing::info!(migrations = pending.join(", "), "schema is up to date");
         }
     }
