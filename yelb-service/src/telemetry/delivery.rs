@@ -35,7 +35,8 @@ impl Delivery {
         &self,
         work: impl Future<Output = io::Result<T>> + Send + 'static,
     ) -> io::Result<T> {
-        let outcome = self.runtime.spawn(timeout(LIMIT, work)).await?.unwrap_or_else(|_| {
+        let limited = async { timeout(LIMIT, work).await };
+        let outcome = self.runtime.spawn(limited).await?.unwrap_or_else(|_| {
             let late = format!("no answer within {} s", LIMIT.as_secs());
             Err(io::Error::new(io::ErrorKind::TimedOut, late))
         });

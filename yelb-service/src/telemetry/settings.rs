@@ -168,9 +168,13 @@ fn address(text: &str) -> Option<Address> {
 }
 
 fn collector(environment: &Environment) -> Option<Uri> {
-    for name in ["OTEL_EXPORTER_OTLP_PROTOCOL", "OTEL_EXPORTER_OTLP_TRACES_PROTOCOL"] {
-        let known = |protocol: &str| (protocol == "http/protobuf").then_some(());
-        otel(environment, name, "http/protobuf", known);
+    for (name, known) in [
+        ("OTEL_EXPORTER_OTLP_PROTOCOL", "http/protobuf"),
+        ("OTEL_EXPORTER_OTLP_TRACES_PROTOCOL", "http/protobuf"),
+        ("OTEL_EXPORTER_OTLP_COMPRESSION", "none"),
+        ("OTEL_EXPORTER_OTLP_TRACES_COMPRESSION", "none"),
+    ] {
+        otel(environment, name, known, |value| (value == known).then_some(()));
     }
     let expected = "an http:// URL, such as http://127.0.0.1:4318";
     let base = otel(environment, ENDPOINT, expected, |base| {

@@ -9,6 +9,7 @@ use opentelemetry_sdk::resource::TelemetryResourceDetector;
 use opentelemetry_sdk::trace::{BatchSpanProcessor, SdkTracerProvider, TracerProviderBuilder};
 use tokio::sync::oneshot;
 use tokio::time::timeout;
+use tracing::subscriber::{NoSubscriber, with_default};
 use tracing_subscriber::filter::filter_fn;
 use tracing_subscriber::{Layer, Registry};
 use yelb_resolver::Resolver;
@@ -74,7 +75,8 @@ impl Traces {
 
 /// What makes and keeps spans in our way, without anything that sends them.
 pub(super) fn builder(sampling: Sampling) -> TracerProviderBuilder {
-    SdkTracerProvider::builder()
+    // The SDK reads the sampler's variables as well, and would warn about them once more.
+    with_default(NoSubscriber::new(), SdkTracerProvider::builder)
         .with_sampler(Decision::new(sampling))
         .with_id_generator(Ids::default())
 }

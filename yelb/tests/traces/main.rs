@@ -66,7 +66,8 @@ fn program(name: &str, variables: &[(&str, &str)]) -> Program {
         .env("PORT", "0")
         .env("YELB_API_PORT", "0")
         .env("YELB_ADMIN_PORT", "off")
-        .env("YELB_STOP_WAIT", "0");
+        .env("YELB_STOP_WAIT", "0")
+        .env("OTEL_BSP_SCHEDULE_DELAY", "1000");
     variables.iter().fold(program, |program, (name, value)| program.env(name, value))
 }
 

@@ -8,7 +8,8 @@ use testbed::PATIENCE;
 use testbed::http::{self, Raw};
 use testbed::xray::{Daemon, named};
 
-use crate::{Yelb, program, root};
+use crate::server::Server;
+use crate::{Yelb, program, root, ui_of};
 
 /// The two servers, which send to a daemon.
 fn traced() -> (Yelb, Daemon) {
@@ -143,6 +144,65 @@ fn a_request_right_before_the_end_is_sent() {
 }
 
 #[test]
+fn a_client_behind_a_load_balancer_is_named_with_what_it_spoke() {
+    let (yelb, daemon) = traced();
+    let headers = [
+        ("x-amzn-trace-id", &*format!("Root={}", root(1))),
+        ("x-forwarded-for", "203.0.113.7, 10.0.0.1"),
+        ("x-forwarded-proto", "https"),
+        ("host", "yelb.example.com"),
+    ];
+    http::request(yelb.page, "GET", "/api/getvotes", &headers, b"");
+    let trace = daemon.whole_trace(&root(1), 4);
+    for name in ["yelb-ui", "yelb-appserver"] {
+        let request = &named(&trace, name, "segment")["http"]["request"];
+        assert_eq!(request["client_ip"], "203.0.113.7", "{request:#}");
+        assert_eq!(request["x_forwarded_for"], true, "{request:#}");
+        assert!(request["url"].as_str().unwrap().starts_with("https://"), "{request:#}");
+    }
+    let page = named(&trace, "yelb-ui", "segment");
+    assert_eq!(page["http"]["request"]["url"], "https://yelb.example.com/api/getvotes");
+}
+
+/// What a segment or subsegment says of its outcome.
+fn outcome(document: &Value) -> Vec<&'static str> {
+    let marks = ["error", "throttle", "fault"].into_iter();
+    marks.filter(|mark| document.get(mark).is_some_and(|it| it == true)).collect()
+}
+
+#[test]
+fn a_refused_request_is_an_error_everywhere() {
+    let (yelb, daemon) = traced();
+    assert_eq!(yelb.get("/api/nowhere", &format!("Root={}", root(1))).status, 404);
+    let trace = daemon.whole_trace(&root(1), 3);
+    assert_eq!(trace.len(), 3, "{trace:#?}");
+    for document in &trace {
+        assert_eq!(outcome(document), ["error"], "{document:#}");
+    }
+}
+
+#[test]
+fn an_answer_is_marked_by_its_status() {
+    for (status, marks) in [
+        ("200 OK", &[][..]),
+        ("404 Not Found", &["error"]),
+        ("429 Too Many Requests", &["error", "throttle"]),
+        ("503 Service Unavailable", &["fault"]),
+    ] {
+        let (appserver, daemon) = (Server::answering(status), Daemon::start());
+        let variables = [("AWS_XRAY_DAEMON_ADDRESS", &*daemon.address())];
+        let ui = ui_of(appserver.address(), &variables).spawn();
+        let header = format!("Root={}", root(1));
+        let headers = [("x-amzn-trace-id", &*header)];
+        http::request(ui.address("page"), "GET", "/api/getvotes", &headers, b"");
+        let trace = daemon.whole_trace(&root(1), 2);
+        for (name, kind) in [("yelb-ui", "segment"), ("yelb-appserver", "subsegment")] {
+            assert_eq!(outcome(named(&trace, name, kind)), marks, "{status} {name}");
+        }
+    }
+}
+
+#[test]
 fn a_lost_database_is_a_fault_with_its_causes() {
     let (yelb, daemon) = traced();
     yelb.postgres.kill();
@@ -154,7 +214,7 @@ fn a_lost_database_is_a_fault_with_its_causes() {
     }
     let api = named(&trace, "yelb-appserver", "segment");
     let cause = api["cause"]["exceptions"][0]["message"].as_str().unwrap();
-    assert!(cause.starts_with("the votes are unavailable: "), "{cause}");
+    assert!(cause.starts_with("a vote was not confirmed: "), "{cause}");
     let log = yelb.appserver.stderr();
     assert!(log.contains(cause), "the log has the same words: {log}");
 }
