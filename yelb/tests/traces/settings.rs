@@ -2,7 +2,7 @@
 
 use testbed::{PATIENCE, eventually, http};
 
-use crate::program;
+use crate::{NO_STORES, program};
 
 const PROGRAMS: [(&str, &str); 3] =
     [("yelb", "page"), ("yelb-appserver", "api"), ("yelb-ui", "page")];
@@ -35,7 +35,10 @@ fn what_a_platform_sets_for_others_ends_no_program() {
     ];
     for (name, listener) in PROGRAMS {
         let argument = ("OTEL_TRACES_SAMPLER_ARG", "endpoint=http://127.0.0.1:2000");
-        let program = program(name, &[&variables[..], &[argument]].concat()).spawn();
+        let stores = if name == "yelb-appserver" { &NO_STORES[..] } else { &[] };
+        let program = program(name, &[&variables[..], &[argument], stores].concat())
+            .env("RUST_LOG", "info")
+            .spawn();
         assert_eq!(http::get(program.address(listener), "/livez").status, 200, "{name}");
         for (setting, _) in variables {
             eventually(PATIENCE, "the log names the setting once", || {
