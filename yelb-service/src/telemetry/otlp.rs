@@ -1,6 +1,5 @@
 //! To an OpenTelemetry collector: OTLP over HTTP, in protobuf.
 
-use std::fmt;
 use std::io;
 
 use async_trait::async_trait;
@@ -39,6 +38,7 @@ pub(super) fn exporter(url: &Uri, resolver: Resolver) -> impl SpanExporter + 'st
 }
 
 /// A collector. It need not be there yet.
+#[derive(Debug)]
 struct Collector {
     client: Client<HttpConnector<Resolver>, Full<Bytes>>,
     delivery: Delivery,
@@ -57,11 +57,5 @@ impl HttpClient for Collector {
             Ok(Response::from_parts(head, body.map_err(io::Error::other)?.to_bytes()))
         };
         Ok(self.delivery.run(sending).await?)
-    }
-}
-
-impl fmt::Debug for Collector {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.delivery.fmt(f)
     }
 }

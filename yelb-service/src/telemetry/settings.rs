@@ -113,6 +113,8 @@ fn boolean(text: &str) -> Option<bool> {
 
 fn exporters(environment: &Environment, daemon: Option<Exporter>) -> Vec<Exporter> {
     let collector = collector(environment).map(Exporter::Otlp);
+    let local_daemon = || Exporter::Xray(Address { host: "127.0.0.1".to_owned(), port: 2000 });
+    let local_collector = || Exporter::Otlp(Uri::from_static("http://localhost:4318/v1/traces"));
     let named = |names: &str| {
         let mut exporters = Vec::new();
         for name in names.split(',').map(str::trim) {
@@ -130,14 +132,6 @@ fn exporters(environment: &Environment, daemon: Option<Exporter>) -> Vec<Exporte
     };
     otel(environment, EXPORTER, "none, or a list of xray and otlp", named)
         .unwrap_or_else(|| daemon.into_iter().chain(collector).collect())
-}
-
-fn local_daemon() -> Exporter {
-    Exporter::Xray(Address { host: "127.0.0.1".to_owned(), port: 2000 })
-}
-
-fn local_collector() -> Exporter {
-    Exporter::Otlp(Uri::from_static("http://localhost:4318/v1/traces"))
 }
 
 /// `host:port`, or what X-Ray's own libraries take besides: `udp:host:port`, also after or before `tcp:host:port`, which

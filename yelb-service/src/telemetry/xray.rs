@@ -1,6 +1,5 @@
 //! To X-Ray, over UDP: the daemon's protocol, which the OpenTelemetry collectors of AWS speak as well.
 
-use std::fmt;
 use std::io;
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::time::Duration;
@@ -63,12 +62,11 @@ impl<E: SpanExporter> SpanExporter for Segments<E> {
 
 /// The translator takes every subsegment with an address for a call of an SQL database.
 fn drop_false_sql(span: &mut SpanData) {
-    let sql = |system: &str| matches!(system, "postgresql" | "sqlite");
-    let system =
-        span.attributes.iter().find(|attribute| attribute.key.as_str() == "db.system.name");
-    if span.span_kind != SpanKind::Server
-        && !system.is_some_and(|system| sql(&system.value.as_str()))
-    {
+    let is_sql = |attribute: &KeyValue| {
+        let system = attribute.key.as_str() == "db.system.name";
+        system && matches!(&*attribute.value.as_str(), "postgresql" | "sqlite")
+    };
+    if span.span_kind != SpanKind::Server && !span.attributes.iter().any(is_sql) {
         let reads_as_sql = ["server.address", "server.port", "db.namespace", "db.system.name"];
         span.attributes.retain(|attribute| !reads_as_sql.contains(&attribute.key.as_str()));
     }
@@ -87,6 +85,7 @@ fn mark_error(span: &mut SpanData) {
 }
 
 /// The daemon. It may come later than we do, and elsewhere: its name is looked up for each batch.
+#[derive(Debug)]
 struct Daemon {
     address: Address,
     resolver: Resolver,
@@ -136,10 +135,4 @@ async fn send(daemon: SocketAddr, packets: &[String]) -> io::Result<()> {
         }
     }
     outcome
-}
-
-impl fmt::Debug for Daemon {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.delivery.fmt(f)
-    }
 }
