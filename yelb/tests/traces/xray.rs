@@ -90,6 +90,17 @@ fn stats_show_redis() {
 }
 
 #[test]
+fn what_the_log_leaves_out_is_traced_nevertheless() {
+    let daemon = Daemon::start();
+    // What says where they listen is all that is logged.
+    let log = ("RUST_LOG", "off,yelb_service::server=info");
+    let yelb = Yelb::start(&[("AWS_XRAY_DAEMON_ADDRESS", &daemon.address()), log]);
+    yelb.get("/api/getvotes", &format!("Root={}", root(1)));
+    assert_whole(&daemon.whole_trace(&root(1), 4), None, "yelb-db");
+    assert!(!yelb.ui.stderr().contains(" answered "));
+}
+
+#[test]
 fn envoys_segment_is_the_parent() {
     let (yelb, daemon) = traced();
     let header = format!("Root={};Parent=53995c3f42cd8ad8;Sampled=1", root(1));
