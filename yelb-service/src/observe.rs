@@ -22,8 +22,7 @@ where
     let route = route(&request);
     let span = span::of_request(&request, method, route.as_deref());
     let wants_page = problem::wants_page(&request);
-    let answer = problem::catch_panic(answer(request)).instrument(span.clone());
-    let mut response = answer.await;
+    let mut response = problem::catch_panic(answer(request)).instrument(span.clone()).await;
     if wants_page {
         response = problem::as_page(response);
     }
