@@ -25,11 +25,12 @@ use hyper_util::client::legacy::{self, Client};
 use hyper_util::rt::{TokioExecutor, TokioTimer};
 use tokio::time::timeout;
 use tower_http::timeout::TimeoutBody;
+use tracing::Instrument;
 use yelb_resolver::Resolver;
 use yelb_service::observe::observe;
 use yelb_service::problem::{Chain, Problem};
 use yelb_service::server::App;
-use yelb_service::telemetry::span::Span;
+use yelb_service::telemetry::span;
 
 use crate::config::Endpoint;
 use crate::contact::AppServerContact;
@@ -112,12 +113,12 @@ impl Upstream {
 
     /// Sends the request as a part of the trace that it belongs to.
     async fn call(&self, mut request: Request) -> Result<Response, UpstreamError> {
-        let span = Span::of_call("yelb-appserver", request.method(), request.uri());
-        span.inject(request.headers_mut());
-        let outcome = span.run(self.send(request)).await;
+        let span = span::of_call("yelb-appserver", request.method(), request.uri());
+        span::inject(&span, request.headers_mut());
+        let outcome = self.send(request).instrument(span.clone()).await;
         match &outcome {
-            Ok(response) => span.call_answered(response.status()),
-            Err(error) => span.failed(error.kind(), &Chain(error)),
+            Ok(response) => span::call_answered(&span, response.status()),
+            Err(error) => span::failed(&span, error.kind(), &Chain(error)),
         }
         outcome
     }

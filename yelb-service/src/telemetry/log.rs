@@ -2,27 +2,42 @@
 
 use std::io::IsTerminal;
 
-use tracing::Level;
-use tracing_subscriber::EnvFilter;
-use tracing_subscriber::layer::SubscriberExt;
+use tracing::{Level, Subscriber};
+use tracing_subscriber::layer::{Layer, SubscriberExt};
 use tracing_subscriber::util::SubscriberInitExt;
+use tracing_subscriber::{EnvFilter, Registry, fmt};
 
+use super::traces::Bridge;
 use crate::settings::{Environment, SettingError};
 
 /// Starts the log of this process, on standard error. For `main` alone: it is global.
 ///
 /// `RUST_LOG` says what is logged; unless it is set, what is at least of `level`.
 pub fn init(environment: &Environment, level: Level) -> Result<(), SettingError> {
-    let filter = filter(environment, level)?;
-    let registry = tracing_subscriber::registry().with(filter);
-    let lines = tracing_subscriber::fmt::layer().with_writer(std::io::stderr);
-    // A second call finds the log started, which is as well.
-    let _ = if std::io::stderr().is_terminal() {
-        registry.with(lines.with_target(false)).try_init()
-    } else {
-        registry.with(lines.json().flatten_event(true).with_span_list(false)).try_init()
-    };
+    start(subscriber(environment, level, None)?);
     Ok(())
+}
+
+/// Makes `subscriber` that of the process.
+pub(super) fn start(subscriber: impl Subscriber + Send + Sync) {
+    // A second call finds the log started, which is as well.
+    let _ = subscriber.try_init();
+}
+
+/// The log, and beside it what makes traces of spans. Either has a filter of its own: `RUST_LOG` says nothing of traces.
+pub(super) fn subscriber(
+    environment: &Environment,
+    level: Level,
+    bridge: Option<Bridge>,
+) -> Result<impl Subscriber + Send + Sync + use<>, SettingError> {
+    let filter = filter(environment, level)?;
+    let lines = fmt::layer().with_writer(std::io::stderr);
+    let lines = if std::io::stderr().is_terminal() {
+        lines.with_target(false).boxed()
+    } else {
+        lines.json().flatten_event(true).with_span_list(false).boxed()
+    };
+    Ok(Registry::default().with(bridge).with(lines.with_filter(filter)))
 }
 
 fn filter(environment: &Environment, level: Level) -> Result<EnvFilter, SettingError> {

@@ -2,10 +2,11 @@
 //!
 //! - [`log`] is always there; `settings` says whether traces are;
 //! - [`propagation`] reads which trace a request belongs to and tells the next in line, also for the log;
-//! - [`span`] is what a request does, as a trace shows it; `traces` decides which are kept and sends them;
-//! - `xray` and `otlp` are the two ways out.
+//! - [`span`] is what a request does; `context` puts it into the caller's trace and decides whether it is sampled;
+//! - `traces` makes OpenTelemetry's spans of `tracing`'s; `xray` and `otlp` send them, by a `delivery` each.
 
-mod limits;
+mod context;
+mod delivery;
 pub mod log;
 mod otlp;
 pub mod propagation;
@@ -15,6 +16,7 @@ mod traces;
 mod xray;
 
 use tracing::Level;
+use tracing::subscriber::with_default;
 
 pub use settings::HELP;
 
@@ -34,10 +36,13 @@ pub fn init(
     program: &str,
     level: Level,
 ) -> Result<Telemetry, SettingError> {
-    log::init(environment, level)?;
-    let settings = TraceSettings::from_environment(environment, program)?;
-    let resolver = environment.resolver()?;
-    Ok(Telemetry { traces: Traces::start(settings, &resolver) })
+    // Without traces until it is known whether there are any: a setting that is ignored is logged.
+    let traces = with_default(log::subscriber(environment, level, None)?, || {
+        let settings = TraceSettings::from_environment(environment, program)?;
+        Ok(Traces::start(settings, &environment.resolver()?))
+    })?;
+    log::start(log::subscriber(environment, level, traces.as_ref().map(Traces::bridge))?);
+    Ok(Telemetry { traces })
 }
 
 impl Telemetry {

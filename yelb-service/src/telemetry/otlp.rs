@@ -1,91 +1,61 @@
 //! To an OpenTelemetry collector: OTLP over HTTP, in protobuf.
 
-use std::fmt;
+use std::io;
 
+use async_trait::async_trait;
 use axum::body::Bytes;
-use axum::http::{Method, Request, StatusCode, Uri, header};
-use http_body_util::Full;
+use axum::http::{Request, Response, Uri};
+use http_body_util::{BodyExt, Full, Limited};
+use hyper_util::client::legacy::Client;
 use hyper_util::client::legacy::connect::HttpConnector;
-use hyper_util::client::legacy::{self, Client};
 use hyper_util::rt::TokioExecutor;
-use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
-use opentelemetry_proto::transform::common::tonic::ResourceAttributesWithSchema;
-use opentelemetry_proto::transform::trace::tonic::group_spans_by_resource_and_scope;
-use opentelemetry_sdk::Resource;
-use opentelemetry_sdk::error::{OTelSdkError, OTelSdkResult};
-use opentelemetry_sdk::trace::{SpanData, SpanExporter};
-use prost::Message;
-use tokio::runtime::Handle;
-use tokio::time::timeout;
-
-use super::limits::EXPORT_LIMIT;
-use crate::problem::Chain;
+use opentelemetry_http::{HttpClient, HttpError};
+use opentelemetry_otlp::{Protocol, RetryPolicy, WithExportConfig, WithHttpConfig};
+use opentelemetry_sdk::trace::SpanExporter;
 use yelb_resolver::Resolver;
 
+use super::delivery::{self, Delivery};
+
+/// The longest answer that is read: a collector has little to say.
+const LONGEST_ANSWER: usize = 64 * 1024;
+
+/// Spans by OTLP, to the collector that takes traces at `url`.
+///
+/// The SDK's crate reads `OTEL_EXPORTER_OTLP_HEADERS` besides. A batch is sent once: a lost trace is no lost vote.
+pub(super) fn exporter(url: &Uri, resolver: Resolver) -> impl SpanExporter + 'static {
+    let delivery = Delivery::new(&format_args!("otlp at {url}"));
+    let connector = HttpConnector::new_with_resolver(resolver);
+    let client = Client::builder(TokioExecutor::new()).build(connector);
+    opentelemetry_otlp::SpanExporter::builder()
+        .with_http()
+        .with_http_client(Collector { client, delivery })
+        .with_endpoint(url.to_string())
+        .with_protocol(Protocol::HttpBinary)
+        .with_timeout(delivery::LIMIT)
+        .with_retry_policy(RetryPolicy::disabled())
+        .build()
+        .expect("the endpoint is a URL, and there is a client")
+}
+
 /// A collector. It need not be there yet.
-pub(super) struct Otlp {
+#[derive(Debug)]
+struct Collector {
     client: Client<HttpConnector<Resolver>, Full<Bytes>>,
-    url: Uri,
-    resource: ResourceAttributesWithSchema,
-    runtime: Handle,
+    delivery: Delivery,
 }
 
-/// Why spans were not taken.
-#[derive(Debug, thiserror::Error)]
-enum OtlpError {
-    #[error("the collector cannot be reached")]
-    Unreachable(#[from] legacy::Error),
-    #[error("the collector answered {0}")]
-    Refused(StatusCode),
-    #[error("the collector did not answer within {} s", EXPORT_LIMIT.as_secs())]
-    Silent,
-}
-
-impl Otlp {
-    /// The collector that takes traces at `url`.
-    pub(super) fn new(url: Uri, resolver: Resolver, runtime: Handle) -> Self {
-        let client =
-            Client::builder(TokioExecutor::new()).build(HttpConnector::new_with_resolver(resolver));
-        Self { client, url, resource: ResourceAttributesWithSchema::default(), runtime }
-    }
-
-    fn request(&self, batch: Vec<SpanData>) -> Request<Full<Bytes>> {
-        let resource_spans = group_spans_by_resource_and_scope(batch, &self.resource);
-        let message = ExportTraceServiceRequest { resource_spans }.encode_to_vec();
-        let mut request = Request::new(Full::from(message));
-        *request.method_mut() = Method::POST;
-        *request.uri_mut() = self.url.clone();
-        let protobuf = header::HeaderValue::from_static("application/x-protobuf");
-        request.headers_mut().insert(header::CONTENT_TYPE, protobuf);
-        request
-    }
-}
-
-impl SpanExporter for Otlp {
-    async fn export(&self, batch: Vec<SpanData>) -> OTelSdkResult {
-        let sending = post(self.client.clone(), self.request(batch));
-        // On the runtime, which the thread that exports is not part of.
-        let outcome = self.runtime.spawn(sending).await;
-        let outcome = outcome.map_err(|error| OTelSdkError::InternalFailure(error.to_string()))?;
-        outcome.map_err(|error| OTelSdkError::InternalFailure(Chain(&error).to_string()))
-    }
-
-    fn set_resource(&mut self, resource: &Resource) {
-        self.resource = resource.into();
-    }
-}
-
-async fn post(
-    client: Client<HttpConnector<Resolver>, Full<Bytes>>,
-    request: Request<Full<Bytes>>,
-) -> Result<(), OtlpError> {
-    let answer =
-        timeout(EXPORT_LIMIT, client.request(request)).await.map_err(|_| OtlpError::Silent)??;
-    if answer.status().is_success() { Ok(()) } else { Err(OtlpError::Refused(answer.status())) }
-}
-
-impl fmt::Debug for Otlp {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Otlp({})", self.url)
+#[async_trait]
+impl HttpClient for Collector {
+    async fn send_bytes(&self, request: Request<Bytes>) -> Result<Response<Bytes>, HttpError> {
+        let answer = self.client.request(request.map(Full::new));
+        let sending = async {
+            let (head, body) = answer.await.map_err(io::Error::other)?.into_parts();
+            if !head.status.is_success() {
+                return Err(io::Error::other(format!("the collector answered {}", head.status)));
+            }
+            let body = Limited::new(body, LONGEST_ANSWER).collect().await;
+            Ok(Response::from_parts(head, body.map_err(io::Error::other)?.to_bytes()))
+        };
+        Ok(self.delivery.run(sending).await?)
     }
 }

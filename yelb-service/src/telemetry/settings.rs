@@ -1,7 +1,6 @@
 //! The settings of traces, by OpenTelemetry's and X-Ray's names.
 //!
-//! All that is read is read here. OpenTelemetry's SDK looks for more by itself (`OTEL_BSP_…`, limits of spans); it is
-//! given values instead, so that a slip in one of those is not obeyed in silence.
+//! What is not here the SDK reads by itself: `OTEL_BSP_…`, limits of spans, `OTEL_EXPORTER_OTLP_HEADERS`.
 
 use axum::http::Uri;
 use opentelemetry::KeyValue;
@@ -10,6 +9,9 @@ use percent_encoding::percent_decode_str;
 use crate::settings::{Environment, Given, SettingError};
 
 const DAEMON: &str = "AWS_XRAY_DAEMON_ADDRESS";
+const DISABLED: &str = "OTEL_SDK_DISABLED";
+const SERVICE: &str = "OTEL_SERVICE_NAME";
+const ATTRIBUTES: &str = "OTEL_RESOURCE_ATTRIBUTES";
 const EXPORTER: &str = "OTEL_TRACES_EXPORTER";
 const ENDPOINT: &str = "OTEL_EXPORTER_OTLP_ENDPOINT";
 const TRACES_ENDPOINT: &str = "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT";
@@ -70,71 +72,66 @@ impl TraceSettings {
         environment: &Environment,
         program: &str,
     ) -> Result<Self, SettingError> {
-        let service = environment.get("OTEL_SERVICE_NAME")?;
-        let mut attributes = attributes(environment)?;
-        let named =
-            attributes.iter().position(|attribute| attribute.key.as_str() == "service.name");
-        let named = named.map(|at| attributes.remove(at).value.to_string());
-        let mut exporters = exporters(environment)?;
-        if disabled(environment)? {
+        let daemon = environment.get(DAEMON)?.map(daemon).transpose()?.map(Exporter::Xray);
+        let mut exporters = exporters(environment, daemon);
+        if otel(environment, DISABLED, "true or false", boolean).unwrap_or(false) {
             exporters.clear();
         }
-        Ok(Self {
-            exporters,
-            service: service
-                .map(|given| given.value.to_owned())
-                .or(named)
-                .unwrap_or_else(|| program.to_owned()),
-            attributes,
-            sampling: sampling(environment)?,
-        })
+        let list = "a list such as `key=value,key=value`, percent-encoded";
+        let mut attributes = otel(environment, ATTRIBUTES, list, attributes).unwrap_or_default();
+        let named = attributes.extract_if(.., |it| it.key.as_str() == "service.name").last();
+        let service = otel(environment, SERVICE, "UTF-8", |name| Some(name.to_owned()))
+            .or(named.map(|named| named.value.to_string()))
+            .unwrap_or_else(|| program.to_owned());
+        Ok(Self { exporters, service, attributes, sampling: sampling(environment) })
     }
 }
 
-fn disabled(environment: &Environment) -> Result<bool, SettingError> {
-    let Some(given) = environment.get("OTEL_SDK_DISABLED")? else { return Ok(false) };
-    match given.value {
-        value if value.eq_ignore_ascii_case("true") => Ok(true),
-        value if value.eq_ignore_ascii_case("false") => Ok(false),
-        _ => Err(SettingError::new(given.name, "must be true or false")),
+/// One of OpenTelemetry's variables. A platform may set them for all that it runs, whether a program knows the value or
+/// not; so the specification has a value that cannot be used warned about and ignored. `expected` completes "must be …".
+fn otel<T>(
+    environment: &Environment,
+    name: &'static str,
+    expected: &str,
+    read: impl FnOnce(&str) -> Option<T>,
+) -> Option<T> {
+    let value = match environment.get(name) {
+        Ok(given) => read(given?.value),
+        Err(_) => None,
+    };
+    if value.is_none() {
+        tracing::warn!("{name} must be {expected}; it is ignored");
     }
+    value
+}
+
+fn boolean(text: &str) -> Option<bool> {
+    text.to_ascii_lowercase().parse().ok()
 }
 
 // ---- where to
 
-fn exporters(environment: &Environment) -> Result<Vec<Exporter>, SettingError> {
-    let daemon = environment.get(DAEMON)?.map(daemon).transpose()?.map(Exporter::Xray);
-    let collector = collector(environment)?.map(Exporter::Otlp);
-    let Some(asked) = environment.get(EXPORTER)? else {
-        return Ok(daemon.into_iter().chain(collector).collect());
-    };
-    let mut exporters = Vec::new();
-    let names: Vec<&str> = asked.value.split(',').map(str::trim).collect();
-    for name in &names {
-        let exporter = match *name {
-            "none" if names.len() == 1 => break,
-            "xray" => daemon.clone().unwrap_or_else(local_daemon),
-            "otlp" => collector.clone().unwrap_or_else(local_collector),
-            _ => {
-                return Err(SettingError::new(
-                    EXPORTER,
-                    "must be none, or a list of xray and otlp",
-                ));
+fn exporters(environment: &Environment, daemon: Option<Exporter>) -> Vec<Exporter> {
+    let collector = collector(environment).map(Exporter::Otlp);
+    let local_daemon = || Exporter::Xray(Address { host: "127.0.0.1".to_owned(), port: 2000 });
+    let local_collector = || Exporter::Otlp(Uri::from_static("http://localhost:4318/v1/traces"));
+    let named = |names: &str| {
+        let mut exporters = Vec::new();
+        for name in names.split(',').map(str::trim) {
+            let exporter = match name {
+                "none" if names.trim() == name => break,
+                "xray" => daemon.clone().unwrap_or_else(local_daemon),
+                "otlp" => collector.clone().unwrap_or_else(local_collector),
+                _ => return None,
+            };
+            if !exporters.contains(&exporter) {
+                exporters.push(exporter);
             }
-        };
-        if !exporters.contains(&exporter) {
-            exporters.push(exporter);
         }
-    }
-    Ok(exporters)
-}
-
-fn local_daemon() -> Exporter {
-    Exporter::Xray(Address { host: "127.0.0.1".to_owned(), port: 2000 })
-}
-
-fn local_collector() -> Exporter {
-    Exporter::Otlp(Uri::from_static("http://localhost:4318/v1/traces"))
+        Some(exporters)
+    };
+    otel(environment, EXPORTER, "none, or a list of xray and otlp", named)
+        .unwrap_or_else(|| daemon.into_iter().chain(collector).collect())
 }
 
 /// `host:port`, or what X-Ray's own libraries take besides: `udp:host:port`, also after or before `tcp:host:port`, which
@@ -164,46 +161,36 @@ fn address(text: &str) -> Option<Address> {
     Some(Address { host, port })
 }
 
-fn collector(environment: &Environment) -> Result<Option<Uri>, SettingError> {
-    for name in ["OTEL_EXPORTER_OTLP_PROTOCOL", "OTEL_EXPORTER_OTLP_TRACES_PROTOCOL"] {
-        if environment.get(name)?.is_some_and(|given| given.value != "http/protobuf") {
-            return Err(SettingError::new(name, "must be http/protobuf"));
-        }
+fn collector(environment: &Environment) -> Option<Uri> {
+    for (name, known) in [
+        ("OTEL_EXPORTER_OTLP_PROTOCOL", "http/protobuf"),
+        ("OTEL_EXPORTER_OTLP_TRACES_PROTOCOL", "http/protobuf"),
+        ("OTEL_EXPORTER_OTLP_COMPRESSION", "none"),
+        ("OTEL_EXPORTER_OTLP_TRACES_COMPRESSION", "none"),
+    ] {
+        otel(environment, name, known, |value| (value == known).then_some(()));
     }
-    let base = environment.get(ENDPOINT)?.map(|given| url(given, "v1/traces")).transpose()?;
+    let expected = "an http:// URL, such as http://127.0.0.1:4318";
+    let base = otel(environment, ENDPOINT, expected, |base| {
+        url(&format!("{}/v1/traces", base.trim_end_matches('/')))
+    });
     // The one for traces is taken as it is, by OpenTelemetry's rules.
-    let own = environment.get(TRACES_ENDPOINT)?.map(|given| url(given, "")).transpose()?;
-    Ok(own.or(base))
+    otel(environment, TRACES_ENDPOINT, expected, url).or(base)
 }
 
-fn url(given: Given<'_>, path: &str) -> Result<Uri, SettingError> {
-    let read = || {
-        let url = url::Url::parse(given.value).ok()?;
-        // Without a login, which would end in a log, and without TLS, which is the mesh's to do.
-        let plain = url.scheme() == "http" && url.username().is_empty() && url.password().is_none();
-        let ours = url.has_host() && url.query().is_none() && url.fragment().is_none();
-        let base = url.as_str().trim_end_matches('/');
-        let whole =
-            if path.is_empty() { url.as_str().to_owned() } else { format!("{base}/{path}") };
-        whole.parse().ok().filter(|_| plain && ours)
-    };
-    read().ok_or_else(|| {
-        SettingError::new(given.name, "must be an http:// URL, such as http://127.0.0.1:4318")
-    })
+fn url(text: &str) -> Option<Uri> {
+    let url = url::Url::parse(text).ok()?;
+    // Without a login, which would end in a log, and without TLS, which is the mesh's to do.
+    let plain = url.scheme() == "http" && url.username().is_empty() && url.password().is_none();
+    let ours = url.has_host() && url.query().is_none() && url.fragment().is_none();
+    url.as_str().parse().ok().filter(|_| plain && ours)
 }
 
 // ---- who sends
 
 /// `key=value,key=value`, the values percent-encoded.
-fn attributes(environment: &Environment) -> Result<Vec<KeyValue>, SettingError> {
-    let Some(given) = environment.get("OTEL_RESOURCE_ATTRIBUTES")? else { return Ok(Vec::new()) };
-    let pairs = given.value.split(',').map(str::trim).filter(|pair| !pair.is_empty());
-    pairs.map(attribute).collect::<Option<_>>().ok_or_else(|| {
-        SettingError::new(
-            given.name,
-            "must be a list such as `key=value,key=value`, percent-encoded",
-        )
-    })
+fn attributes(list: &str) -> Option<Vec<KeyValue>> {
+    list.split(',').map(str::trim).filter(|pair| !pair.is_empty()).map(attribute).collect()
 }
 
 fn attribute(pair: &str) -> Option<KeyValue> {
@@ -214,31 +201,26 @@ fn attribute(pair: &str) -> Option<KeyValue> {
 
 // ---- which are sent
 
-fn sampling(environment: &Environment) -> Result<Sampling, SettingError> {
-    let ratio = match environment.get(SAMPLER_ARG)? {
-        None => 1.0,
-        Some(given) => given
-            .value
-            .parse()
-            .ok()
-            .filter(|ratio| (0.0..=1.0).contains(ratio))
-            .ok_or_else(|| SettingError::new(given.name, "must be a number from 0 to 1"))?,
+fn sampling(environment: &Environment) -> Sampling {
+    let expected = "always_on, always_off or traceidratio, or one of them after `parentbased_`";
+    let named = |name: &str| {
+        let root = name.strip_prefix("parentbased_");
+        let ratio = match root.unwrap_or(name) {
+            "always_on" => 1.0,
+            "always_off" => 0.0,
+            "traceidratio" => ratio(environment),
+            _ => return None,
+        };
+        Some(Sampling { parent_based: root.is_some(), ratio })
     };
-    let name = environment.get(SAMPLER)?.map_or("parentbased_always_on", |given| given.value);
-    let (parent_based, root) = match name.strip_prefix("parentbased_") {
-        Some(root) => (true, root),
-        None => (false, name),
-    };
-    let ratio = match root {
-        "always_on" => 1.0,
-        "always_off" => 0.0,
-        "traceidratio" => ratio,
-        _ => {
-            let expected = "must be always_on, always_off or traceidratio, or one of them after `parentbased_`";
-            return Err(SettingError::new(SAMPLER, expected));
-        }
-    };
-    Ok(Sampling { parent_based, ratio })
+    otel(environment, SAMPLER, expected, named)
+        .unwrap_or(Sampling { parent_based: true, ratio: 1.0 })
+}
+
+/// Of use to two samplers only: others' arguments have other forms.
+fn ratio(environment: &Environment) -> f64 {
+    let share = |text: &str| text.parse().ok().filter(|ratio| (0.0..=1.0).contains(ratio));
+    otel(environment, SAMPLER_ARG, "a number from 0 to 1", share).unwrap_or(1.0)
 }
 
 #[cfg(test)]

@@ -1,12 +1,11 @@
 //! To X-Ray, over UDP: the daemon's protocol, which the OpenTelemetry collectors of AWS speak as well.
 
-use std::fmt;
 use std::io;
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::time::Duration;
 
-use opentelemetry::KeyValue;
-use opentelemetry::trace::SpanKind;
+use opentelemetry::trace::{SpanKind, Status};
+use opentelemetry::{KeyValue, Value};
 use opentelemetry_aws::xray_exporter::{
     SegmentDocument, SegmentDocumentExporter, SegmentTranslator, XrayExporter,
 };
@@ -14,29 +13,30 @@ use opentelemetry_sdk::Resource;
 use opentelemetry_sdk::error::OTelSdkResult;
 use opentelemetry_sdk::trace::{SpanData, SpanExporter};
 use tokio::net::UdpSocket;
-use tokio::runtime::Handle;
-use tokio::time::{sleep, timeout};
-
-use super::limits::EXPORT_LIMIT;
-use super::settings::Address;
+use tokio::time::sleep;
 use yelb_resolver::Resolver;
+
+use super::delivery::Delivery;
+use super::settings::Address;
 
 /// What precedes each document.
 const HEADER: &str = "{\"format\": \"json\", \"version\": 1}\n";
 
 /// As many packets as fit a few times into a socket's buffer: Linux gives it 208 KiB, and counts over 2 KiB for a packet of one.
 const BURST: usize = 32;
-/// Long enough for a daemon to read a burst, and short enough for [`EXPORT_LIMIT`] to hold all that may wait to be sent.
+/// Long enough for a daemon to read a burst, and short enough for a delivery's limit to hold all that may wait to be sent.
 const PAUSE: Duration = Duration::from_millis(5);
 
 /// Spans as segments, to the daemon at `address`.
-pub(super) fn exporter(address: Address, resolver: Resolver, runtime: Handle) -> impl SpanExporter {
+pub(super) fn exporter(address: Address, resolver: Resolver) -> impl SpanExporter + 'static {
+    let Address { host, port } = &address;
+    let delivery = Delivery::new(&format_args!("xray at {host}:{port}"));
     let translator = SegmentTranslator::new()
         // Of a trace that others began, its id is theirs to choose; W3C's have no time in them.
         .skip_timestamp_validation()
         .with_indexed_attr("http.route".to_owned())
         .with_metadata_attr("db.operation.name".to_owned());
-    Segments(XrayExporter::new(Daemon { address, resolver, runtime }).with_translator(translator))
+    Segments(XrayExporter::new(Daemon { address, resolver, delivery }).with_translator(translator))
 }
 
 /// Corrects spans before they are translated.
@@ -47,6 +47,7 @@ impl<E: SpanExporter> SpanExporter for Segments<E> {
     async fn export(&self, mut batch: Vec<SpanData>) -> OTelSdkResult {
         for span in &mut batch {
             drop_false_sql(span);
+            mark_error(span);
         }
         self.0.export(batch).await
     }
@@ -61,22 +62,34 @@ impl<E: SpanExporter> SpanExporter for Segments<E> {
 
 /// The translator takes every subsegment with an address for a call of an SQL database.
 fn drop_false_sql(span: &mut SpanData) {
-    let sql = |system: &str| matches!(system, "postgresql" | "sqlite");
-    let system =
-        span.attributes.iter().find(|attribute| attribute.key.as_str() == "db.system.name");
-    if span.span_kind != SpanKind::Server
-        && !system.is_some_and(|system| sql(&system.value.as_str()))
-    {
+    let is_sql = |attribute: &KeyValue| {
+        let system = attribute.key.as_str() == "db.system.name";
+        system && matches!(&*attribute.value.as_str(), "postgresql" | "sqlite")
+    };
+    if span.span_kind != SpanKind::Server && !span.attributes.iter().any(is_sql) {
         let reads_as_sql = ["server.address", "server.port", "db.namespace", "db.system.name"];
         span.attributes.retain(|attribute| !reads_as_sql.contains(&attribute.key.as_str()));
     }
 }
 
+/// The translator marks `error`, `throttle` and `fault` by the answer's status, but only in a span that failed; a request
+/// that our server refused has not, by OpenTelemetry's conventions. X-Ray counts both.
+fn mark_error(span: &mut SpanData) {
+    let refused = |attribute: &KeyValue| {
+        let code = attribute.key.as_str() == "http.response.status_code";
+        code && matches!(attribute.value, Value::I64(400..))
+    };
+    if span.status == Status::Unset && span.attributes.iter().any(refused) {
+        span.status = Status::error("");
+    }
+}
+
 /// The daemon. It may come later than we do, and elsewhere: its name is looked up for each batch.
+#[derive(Debug)]
 struct Daemon {
     address: Address,
     resolver: Resolver,
-    runtime: Handle,
+    delivery: Delivery,
 }
 
 impl SegmentDocumentExporter for Daemon {
@@ -86,11 +99,11 @@ impl SegmentDocumentExporter for Daemon {
         let packets: Vec<String> =
             batch.iter().map(|document| format!("{HEADER}{}", document.to_string())).collect();
         let (address, resolver) = (self.address.clone(), self.resolver.clone());
-        let sending = timeout_in(&self.runtime, async move {
+        let sending = async move {
             let found = resolver.resolve(&address.host, address.port).await?;
             send(preferred(&found)?, &packets).await
-        });
-        sending.await
+        };
+        self.delivery.run(sending).await
     }
 }
 
@@ -98,15 +111,6 @@ impl SegmentDocumentExporter for Daemon {
 fn preferred(found: &[SocketAddr]) -> io::Result<SocketAddr> {
     let v4 = found.iter().find(|address| address.is_ipv4());
     Ok(*v4.or(found.first()).ok_or(io::ErrorKind::NotFound)?)
-}
-
-/// Runs `work` on the runtime, which the thread that exports is not part of.
-async fn timeout_in(
-    runtime: &Handle,
-    work: impl Future<Output = io::Result<()>> + Send + 'static,
-) -> io::Result<()> {
-    let limited = runtime.spawn(async { timeout(EXPORT_LIMIT, work).await? });
-    limited.await?
 }
 
 /// Sends all packets, and answers with the last failure: one that is too large does not hold up the others.
@@ -131,10 +135,4 @@ async fn send(daemon: SocketAddr, packets: &[String]) -> io::Result<()> {
         }
     }
     outcome
-}
-
-impl fmt::Debug for Daemon {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Daemon({}:{})", self.address.host, self.address.port)
-    }
 }

@@ -1,7 +1,7 @@
 //! What the app server is told, with traces on and off.
 
-use testbed::http;
 use testbed::xray::Daemon;
+use testbed::{PATIENCE, eventually, http};
 
 use crate::server::{Request, Server};
 use crate::{root, ui_of};
@@ -46,6 +46,19 @@ fn with_traces_off_they_pass_unchanged() {
         }
     }
     assert!(daemon.documents().is_empty());
+}
+
+#[test]
+fn with_traces_off_the_log_has_the_callers_trace() {
+    let (root, trace) = ids(1);
+    let appserver = Server::start();
+    let ui = ui_of(appserver.address(), &[]).spawn();
+    let header = format!("Root={root}");
+    let headers = [("x-amzn-trace-id", &*header)];
+    http::request(ui.address("page"), "GET", "/api/getvotes", &headers, b"");
+    eventually(PATIENCE, "the log has it", || {
+        ui.stderr().contains(&format!("\"trace_id\":\"{trace}\""))
+    });
 }
 
 #[test]

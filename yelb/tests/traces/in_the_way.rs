@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use testbed::{PATIENCE, eventually, http};
 
-use crate::{Yelb, program};
+use crate::{NO_STORES, Yelb, program};
 
 /// Requests as usual and an end as usual, whatever these variables point to.
 #[track_caller]
@@ -54,8 +54,7 @@ fn one_that_cannot_be_routed_to() {
 #[test]
 fn one_whose_name_nobody_knows_is_told_of_once() {
     let address = ("AWS_XRAY_DAEMON_ADDRESS", "xray-daemon.invalid:2000");
-    let appserver =
-        program("yelb-appserver", &[address, ("DATABASE_URL", "sqlite:yelb.db")]).spawn();
+    let appserver = program("yelb-appserver", &[&[address], &NO_STORES[..]].concat()).spawn();
     let api = appserver.address("api");
     let told = || appserver.stderr().matches("traces cannot be sent").count();
     http::get(api, "/api/ihop");

@@ -100,12 +100,14 @@ fn both_exporters_get_the_same_trace() {
     let endpoint = format!("http://{}/v1/traces", collector.address());
     let yelb = Yelb::start(&[
         ("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", &*endpoint),
+        ("OTEL_EXPORTER_OTLP_HEADERS", "x-tenant=votes"),
         ("AWS_XRAY_DAEMON_ADDRESS", &*daemon.address()),
     ]);
     let traceparent = format!("00-{TRACE}-{PARENT}-01");
     http::request(yelb.page, "GET", "/api/getvotes", &[("traceparent", &traceparent)], b"");
     yelb.stop();
     assert_eq!(spans(&collector).len(), 4);
+    assert_eq!(collector.requests()[0].field("x-tenant"), Some("votes"));
     // A trace id of W3C's is no time; X-Ray takes it nevertheless.
     daemon.whole_trace(&format!("1-{}-{}", &TRACE[..8], &TRACE[8..]), 4);
 }

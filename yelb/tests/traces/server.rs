@@ -32,6 +32,11 @@ impl Request {
 
 impl Server {
     pub(crate) fn start() -> Self {
+        Self::answering("200 OK")
+    }
+
+    /// One that answers with this status.
+    pub(crate) fn answering(status: &'static str) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let address = listener.local_addr().unwrap();
         let requests = Arc::new(Mutex::new(Vec::new()));
@@ -39,7 +44,7 @@ impl Server {
         thread::spawn(move || {
             for stream in listener.incoming().flatten() {
                 let kept = Arc::clone(&kept);
-                thread::spawn(move || converse(stream, &kept));
+                thread::spawn(move || converse(stream, status, &kept));
             }
         });
         Self { address, requests }
@@ -54,12 +59,12 @@ impl Server {
     }
 }
 
-fn converse(stream: TcpStream, kept: &Mutex<Vec<Request>>) {
+fn converse(stream: TcpStream, status: &str, kept: &Mutex<Vec<Request>>) {
     let mut stream = BufReader::new(stream);
     while let Some(request) = hear(&mut stream) {
         kept.lock().unwrap().push(request);
-        let answer = b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n";
-        if stream.get_mut().write_all(answer).is_err() {
+        let answer = format!("HTTP/1.1 {status}\r\ncontent-length: 0\r\n\r\n");
+        if stream.get_mut().write_all(answer.as_bytes()).is_err() {
             return;
         }
     }

@@ -8,7 +8,8 @@ use testbed::PATIENCE;
 use testbed::http::{self, Raw};
 use testbed::xray::{Daemon, named};
 
-use crate::{Yelb, program, root};
+use crate::server::Server;
+use crate::{Yelb, program, root, ui_of};
 
 /// The two servers, which send to a daemon.
 fn traced() -> (Yelb, Daemon) {
@@ -89,6 +90,17 @@ fn stats_show_redis() {
 }
 
 #[test]
+fn what_the_log_leaves_out_is_traced_nevertheless() {
+    let daemon = Daemon::start();
+    // What says where they listen is all that is logged.
+    let log = ("RUST_LOG", "off,yelb_service::server=info");
+    let yelb = Yelb::start(&[("AWS_XRAY_DAEMON_ADDRESS", &daemon.address()), log]);
+    yelb.get("/api/getvotes", &format!("Root={}", root(1)));
+    assert_whole(&daemon.whole_trace(&root(1), 4), None, "yelb-db");
+    assert!(!yelb.ui.stderr().contains(" answered "));
+}
+
+#[test]
 fn envoys_segment_is_the_parent() {
     let (yelb, daemon) = traced();
     let header = format!("Root={};Parent=53995c3f42cd8ad8;Sampled=1", root(1));
@@ -140,6 +152,65 @@ fn a_request_right_before_the_end_is_sent() {
     yelb.stop();
     // What was sent has arrived: this is one host.
     assert_whole(&daemon.whole_trace(&root(1), 4), None, "yelb-db");
+}
+
+#[test]
+fn a_client_behind_a_load_balancer_is_named_with_what_it_spoke() {
+    let (yelb, daemon) = traced();
+    let headers = [
+        ("x-amzn-trace-id", &*format!("Root={}", root(1))),
+        ("x-forwarded-for", "203.0.113.7, 10.0.0.1"),
+        ("x-forwarded-proto", "https"),
+        ("host", "yelb.example.com"),
+    ];
+    http::request(yelb.page, "GET", "/api/getvotes", &headers, b"");
+    let trace = daemon.whole_trace(&root(1), 4);
+    for name in ["yelb-ui", "yelb-appserver"] {
+        let request = &named(&trace, name, "segment")["http"]["request"];
+        assert_eq!(request["client_ip"], "203.0.113.7", "{request:#}");
+        assert_eq!(request["x_forwarded_for"], true, "{request:#}");
+        assert!(request["url"].as_str().unwrap().starts_with("https://"), "{request:#}");
+    }
+    let page = named(&trace, "yelb-ui", "segment");
+    assert_eq!(page["http"]["request"]["url"], "https://yelb.example.com/api/getvotes");
+}
+
+/// What a segment or subsegment says of its outcome.
+fn outcome(document: &Value) -> Vec<&'static str> {
+    let marks = ["error", "throttle", "fault"].into_iter();
+    marks.filter(|mark| document.get(mark).is_some_and(|it| it == true)).collect()
+}
+
+#[test]
+fn a_refused_request_is_an_error_everywhere() {
+    let (yelb, daemon) = traced();
+    assert_eq!(yelb.get("/api/nowhere", &format!("Root={}", root(1))).status, 404);
+    let trace = daemon.whole_trace(&root(1), 3);
+    assert_eq!(trace.len(), 3, "{trace:#?}");
+    for document in &trace {
+        assert_eq!(outcome(document), ["error"], "{document:#}");
+    }
+}
+
+#[test]
+fn an_answer_is_marked_by_its_status() {
+    for (status, marks) in [
+        ("200 OK", &[][..]),
+        ("404 Not Found", &["error"]),
+        ("429 Too Many Requests", &["error", "throttle"]),
+        ("503 Service Unavailable", &["fault"]),
+    ] {
+        let (appserver, daemon) = (Server::answering(status), Daemon::start());
+        let variables = [("AWS_XRAY_DAEMON_ADDRESS", &*daemon.address())];
+        let ui = ui_of(appserver.address(), &variables).spawn();
+        let header = format!("Root={}", root(1));
+        let headers = [("x-amzn-trace-id", &*header)];
+        http::request(ui.address("page"), "GET", "/api/getvotes", &headers, b"");
+        let trace = daemon.whole_trace(&root(1), 2);
+        for (name, kind) in [("yelb-ui", "segment"), ("yelb-appserver", "subsegment")] {
+            assert_eq!(outcome(named(&trace, name, kind)), marks, "{status} {name}");
+        }
+    }
 }
 
 #[test]

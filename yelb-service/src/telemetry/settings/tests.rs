@@ -1,8 +1,41 @@
+use std::io;
+use std::sync::{Arc, Mutex};
+
+use tracing::subscriber::with_default;
+
 use super::*;
 
 fn read(variables: &[(&str, &str)]) -> Result<TraceSettings, String> {
     let environment = variables.iter().copied().collect();
     TraceSettings::from_environment(&environment, "yelb").map_err(|error| error.to_string())
+}
+
+/// The lines of a log.
+#[derive(Clone, Default)]
+struct Lines(Arc<Mutex<Vec<u8>>>);
+
+impl io::Write for Lines {
+    fn write(&mut self, line: &[u8]) -> io::Result<usize> {
+        self.0.lock().unwrap().write(line)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+/// What is read, and what is said of it in the log.
+fn read_aloud(variables: &[(&str, &str)]) -> (Result<TraceSettings, String>, String) {
+    let lines = Lines::default();
+    let writer = lines.clone();
+    let log = tracing_subscriber::fmt()
+        .with_ansi(false)
+        .without_time()
+        .with_target(false)
+        .with_writer(move || writer.clone());
+    let settings = with_default(log.finish(), || read(variables));
+    let said = String::from_utf8(lines.0.lock().unwrap().clone()).unwrap();
+    (settings, said)
 }
 
 fn exporters_of(variables: &[(&str, &str)]) -> Vec<Exporter> {
@@ -73,17 +106,16 @@ fn the_list_of_exporters_wins_over_the_addresses() {
         exporters_of(&[(EXPORTER, "otlp, xray,otlp")]),
         [otlp("http://localhost:4318/v1/traces"), xray("127.0.0.1", 2000)]
     );
-    assert_eq!(exporters_of(&[("OTEL_SDK_DISABLED", "TRUE"), daemon, collector]), []);
+    assert_eq!(exporters_of(&[(DISABLED, "TRUE"), daemon, collector]), []);
 }
 
 #[test]
 fn the_service_is_named() {
-    let attributes =
-        ("OTEL_RESOURCE_ATTRIBUTES", "service.name=a, deployment.environment.name=x%2Cy");
+    let attributes = (ATTRIBUTES, "service.name=a, deployment.environment.name=x%2Cy");
     let settings = read(&[attributes]).unwrap();
     assert_eq!(settings.service, "a");
     assert_eq!(settings.attributes, [KeyValue::new("deployment.environment.name", "x,y")]);
-    assert_eq!(read(&[attributes, ("OTEL_SERVICE_NAME", "b")]).unwrap().service, "b");
+    assert_eq!(read(&[attributes, (SERVICE, "b")]).unwrap().service, "b");
 }
 
 #[test]
@@ -103,20 +135,32 @@ fn samplers_are_known_by_opentelemetrys_names() {
 }
 
 #[test]
-fn nonsense_names_the_setting() {
+fn a_daemons_address_that_is_none_is_refused() {
+    for value in [
+        "xray",
+        "xray:0",
+        "xray:port",
+        "tcp:xray:2000",
+        "udp:a:1 udp:b:2",
+        "a:1 tcp:b",
+        "[a]:1",
+        "a b:1",
+        " ",
+    ] {
+        let expected = format!("{DAEMON}: must be host:port, such as 127.0.0.1:2000");
+        assert_eq!(read(&[(DAEMON, value)]), Err(expected), "{value}");
+    }
+    assert!(read(&[(DISABLED, "true"), (DAEMON, "xray")]).is_err(), "though traces are off");
+}
+
+#[test]
+fn what_opentelemetry_does_not_know_is_warned_about_and_ignored() {
     let url = "must be an http:// URL, such as http://127.0.0.1:4318";
-    let address = "must be host:port, such as 127.0.0.1:2000";
     let list = "must be a list such as `key=value,key=value`, percent-encoded";
+    let exporters = "must be none, or a list of xray and otlp";
+    let samplers =
+        "must be always_on, always_off or traceidratio, or one of them after `parentbased_`";
     for (name, value, expected) in [
-        (DAEMON, "xray", address),
-        (DAEMON, "xray:0", address),
-        (DAEMON, "xray:port", address),
-        (DAEMON, "tcp:xray:2000", address),
-        (DAEMON, "udp:a:1 udp:b:2", address),
-        (DAEMON, "a:1 tcp:b", address),
-        (DAEMON, "[a]:1", address),
-        (DAEMON, "a b:1", address),
-        (DAEMON, " ", address),
         (ENDPOINT, "otel:4318", url),
         (ENDPOINT, "https://otel:4318", url),
         (ENDPOINT, "http://user:secret@otel:4318", url),
@@ -124,27 +168,33 @@ fn nonsense_names_the_setting() {
         (TRACES_ENDPOINT, "http://otel:99999", url),
         ("OTEL_EXPORTER_OTLP_PROTOCOL", "grpc", "must be http/protobuf"),
         ("OTEL_EXPORTER_OTLP_TRACES_PROTOCOL", "http/json", "must be http/protobuf"),
-        (EXPORTER, "zipkin", "must be none, or a list of xray and otlp"),
-        (EXPORTER, "none,xray", "must be none, or a list of xray and otlp"),
-        (EXPORTER, "xray,", "must be none, or a list of xray and otlp"),
-        ("OTEL_SDK_DISABLED", "yes", "must be true or false"),
-        ("OTEL_RESOURCE_ATTRIBUTES", "key", list),
-        ("OTEL_RESOURCE_ATTRIBUTES", "=value", list),
-        ("OTEL_RESOURCE_ATTRIBUTES", "key=%ff", list),
-        (SAMPLER_ARG, "1.5", "must be a number from 0 to 1"),
-        (SAMPLER_ARG, "NaN", "must be a number from 0 to 1"),
-        (
-            SAMPLER,
-            "xray",
-            "must be always_on, always_off or traceidratio, or one of them after `parentbased_`",
-        ),
+        ("OTEL_EXPORTER_OTLP_COMPRESSION", "gzip", "must be none"),
+        (EXPORTER, "zipkin", exporters),
+        (EXPORTER, "none,xray", exporters),
+        (EXPORTER, "xray,", exporters),
+        (DISABLED, "yes", "must be true or false"),
+        (DISABLED, "1", "must be true or false"),
+        (ATTRIBUTES, "key", list),
+        (ATTRIBUTES, "a=b,=value", list),
+        (ATTRIBUTES, "key=%ff", list),
+        (SAMPLER, "xray", samplers),
     ] {
-        assert_eq!(read(&[(name, value)]), Err(format!("{name}: {expected}")), "{name}={value}");
+        let (settings, said) = read_aloud(&[(name, value)]);
+        assert_eq!(settings, read(&[]), "{name}={value}");
+        assert_eq!(said, format!(" WARN {name} {expected}; it is ignored\n"), "{name}={value}");
     }
 }
 
 #[test]
-fn nonsense_is_found_though_traces_are_off() {
-    assert!(read(&[("OTEL_SDK_DISABLED", "true"), (DAEMON, "xray")]).is_err());
-    assert!(read(&[(EXPORTER, "none"), (ENDPOINT, "otel")]).is_err());
+fn a_ratio_is_read_for_the_samplers_that_have_one() {
+    for ratio in ["1.5", "NaN", "endpoint=http://localhost:2000"] {
+        let (settings, said) = read_aloud(&[(SAMPLER, "traceidratio"), (SAMPLER_ARG, ratio)]);
+        assert_eq!(settings.unwrap().sampling, Sampling { parent_based: false, ratio: 1.0 });
+        let expected = format!(" WARN {SAMPLER_ARG} must be a number from 0 to 1; it is ignored\n");
+        assert_eq!(said, expected, "{ratio}");
+
+        let (settings, said) = read_aloud(&[(SAMPLER, "always_off"), (SAMPLER_ARG, ratio)]);
+        assert_eq!(settings.unwrap().sampling, Sampling { parent_based: false, ratio: 0.0 });
+        assert_eq!(said, "", "{ratio}");
+    }
 }

@@ -1,13 +1,17 @@
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use axum::body::Body;
 use axum::http::HeaderMap;
-use opentelemetry::trace::{SpanId, TracerProvider};
+use opentelemetry::trace::{SpanId, SpanKind};
 use opentelemetry_sdk::error::OTelSdkResult;
 use opentelemetry_sdk::trace::{SdkTracerProvider, SpanData, SpanExporter};
+use tracing::subscriber::with_default;
+use tracing_subscriber::Registry;
+use tracing_subscriber::layer::SubscriberExt;
 
 use super::*;
 use crate::telemetry::settings::Sampling;
+use crate::telemetry::traces;
 
 const ROOT: &str = "1-67891233-abcdef012345678912345678";
 const TRACE: &str = "67891233abcdef012345678912345678";
@@ -41,22 +45,28 @@ impl Met {
     }
 }
 
-fn meet(sampling: Sampling, headers: &[(&'static str, &str)], end: impl FnOnce(&Span)) -> Met {
+/// Does `work` with traces on, and answers with the spans that would have been sent.
+fn traced<T>(sampling: Sampling, work: impl FnOnce() -> T) -> (T, Vec<SpanData>) {
     let sent = Sent::default();
     let provider: SdkTracerProvider =
         traces::builder(sampling).with_simple_exporter(sent.clone()).build();
+    let done = with_default(Registry::default().with(traces::bridge(&provider)), work);
+    let spans = std::mem::take(&mut *sent.0.lock().unwrap());
+    (done, spans)
+}
+
+fn meet(sampling: Sampling, headers: &[(&'static str, &str)], end: impl FnOnce(&Span)) -> Met {
     let mut request =
         Request::builder().uri("http://yelb/api/ihop?x=1").body(Body::empty()).unwrap();
     for (name, value) in headers {
         request.headers_mut().append(*name, value.parse().unwrap());
     }
-    let caller = Caller::of(request.headers());
-    let span = Span::begin_request(&provider.tracer("test"), &request, "GET", caller);
     let mut onward = request.headers().clone();
-    span.inject(&mut onward);
-    end(&span);
-    drop(span);
-    let mut spans = std::mem::take(&mut *sent.0.lock().unwrap());
+    let ((), mut spans) = traced(sampling, || {
+        let span = of_request(&request, "GET", None);
+        inject(&span, &mut onward);
+        end(&span);
+    });
     assert!(spans.len() <= 1);
     Met { onward, span: spans.pop() }
 }
@@ -163,11 +173,12 @@ fn a_decision_is_obeyed_if_it_is_asked_to_be() {
 fn a_request_is_described_without_what_has_no_bound() {
     let agent = "x".repeat(4000);
     let headers = [("host", "yelb.example.com:8080"), ("user-agent", &*agent)];
-    let span = meet(DEFAULT, &headers, |span| span.answered(StatusCode::OK)).span.unwrap();
+    let span = meet(DEFAULT, &headers, |span| answered(span, StatusCode::OK)).span.unwrap();
     assert_eq!((&*span.name, &span.span_kind), ("GET", &SpanKind::Server));
     for (key, value) in [
         ("http.request.method", "GET"),
         ("http.response.status_code", "200"),
+        ("url.scheme", "http"),
         ("url.path", "/api/ihop"),
         ("server.address", "yelb.example.com"),
         ("server.port", "8080"),
@@ -175,23 +186,89 @@ fn a_request_is_described_without_what_has_no_bound() {
     ] {
         assert_eq!(attribute(&span, key).as_deref(), Some(value), "{key}");
     }
+    assert_eq!(attribute(&span, "client.address"), None);
     assert_eq!(span.status, Status::Unset);
 }
 
 #[test]
+fn a_client_behind_proxies_is_the_first_that_they_name() {
+    for (forwarded, client) in [
+        ("203.0.113.7", Some("203.0.113.7")),
+        (" 203.0.113.7 , 10.0.0.1", Some("203.0.113.7")),
+        ("203.0.113.7:41234", Some("203.0.113.7")),
+        ("2001:db8::7", Some("2001:db8::7")),
+        ("[2001:db8::7]:41234", Some("2001:db8::7")),
+        ("unknown, 10.0.0.1", None),
+        ("", None),
+    ] {
+        let span = meet(DEFAULT, &[("x-forwarded-for", forwarded)], |_| ()).span.unwrap();
+        assert_eq!(attribute(&span, "client.address").as_deref(), client, "{forwarded}");
+    }
+}
+
+#[test]
+fn the_scheme_is_what_the_client_has_spoken() {
+    for (forwarded, scheme) in [("https", "https"), ("HTTPS", "https"), ("x", "http")] {
+        let span = meet(DEFAULT, &[("x-forwarded-proto", forwarded)], |_| ()).span.unwrap();
+        assert_eq!(attribute(&span, "url.scheme").as_deref(), Some(scheme));
+    }
+}
+
+#[test]
+fn a_call_belongs_to_its_request_and_tells_so() {
+    let request = Request::new(Body::empty());
+    let mut headers = HeaderMap::new();
+    let ((), spans) = traced(DEFAULT, || {
+        of_request(&request, "GET", None).in_scope(|| {
+            let url = Uri::from_static("http://yelb-appserver:4567/api/ihop?x=1");
+            let call = of_call("yelb-appserver", &Method::GET, &url);
+            inject(&call, &mut headers);
+            call_answered(&call, StatusCode::NOT_FOUND);
+        });
+    });
+    let [call, request] = &spans[..] else { panic!("{spans:?}") };
+    assert_eq!((&*call.name, &call.span_kind), ("GET", &SpanKind::Client));
+    assert_eq!(call.parent_span_id, request.span_context.span_id());
+    let caller = Caller::of(&headers).unwrap();
+    assert_eq!(caller.parent, Some(call.span_context.span_id()));
+    for (key, value) in [
+        ("http.request.method", "GET"),
+        ("http.response.status_code", "404"),
+        ("error.type", "404"),
+        ("url.full", "http://yelb-appserver:4567/api/ihop"),
+        ("peer.service", "yelb-appserver"),
+        ("server.address", "yelb-appserver"),
+        ("server.port", "4567"),
+    ] {
+        assert_eq!(attribute(call, key).as_deref(), Some(value), "{key}");
+    }
+    assert_eq!(call.status, Status::error("404 Not Found"));
+}
+
+#[test]
 fn a_failure_is_told_with_its_causes() {
-    let fail = |span: &Span| span.failed("503", &"the votes are unavailable: no answer");
+    let fail = |span: &Span| failed(span, "503", &"the votes are unavailable: no answer");
     let span = meet(DEFAULT, &[], fail).span.unwrap();
     assert_eq!(span.status, Status::error("the votes are unavailable: no answer"));
     assert_eq!(attribute(&span, "error.type").as_deref(), Some("503"));
     assert_eq!(span.events[0].name, "exception");
 }
 
-#[tokio::test]
-async fn nothing_is_made_of_what_no_request_asked_for() {
+#[test]
+fn nothing_is_made_of_what_no_request_asked_for() {
+    let (answer, spans) = traced(DEFAULT, || {
+        let span = tracing::trace_span!("store", otel.kind = "client");
+        futures_util::FutureExt::now_or_never(run(span, async { Ok::<_, std::fmt::Error>(1) }))
+    });
+    assert_eq!((answer, spans.len()), (Some(Ok(1)), 0));
+}
+
+#[test]
+fn with_traces_off_headers_stay_as_they_came() {
     let request = Request::new(Body::empty());
-    assert!(Span::of_request(&request, "GET", None).context().is_none());
-    let peer = Peer::embedded("sqlite");
-    let answer = peer.ask("SELECT restaurants", async { Ok::<_, std::fmt::Error>(1) });
-    assert_eq!(answer.await, Ok(1));
+    let mut headers = HeaderMap::new();
+    with_default(Registry::default(), || {
+        inject(&of_request(&request, "GET", None), &mut headers);
+    });
+    assert!(headers.is_empty());
 }
