@@ -56,9 +56,9 @@ pub(crate) struct LoadOptions {
     /// Send a vote that was not confirmed again, with the same key, until it is
     #[arg(long, conflicts_with = "no_keys")]
     pub(crate) retry: bool,
-    /// Check afterwards that each confirmed vote was counted, and once. This asks again with the key of each vote, so it
-    /// costs one more request, and up to 32 bytes of memory, for each vote; a lost vote is counted by it.
-    /// With --no-keys only the counts before and after are compared
+    /// Check afterwards that each confirmed vote was counted, and once, by asking again with its key. This costs one more
+    /// request and some 50 bytes of memory for each vote, and counts a vote that was lost. With --no-keys only the counts
+    /// before and after are compared
     #[arg(long)]
     pub(crate) verify: bool,
     /// The same seed makes the same choice of restaurants and reads

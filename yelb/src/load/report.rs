@@ -193,16 +193,16 @@ impl Report {
             return writeln!(f, "no attempt failed");
         }
         writeln!(f, "failed attempts")?;
-        self.failures.iter().try_for_each(|(kind, count)| writeln!(f, "  {kind:30}{count:>10}"))
+        self.failures.iter().try_for_each(|(kind, count)| writeln!(f, "  {kind:36}{count:>10}"))
     }
 
     fn write_verification(&self, f: &mut Formatter<'_>) -> fmt::Result {
         let Some(verify) = &self.verify else { return Ok(()) };
-        writeln!(f, "\nverified\n  {:30}{:>10}", "counted", verify.counted)?;
-        writeln!(f, "  {:30}{:>10}", "counted, not sent by this run", verify.by_others)?;
-        writeln!(f, "  {:30}{:>10}", "lost", verify.lost)?;
-        writeln!(f, "  {:30}{:>10}", "duplicated", verify.duplicated)?;
-        writeln!(f, "  {:30}{:>10}", "repeated answers", verify.repeated_answers)
+        writeln!(f, "\nverified\n  {:36}{:>10}", "counted", verify.counted)?;
+        writeln!(f, "  {:36}{:>10}", "counted, not sent by this run", verify.by_others)?;
+        writeln!(f, "  {:36}{:>10}", "lost", verify.lost)?;
+        writeln!(f, "  {:36}{:>10}", "duplicated", verify.duplicated)?;
+        writeln!(f, "  {:36}{:>10}", "repeated answers", verify.repeated_answers)
     }
 }
 

@@ -73,15 +73,13 @@ pub(crate) async fn verify(run: &Run, before: &Counts) -> anyhow::Result<Option<
 }
 
 async fn uninterrupted(run: &Run, before: &Counts) -> anyhow::Result<Verification> {
-    let after = settled(&run.client, run.options.grace).await.context("no counts")?;
+    let after = settled(&run.client, run.options.grace).await.context("no counts afterwards")?;
     let Figures { refused, unknown, confirmations, .. } = run.figures().clone();
     let mut verification = Verification { sent: refused, ..Verification::default() };
     for (restaurant, votes) in confirmations.iter().enumerate() {
         let name = &run.workload.names[restaurant];
-        let keys =
-            RestaurantKeys { run, restaurant, after: u64::try_from(after.of(name)).unwrap_or(0) }
-                .check(votes)
-                .await?;
+        let reached = u64::try_from(after.of(name)).unwrap_or(0);
+        let keys = RestaurantKeys { run, restaurant, reached }.check(votes).await?;
         let (confirmed, counted) = (votes.len() as u64, after.of(name) - before.of(name));
         verification.add(confirmed, unknown[restaurant], counted, keys);
         verification.repeated_answers += repeated(votes);
@@ -91,7 +89,7 @@ async fn uninterrupted(run: &Run, before: &Counts) -> anyhow::Result<Verificatio
 
 /// Reads the counts until two readings in a row are the same or `patience` is over: the server may still be counting a
 /// vote whose response we no longer wait for.
-pub(crate) async fn settled(client: &Client, patience: Duration) -> Result<Counts, Failure> {
+async fn settled(client: &Client, patience: Duration) -> Result<Counts, Failure> {
     let until = Instant::now() + patience;
     let mut last = client.counts().await;
     loop {
@@ -113,11 +111,11 @@ struct KeyCheck {
     duplicated: u64,
 }
 
-/// Asks for the keys of the votes for a restaurant, whose count was `after` when the run was over.
+/// Asks for the keys of the votes for a restaurant, whose count had `reached` this when the run was over.
 struct RestaurantKeys<'a> {
     run: &'a Run,
     restaurant: usize,
-    after: u64,
+    reached: u64,
 }
 
 impl RestaurantKeys<'_> {
@@ -136,8 +134,8 @@ impl RestaurantKeys<'_> {
             pin!(stream::iter(votes).map(ask).buffer_unordered(self.run.options.connections));
         let mut check = KeyCheck::default();
         while let Some((vote, count)) = answers.try_next().await? {
-            // The count had not come so far when the run was over: the vote was counted just now.
-            if count > self.after {
+            // The restaurant had fewer votes when the run was over: this one was counted just now.
+            if count > self.reached {
                 check.lost += 1;
             } else if count != vote.count {
                 check.duplicated += 1;
@@ -193,7 +191,7 @@ mod tests {
 
     #[test]
     fn a_lost_vote_is_one_whether_its_count_or_its_key_tells() {
-        // Its place in the counts was taken by the vote of somebody else.
+        // Its place in the counts was taken by the vote of another client.
         assert_eq!(judge((10, 0), 10, 3), (3, 3));
         assert_eq!(judge((10, 0), 8, 3), (3, 1));
         assert_eq!(judge((10, 0), 6, 3), (4, 0));

@@ -54,7 +54,7 @@ impl Fake {
                     Some((200, format!(r#"[{{"name": "ihop", "value": {count}}}]"#)))
                 }
                 "/api/ihop" => vote(&mut state, key),
-                other => panic!("nobody asks for {other}"),
+                other => panic!("unexpected request for {other}"),
             }
         })
     }

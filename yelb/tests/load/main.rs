@@ -208,7 +208,7 @@ fn what_is_no_yelb_gets_no_load() {
     let told = format!("yelb load: {} does not answer as a Yelb: unexpected body\n", page.url());
     assert_eq!((output.stderr, page.requests()), (told, 1));
 
-    // Nobody listens on port 1.
+    // No server listens on port 1.
     let output = load("http://127.0.0.1:1", "").run_to_end(PATIENCE);
     let told = "yelb load: http://127.0.0.1:1 does not answer as a Yelb: Connection refused";
     assert!(output.status.code() == Some(1) && output.stderr.starts_with(told), "{output:?}");
