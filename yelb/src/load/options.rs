@@ -57,8 +57,8 @@ pub(crate) struct LoadOptions {
     #[arg(long, conflicts_with = "no_keys")]
     pub(crate) retry: bool,
     /// Check afterwards that each confirmed vote was counted, and once, by asking again with its key. This costs one more
-    /// request and some 50 bytes of memory for each vote, and counts a vote that was lost. With --no-keys only the counts
-    /// before and after are compared
+    /// request and some 50 bytes of memory for each vote, and counts a vote that was lost. With --no-keys, which the
+    /// original needs, only the counts before and after are compared
     #[arg(long)]
     pub(crate) verify: bool,
     /// The same seed makes the same choice of restaurants and reads

@@ -3,6 +3,7 @@
 //! A count says how many votes there were and not whose. So each confirmed vote is asked for once more with its key: a
 //! server that knows the key answers with the count of the first time, and counts nothing.
 
+use std::io::Write;
 use std::pin::pin;
 use std::time::Duration;
 
@@ -73,6 +74,8 @@ pub(crate) async fn verify(run: &Run, before: &Counts) -> anyhow::Result<Option<
 }
 
 async fn uninterrupted(run: &Run, before: &Counts) -> anyhow::Result<Verification> {
+    // It may take as long as the run. Standard error may be closed; the report still tells.
+    let _ = writeln!(std::io::stderr(), "verifying the confirmed votes");
     let after = settled(&run.client, run.options.grace).await.context("no counts afterwards")?;
     let Figures { refused, unknown, confirmations, .. } = run.figures().clone();
     let mut verification = Verification { sent: refused, ..Verification::default() };
