@@ -1,228 +1,213 @@
-//! What came of it: a table for people, JSON for machines.
+//! What came of a load: the verdict in one sentence, a table for people, JSON for scripts.
 
 use std::collections::BTreeMap;
-use std::fmt::{self, Write as _};
+use std::fmt::{self, Display, Formatter};
+use std::sync::atomic::Ordering::Relaxed;
+use std::time::Duration;
 
 use hdrhistogram::Histogram;
 use serde::Serialize;
 
-use super::drive::{Ending, Load};
-use super::figures::{Asked, Figures};
+use super::figures::Latencies;
+use super::run::Run;
 use super::schedule::real;
-use super::verify::Verdict;
+use super::verify::Verification;
+
+const QUANTILES: [(&str, f64); 5] =
+    [("p50", 0.5), ("p90", 0.9), ("p99", 0.99), ("p99.9", 0.999), ("max", 1.0)];
 
 /// What came of a load.
 #[derive(Debug, Serialize)]
 pub(crate) struct Report {
+    /// One sentence.
+    verdict: String,
+    /// Whether all went as it should.
+    pub(crate) passed: bool,
     target: String,
     shape: String,
     seed: u64,
-    /// Whether somebody ended it before its time.
+    /// Whether Ctrl-C ended it.
     interrupted: bool,
-    /// From the beginning until the last answer.
+    /// From the beginning until the last response.
     seconds: f64,
     votes: Requests,
-    reads: Requests,
-    /// Failed attempts, by kind.
-    failures: BTreeMap<String, u64>,
-    /// The most requests that were on their way at a time.
-    most_on_their_way: usize,
-    /// The most that were due and waited for a connection.
-    most_waiting: u64,
-    /// What was due and still waited when it ended.
+    /// Votes that were not confirmed, by what became of them.
+    refused: u64,
+    unknown: u64,
     never_sent: u64,
+    reads: Requests,
+    /// Failed attempts by kind.
+    failures: BTreeMap<String, u64>,
+    /// The most requests that were due and waited for a connection.
+    most_waiting: u64,
     #[serde(skip_serializing_if = "Option::is_none")]
-    verify: Option<Verdict>,
+    verify: Option<Verification>,
 }
 
 /// Requests of one kind.
 #[derive(Debug, Serialize)]
 struct Requests {
     due: u64,
-    answered: u64,
-    unanswered: u64,
-    answered_per_second: f64,
-    /// From the moment when a request was due, waiting for a connection and retries included.
-    latency_ms: Percentiles,
-    /// From the moment when it was sent, for the last time if it was retried.
-    service_ms: Percentiles,
-}
-
-#[derive(Debug, Serialize)]
-struct Percentiles {
-    p50: f64,
-    p90: f64,
-    p99: f64,
-    #[serde(rename = "p99.9")]
-    p99_9: f64,
-    max: f64,
-}
-
-impl Percentiles {
-    fn of(histogram: &Histogram<u64>) -> Self {
-        let at = |quantile| milliseconds(histogram.value_at_quantile(quantile));
-        Self {
-            p50: at(0.5),
-            p90: at(0.9),
-            p99: at(0.99),
-            p99_9: at(0.999),
-            max: milliseconds(histogram.max()),
-        }
-    }
+    succeeded: u64,
+    failed: u64,
+    succeeded_per_second: f64,
+    /// Of those that succeeded, from the moment at which they were due: waiting for a connection and retries included.
+    latency_ms: BTreeMap<&'static str, f64>,
+    /// Of those that succeeded, from the beginning of the last attempt.
+    service_ms: BTreeMap<&'static str, f64>,
 }
 
 impl Requests {
-    fn of(asked: &Asked, seconds: f64) -> Self {
-        let answered = asked.answered();
+    fn new(due: u64, latencies: &Latencies, time: Duration) -> Self {
+        let succeeded = latencies.succeeded();
         Self {
-            due: asked.taken,
-            answered,
-            unanswered: asked.taken - answered,
-            answered_per_second: (real(answered) / seconds * 10.0).round() / 10.0,
-            latency_ms: Percentiles::of(&asked.latency),
-            service_ms: Percentiles::of(&asked.service),
+            due,
+            succeeded,
+            failed: due - succeeded,
+            succeeded_per_second: (real(succeeded) / time.as_secs_f64() * 10.0).round() / 10.0,
+            latency_ms: milliseconds(&latencies.since_due),
+            service_ms: milliseconds(&latencies.since_sent),
         }
     }
 }
 
-/// Microseconds in milliseconds.
-pub(crate) fn milliseconds(micros: u64) -> f64 {
-    real(micros) / 1000.0
+fn milliseconds(micros: &Histogram<u64>) -> BTreeMap<&'static str, f64> {
+    let at = |quantile| real(micros.value_at_quantile(quantile)) / 1000.0;
+    QUANTILES.iter().map(|(name, quantile)| (*name, at(*quantile))).collect()
 }
 
 impl Report {
-    /// As it stands now that nothing is on its way.
-    pub(crate) fn new(load: &Load, ending: Ending) -> Self {
-        let now = load.now();
-        let (most_on_their_way, most_waiting, never_sent) = {
-            let desk = load.desk();
-            (desk.most_busy, desk.most_waiting, desk.waiting(now))
-        };
-        let figures: Figures = load.figures().clone();
-        let seconds = now.as_secs_f64();
-        let interrupted = ending == Ending::Interrupted;
-        Self {
-            target: load.plan.target.to_string(),
-            shape: load.plan.shape.clone(),
-            seed: load.plan.seed,
+    /// The report on a run that took this time. Its verification is none if it was not asked for.
+    pub(crate) fn new(
+        run: &Run,
+        interrupted: bool,
+        time: Duration,
+        verification: &anyhow::Result<Option<Verification>>,
+    ) -> Self {
+        let (dispatcher, figures) = (&run.dispatcher, run.figures());
+        let started = dispatcher.started.load(Relaxed);
+        // What was not sent because of Ctrl-C was not asked for any more.
+        let due = if interrupted { started } else { dispatcher.schedule.total };
+        let is_vote = |number: &u64| run.workload.restaurant(*number).is_some();
+        let votes_due = (0..due).filter(is_vote).count() as u64;
+        let votes = Requests::new(votes_due, &figures.votes, time);
+        let (refused, unknown) = (figures.refused, figures.unknown.iter().sum());
+        let mut report = Self {
+            verdict: String::new(),
+            passed: false,
+            target: run.options.target().to_owned(),
+            shape: run.options.description(),
+            seed: run.options.seed,
             interrupted,
-            seconds: (seconds * 1000.0).round() / 1000.0,
-            votes: Requests::of(&figures.votes, seconds),
-            reads: Requests::of(&figures.reads, seconds),
-            failures: figures.failures.iter().map(|(kind, n)| (kind.to_string(), *n)).collect(),
-            most_on_their_way,
-            most_waiting,
-            // What was not sent because it was told to stop is nobody's failure.
-            never_sent: if interrupted { 0 } else { never_sent },
-            verify: None,
+            seconds: (time.as_secs_f64() * 1000.0).round() / 1000.0,
+            refused,
+            unknown,
+            never_sent: votes.failed - refused - unknown,
+            votes,
+            reads: Requests::new(due - votes_due, &figures.reads, time),
+            failures: figures.failures.clone(),
+            most_waiting: dispatcher.most_waiting.load(Relaxed),
+            verify: verification.as_ref().ok().copied().flatten(),
+        };
+        report.judge(verification);
+        report
+    }
+
+    fn judge(&mut self, verification: &anyhow::Result<Option<Verification>>) {
+        let Self { votes, reads, refused, unknown, never_sent, .. } = self;
+        let mut problems = Vec::new();
+        if votes.failed > 0 {
+            problems.push(format!(
+                "{} of {} votes were not confirmed ({refused} refused, {unknown} unknown, {never_sent} never sent)",
+                votes.failed, votes.due
+            ));
         }
-    }
-
-    /// With a verdict on the votes.
-    pub(crate) fn verified(self, verdict: Verdict) -> Self {
-        Self { verify: Some(verdict), ..self }
-    }
-
-    /// For machines.
-    pub(crate) fn json(&self) -> String {
-        serde_json::to_string_pretty(self).expect("names and numbers become JSON")
-    }
-
-    fn kinds(&self) -> impl Iterator<Item = (&'static str, &Requests)> {
-        [("votes", &self.votes), ("reads", &self.reads)]
-            .into_iter()
-            .filter(|(_, asked)| asked.due > 0)
-    }
-
-    fn write_requests(&self, text: &mut String) -> fmt::Result {
-        writeln!(
-            text,
-            "{:<20}{:>10}{:>10}{:>12}{:>12}",
-            "", "due", "answered", "unanswered", "per second"
-        )?;
-        for (name, Requests { due, answered, unanswered, answered_per_second, .. }) in self.kinds()
-        {
-            writeln!(
-                text,
-                "{name:<20}{due:>10}{answered:>10}{unanswered:>12}{answered_per_second:>12.1}"
-            )?;
+        if reads.failed > 0 {
+            problems.push(format!("{} of {} reads failed", reads.failed, reads.due));
         }
-        Ok(())
-    }
-
-    fn write_latencies(&self, text: &mut String) -> fmt::Result {
-        writeln!(
-            text,
-            "{:<20}{:>10}{:>10}{:>12}{:>12}{:>12}",
-            "milliseconds", "p50", "p90", "p99", "p99.9", "max"
-        )?;
-        for (name, asked) in self.kinds() {
-            for (since, times) in [("due", &asked.latency_ms), ("sent", &asked.service_ms)] {
-                let Percentiles { p50, p90, p99, p99_9, max } = times;
-                let name = format!("{name} since {since}");
-                writeln!(
-                    text,
-                    "{name:<20}{p50:>10.2}{p90:>10.2}{p99:>12.2}{p99_9:>12.2}{max:>12.2}"
-                )?;
+        match verification {
+            Ok(Some(Verification { lost, duplicated, .. })) if lost + duplicated > 0 => {
+                problems
+                    .push(format!("{lost} confirmed votes are lost, {duplicated} counted twice"));
             }
+            Err(error) => problems.push(format!("the votes could not be verified: {error:#}")),
+            Ok(_) => {}
         }
-        Ok(())
-    }
-
-    fn write_failures(&self, text: &mut String) -> fmt::Result {
-        if self.failures.is_empty() {
-            return writeln!(text, "no attempt failed");
-        }
-        writeln!(text, "failed attempts")?;
-        for (kind, count) in &self.failures {
-            writeln!(text, "{:<20}{count:>10}", format!("  {kind}"))?;
-        }
-        Ok(())
-    }
-
-    fn write_verdict(&self, text: &mut String) -> fmt::Result {
-        let Some(verdict) = &self.verify else { return Ok(()) };
-        writeln!(text, "\nverified")?;
-        let Verdict { sent, acknowledged, refused, unresolved, counted, .. } = *verdict;
-        for (name, votes) in [
-            ("sent", sent),
-            ("acknowledged", acknowledged),
-            ("refused", refused),
-            ("unresolved", unresolved),
-        ] {
-            writeln!(text, "{:<20}{votes:>10}", format!("  {name}"))?;
-        }
-        writeln!(text, "{:<20}{counted:>10}", "  counted")?;
-        writeln!(text, "{:<20}{:>10}", "  lost", verdict.lost)?;
-        writeln!(text, "{:<20}{:>10}", "  duplicated", verdict.duplicated)?;
-        writeln!(text, "{:<20}{:>10}", "  repeated answers", verdict.repeated_answers)
-    }
-
-    fn write(&self, text: &mut String) -> fmt::Result {
-        let Self { target, shape, seed, seconds, .. } = self;
-        writeln!(text, "{target}: {shape}, seed {seed}, took {seconds:.1} s")?;
-        if self.interrupted {
-            writeln!(text, "interrupted before its time")?;
-        }
-        writeln!(text)?;
-        self.write_requests(text)?;
-        writeln!(text)?;
-        self.write_latencies(text)?;
-        let Self { most_on_their_way, most_waiting, never_sent, .. } = self;
-        writeln!(
-            text,
-            "\nat most {most_on_their_way} on their way, {most_waiting} waiting for a connection; {never_sent} never sent"
-        )?;
-        self.write_failures(text)?;
-        self.write_verdict(text)
+        let verified = if self.verify.is_some() { " and verified" } else { "" };
+        self.passed = problems.is_empty();
+        self.verdict = if self.passed {
+            format!("OK: all {} votes were confirmed{verified}.", votes.due)
+        } else {
+            format!("FAILED: {}.", problems.join("; "))
+        };
     }
 }
 
-/// For people.
-impl fmt::Display for Report {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let mut text = String::new();
-        self.write(&mut text)?;
-        f.write_str(&text)
+impl Display for Report {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        let Self { target, shape, seed, seconds, most_waiting, .. } = self;
+        let early = if self.interrupted { ", interrupted" } else { "" };
+        writeln!(f, "{}\n", self.verdict)?;
+        writeln!(f, "{target}: {shape}, seed {seed}, took {seconds:.1} s{early}\n")?;
+        self.write_requests(f)?;
+        self.write_latencies(f)?;
+        writeln!(f, "\nat most {most_waiting} requests were waiting for a connection")?;
+        self.write_failures(f)?;
+        self.write_verification(f)
     }
+}
+
+impl Report {
+    fn kinds(&self) -> impl Iterator<Item = (&'static str, &Requests)> {
+        let kinds = [("votes", &self.votes), ("reads", &self.reads)];
+        kinds.into_iter().filter(|(_, requests)| requests.due > 0)
+    }
+
+    fn write_requests(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        write_row(f, "", &["due", "succeeded", "failed", "per second"])?;
+        for (name, Requests { due, succeeded, failed, succeeded_per_second, .. }) in self.kinds() {
+            let rate = format!("{succeeded_per_second:.1}");
+            let cells = [due.to_string(), succeeded.to_string(), failed.to_string(), rate];
+            write_row(f, name, &cells)?;
+        }
+        Ok(())
+    }
+
+    fn write_latencies(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        writeln!(f)?;
+        write_row(f, "milliseconds", &QUANTILES.map(|(name, _)| name))?;
+        for (name, requests) in self.kinds() {
+            for (since, times) in [("due", &requests.latency_ms), ("sent", &requests.service_ms)] {
+                let cells = QUANTILES.map(|(name, _)| format!("{:.2}", times[name]));
+                write_row(f, &format!("{name} since {since}"), &cells)?;
+            }
+        }
+        match self.votes.failed + self.reads.failed {
+            0 => Ok(()),
+            failed => writeln!(f, "({failed} requests failed and are left out here)"),
+        }
+    }
+
+    fn write_failures(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        if self.failures.is_empty() {
+            return writeln!(f, "no attempt failed");
+        }
+        writeln!(f, "failed attempts")?;
+        self.failures.iter().try_for_each(|(kind, count)| writeln!(f, "  {kind:36}{count:>10}"))
+    }
+
+    fn write_verification(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        let Some(verify) = &self.verify else { return Ok(()) };
+        writeln!(f, "\nverified\n  {:36}{:>10}", "counted", verify.counted)?;
+        writeln!(f, "  {:36}{:>10}", "counted, not sent by this run", verify.by_others)?;
+        writeln!(f, "  {:36}{:>10}", "lost", verify.lost)?;
+        writeln!(f, "  {:36}{:>10}", "duplicated", verify.duplicated)?;
+        writeln!(f, "  {:36}{:>10}", "repeated answers", verify.repeated_answers)
+    }
+}
+
+fn write_row(f: &mut Formatter<'_>, name: &str, cells: &[impl Display]) -> fmt::Result {
+    write!(f, "{name:16}")?;
+    cells.iter().try_for_each(|cell| write!(f, "{cell:>12}"))?;
+    writeln!(f)
 }

@@ -2,50 +2,41 @@
 
 use std::time::Duration;
 
+use clap::ValueEnum;
+
 /// The most arrivals per second: more than any one machine sends.
 pub(crate) const MOST_PER_SECOND: f64 = 1_000_000.0;
 
-/// How the rate changes over time.
-#[derive(Debug, Clone, Copy, PartialEq)]
+/// How the rate changes over time: not at all, evenly to the peak, or at the peak in the middle third.
+// The help of the option says so: comments on the variants would make clap spread out all of the help.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Shape {
-    /// The same rate all the time.
     Constant,
-    /// Evenly to the peak.
-    Ramp { peak: f64 },
-    /// To the peak in this many equal steps, each of them held.
-    Step { peak: f64, steps: u32 },
-    /// At the peak in the middle third.
-    Spike { peak: f64 },
-    /// Up from nothing in the first tenth, then held.
-    Soak,
+    Ramp,
+    Spike,
 }
 
-/// What is due when. Every arrival is known before the first one: answers change nothing.
+/// All requests that will be due, known before the first one is sent: responses change nothing.
 #[derive(Debug, Clone)]
 pub(crate) struct Schedule {
     legs: Vec<Leg>,
+    /// How long all of it takes.
+    pub(crate) duration: Duration,
+    /// How many requests there are in all.
+    pub(crate) total: u64,
 }
 
 /// A stretch over which the rate changes evenly, or not at all. In seconds and arrivals per second.
 #[derive(Debug, Clone, Copy)]
 struct Leg {
-    begins: f64,
     lasts: f64,
     from: f64,
     to: f64,
-    /// Arrivals in the legs before.
-    before: f64,
 }
 
 impl Leg {
-    fn ends(&self) -> f64 {
-        self.begins + self.lasts
-    }
-
-    /// Arrivals up to the moment `time` after its beginning.
-    fn arrivals(&self, time: f64) -> f64 {
-        let slope = (self.to - self.from) / self.lasts;
-        (self.from + slope * time / 2.0) * time
+    fn arrivals(&self) -> f64 {
+        self.from.midpoint(self.to) * self.lasts
     }
 
     /// The time after its beginning at which so many have arrived.
@@ -58,91 +49,52 @@ impl Leg {
 }
 
 impl Schedule {
-    /// `rate` arrivals per second in this shape. Rates and durations are above 0.
-    pub(crate) fn new(shape: Shape, rate: f64, duration: Duration) -> Self {
-        let all = duration.as_secs_f64();
-        let mut schedule = Self { legs: Vec::new() };
-        match shape {
-            Shape::Constant => schedule.push(all, rate, rate),
-            Shape::Ramp { peak } => schedule.push(all, rate, peak),
-            Shape::Step { peak, steps } => {
-                for step in 0..steps {
-                    let level = rate + (peak - rate) * f64::from(step) / f64::from(steps - 1);
-                    schedule.push(all / f64::from(steps), level, level);
-                }
+    /// Arrivals per second between `rate` and `peak`. Rates and durations are above 0.
+    pub(crate) fn new(shape: Shape, rate: f64, peak: f64, duration: Duration) -> Self {
+        let lasts = duration.as_secs_f64();
+        let level = |rate| Leg { lasts: lasts / 3.0, from: rate, to: rate };
+        let legs = match shape {
+            Shape::Constant => vec![Leg { lasts, from: rate, to: rate }],
+            Shape::Ramp => vec![Leg { lasts, from: rate, to: peak }],
+            Shape::Spike => vec![level(rate), level(peak), level(rate)],
+        };
+        let arrivals: f64 = legs.iter().map(Leg::arrivals).sum();
+        #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "it is whole")]
+        let total = arrivals.round() as u64;
+        Self { legs, duration, total }
+    }
+
+    /// When the request of this number, counted from 0, is due.
+    pub(crate) fn due(&self, number: u64) -> Duration {
+        let (mut arrivals, mut begins) = (real(number) + 0.5, 0.0);
+        for leg in &self.legs {
+            if arrivals <= leg.arrivals() {
+                return Duration::from_secs_f64(begins + leg.time(arrivals));
             }
-            Shape::Spike { peak } => {
-                for level in [rate, peak, rate] {
-                    schedule.push(all / 3.0, level, level);
-                }
-            }
-            Shape::Soak => {
-                schedule.push(all * 0.1, 0.0, rate);
-                schedule.push(all * 0.9, rate, rate);
-            }
+            arrivals -= leg.arrivals();
+            begins += leg.lasts;
         }
-        schedule
-    }
-
-    fn push(&mut self, lasts: f64, from: f64, to: f64) {
-        let begins = self.seconds();
-        let before = self.arrivals();
-        self.legs.push(Leg { begins, lasts, from, to, before });
-    }
-
-    /// How long all of it takes.
-    pub(crate) fn duration(&self) -> Duration {
-        Duration::from_secs_f64(self.seconds())
-    }
-
-    fn seconds(&self) -> f64 {
-        self.legs.last().map_or(0.0, Leg::ends)
-    }
-
-    fn arrivals(&self) -> f64 {
-        self.legs.last().map_or(0.0, |leg| leg.before + leg.arrivals(leg.lasts))
-    }
-
-    /// How many there are in all.
-    pub(crate) fn total(&self) -> u64 {
-        nearest(self.arrivals())
+        // Sums of fractions end up a little below what they would be.
+        self.duration
     }
 
     /// How many are due by this time.
     pub(crate) fn due_by(&self, time: Duration) -> u64 {
-        let time = time.as_secs_f64();
-        let next = self.legs.partition_point(|leg| leg.ends() < time);
-        match self.legs.get(next) {
-            Some(leg) => nearest(leg.before + leg.arrivals(time - leg.begins)).min(self.total()),
-            None => self.total(),
+        let (mut least, mut most) = (0, self.total);
+        while least < most {
+            let middle = least.midpoint(most);
+            if self.due(middle) <= time {
+                least = middle + 1;
+            } else {
+                most = middle;
+            }
         }
+        least
     }
-
-    /// When the arrival of this number, counted from 0, is due; none after the last one.
-    pub(crate) fn due(&self, number: u64) -> Option<Duration> {
-        if number >= self.total() {
-            return None;
-        }
-        let passed = real(number) + 0.5;
-        let leg = self.legs.partition_point(|leg| leg.before < passed).checked_sub(1)?;
-        let leg = &self.legs[leg];
-        Some(Duration::from_secs_f64(leg.begins + leg.time(passed - leg.before)))
-    }
-}
-
-/// The nearest whole number.
-#[expect(
-    clippy::cast_possible_truncation,
-    clippy::cast_sign_loss,
-    reason = "arrivals are not negative, and there are not 2^53 of them"
-)]
-fn nearest(arrivals: f64) -> u64 {
-    // Sums of fractions end up a little below the half that they would be.
-    (arrivals + 0.5 + 1e-6).floor() as u64
 }
 
 /// The number as a real one.
-#[expect(clippy::cast_precision_loss, reason = "nobody sends 2^53 requests")]
+#[expect(clippy::cast_precision_loss, reason = "no load has 2^53 requests")]
 pub(crate) fn real(number: u64) -> f64 {
     number as f64
 }

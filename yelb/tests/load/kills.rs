@@ -107,8 +107,10 @@ fn with_keys_every_vote_is_counted_once_whatever_is_killed() {
 fn without_keys_no_acknowledged_vote_is_lost_whatever_is_killed() {
     let output = Mesh::start().killed_under("--no-keys");
     println!("{}", report(&output)["verify"]);
-    assert_eq!(output.status.code(), Some(0), "{output:?}");
-    let [sent, acknowledged, counted, ..] = verdict(&output);
+    let [sent, acknowledged, counted, lost, duplicated] = verdict(&output);
+    assert_eq!((lost, duplicated), (0, 0), "{output:?}");
     assert!(acknowledged <= counted && counted <= sent, "{output:?}");
     assert!(acknowledged < sent, "some were in the middle: {output:?}");
+    // Those are not confirmed, and the verdict says so.
+    assert_eq!(output.status.code(), Some(1), "{output:?}");
 }

@@ -4,6 +4,7 @@
 mod fake;
 mod kills;
 mod slow;
+mod verdict;
 
 use std::net::SocketAddr;
 use std::thread;
@@ -11,7 +12,7 @@ use std::time::Duration;
 
 use fake::Fake;
 use serde_json::Value;
-use testbed::{Output, PATIENCE, Postgres, Program, Redis, Running, eventually, http};
+use testbed::{Nginx, Output, PATIENCE, Postgres, Program, Redis, Running, eventually, http};
 
 fn load(url: &str, flags: &str) -> Program {
     Program::new(env!("CARGO_BIN_EXE_yelb")).args(["load", url]).args(flags.split_whitespace())
@@ -124,67 +125,6 @@ fn an_app_server_that_is_killed_loses_no_vote() {
 }
 
 #[test]
-fn a_server_that_acknowledges_without_counting_is_found_out() {
-    let calls = std::sync::atomic::AtomicU64::new(0);
-    let fake = Fake::yelb(move |count| {
-        let call = calls.fetch_add(1, std::sync::atomic::Ordering::SeqCst);
-        *count += u64::from(!call.is_multiple_of(10));
-        Some(*count)
-    });
-    let output = load(&fake.url(), "--rate 200 --duration 500ms --verify").run_to_end(PATIENCE);
-
-    assert_eq!(output.status.code(), Some(1), "{output:?}");
-    let line =
-        |name: &str, votes: u32| output.stdout.contains(&format!("  {name:<18}{votes:>10}\n"));
-    assert!(line("sent", 100) && line("counted", 90) && line("lost", 10), "{}", output.stdout);
-    assert!(line("duplicated", 0), "{}", output.stdout);
-}
-
-#[test]
-fn a_server_that_counts_twice_is_found_out() {
-    let fake = Fake::yelb(|count| {
-        *count += if *count % 10 == 0 { 2 } else { 1 };
-        Some(*count)
-    });
-    let flags = "--rate 200 --duration 500ms --verify --json";
-    let output = load(&fake.url(), flags).run_to_end(PATIENCE);
-
-    assert_eq!(output.status.code(), Some(1), "{output:?}");
-    let [sent, acknowledged, counted, lost, duplicated] = verdict(&output);
-    assert_eq!((sent, acknowledged, lost), (100, 100, 0));
-    assert_eq!((counted, duplicated), (112, 12));
-}
-
-#[test]
-fn the_same_number_twice_is_told_and_is_no_loss() {
-    // As the original answers when two votes meet: counted both, and both read the second one's count.
-    let fake = Fake::yelb(|count| {
-        *count += 1;
-        Some(count.div_ceil(2))
-    });
-    let flags = "--rate 200 --duration 500ms --verify --no-keys --json";
-    let output = load(&fake.url(), flags).run_to_end(PATIENCE);
-
-    assert_eq!(output.status.code(), Some(0), "{output:?}");
-    assert_eq!(verdict(&output), [100, 100, 100, 0, 0]);
-    assert_eq!(report(&output)["verify"]["repeated_answers"], 50);
-}
-
-#[test]
-fn a_vote_that_was_not_answered_may_be_counted_or_not() {
-    let fake = Fake::yelb(|count| {
-        *count += 1;
-        (*count % 10 != 0).then_some(*count)
-    });
-    let flags = "--rate 200 --duration 500ms --verify --no-keys --json";
-    let output = load(&fake.url(), flags).run_to_end(PATIENCE);
-
-    assert_eq!(output.status.code(), Some(0), "{output:?}");
-    assert_eq!(verdict(&output), [100, 90, 100, 0, 0]);
-    assert_eq!(report(&output)["failures"]["hung up"], 10);
-}
-
-#[test]
 fn a_stall_is_charged_to_all_who_would_have_come_meanwhile() {
     let fake = Fake::yelb(|count| {
         *count += 1;
@@ -212,11 +152,31 @@ fn a_stall_is_charged_to_all_who_would_have_come_meanwhile() {
 #[test]
 fn a_mistake_is_one_line_and_sends_nothing() {
     let fake = Fake::yelb(|_| None);
-    for flags in ["--rate 0", "--shape square", "--weights ihop=-1", "--retry --no-keys"] {
+    for (flags, line) in [
+        ("--rate 0", "yelb: invalid value '0' for '--rate <N>': expected a number above 0"),
+        (
+            "--shape step",
+            "yelb: invalid value 'step' for '--shape <SHAPE>'; [possible values: constant, ramp, spike]",
+        ),
+        (
+            "--shape soak",
+            "yelb: invalid value 'soak' for '--shape <SHAPE>'; [possible values: constant, ramp, spike]",
+        ),
+        (
+            "--weights ihop=-1",
+            "yelb: invalid value 'ihop=-1' for '--weights <LIST>': expected a list",
+        ),
+        ("--retry --no-keys", "yelb: the argument '--retry' cannot be used with '--no-keys'"),
+        (
+            "--rat 5",
+            "yelb: unexpected argument '--rat' found; tip: a similar argument exists: '--rate'",
+        ),
+        ("--peak 5", "yelb load: --peak: is for the shapes ramp and spike"),
+    ] {
         let output = load(&fake.url(), flags).run_to_end(PATIENCE);
         assert_eq!(output.status.code(), Some(2), "{flags}: {output:?}");
-        let lines: Vec<_> = output.stderr.lines().collect();
-        assert!(matches!(lines[..], [line] if line.starts_with("yelb load: --")), "{lines:?}");
+        assert!(output.stderr.starts_with(line), "{output:?}");
+        assert_eq!((output.stderr.lines().count(), &*output.stdout), (1, ""), "{output:?}");
     }
     let output = load("yelb:8080", "").run_to_end(PATIENCE);
     assert_eq!((output.status.code(), output.stderr.lines().count()), (Some(2), 1), "{output:?}");
@@ -229,20 +189,51 @@ fn a_mistake_is_one_line_and_sends_nothing() {
 }
 
 #[test]
+fn help_is_printed_and_explains_each_term_of_the_report() {
+    let output = load("http://127.0.0.1:1", "--help").env("COLUMNS", "80").run_to_end(PATIENCE);
+    assert_eq!((output.status.code(), &*output.stderr), (Some(0), ""));
+    for term in ["confirmed", "refused", "unknown", "never sent", "since due", "since sent", "lost"]
+    {
+        let explained = |line: &str| line.starts_with(&format!("  {term} "));
+        assert!(output.stdout.lines().any(explained), "{term}: {}", output.stdout);
+    }
+    assert!(output.stdout.lines().all(|line| line.chars().count() <= 80), "{}", output.stdout);
+}
+
+#[test]
 fn what_is_no_yelb_gets_no_load() {
-    let page = Fake::start(|_| Some("<!doctype html>".to_owned()));
+    let page = Fake::start(|_, _| Some((200, "<!doctype html>".to_owned())));
     let output = load(&page.url(), "").run_to_end(PATIENCE);
     assert_eq!(output.status.code(), Some(1));
-    let told = format!(
-        "yelb load: {} is not a Yelb: no counts at /api/getvotes (bad answer)\n",
-        page.url()
-    );
+    let told = format!("yelb load: {} does not answer as a Yelb: unexpected body\n", page.url());
     assert_eq!((output.stderr, page.requests()), (told, 1));
 
-    // Port 1: nobody listens there.
+    // No server listens on port 1.
     let output = load("http://127.0.0.1:1", "").run_to_end(PATIENCE);
-    let told = "yelb load: http://127.0.0.1:1 does not answer: connection refused\n";
-    assert_eq!((output.status.code(), &*output.stderr), (Some(1), told));
+    let told = "yelb load: http://127.0.0.1:1 does not answer as a Yelb: Connection refused";
+    assert!(output.status.code() == Some(1) && output.stderr.starts_with(told), "{output:?}");
+}
+
+#[test]
+fn https_is_spoken_with_a_trusted_server_and_with_no_other() {
+    let fake = Fake::yelb(|count| {
+        *count += 1;
+        Some(*count)
+    });
+    let nginx = Nginx::with_tls_before(fake.port());
+    let url = format!("https://{}", nginx.address());
+    let flags = "--rate 100 --duration 500ms --verify --json";
+
+    let trusted = load(&url, flags).env("SSL_CERT_FILE", nginx.certificate());
+    let output = trusted.run_to_end(PATIENCE);
+    assert_eq!(output.status.code(), Some(0), "{output:?}");
+    assert_eq!(verdict(&output), [50, 50, 50, 0, 0]);
+
+    let requests = fake.requests();
+    let other = Nginx::with_tls_before(fake.port());
+    let output = load(&url, flags).env("SSL_CERT_FILE", other.certificate()).run_to_end(PATIENCE);
+    assert_eq!((output.status.code(), fake.requests()), (Some(1), requests), "{output:?}");
+    assert!(output.stderr.contains("invalid peer certificate"), "{output:?}");
 }
 
 #[test]
