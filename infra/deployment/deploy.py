@@ -118,6 +118,7 @@ class Deployment:
 
         progress = Progress(self._steps(missing), silent=self.commands.dry)
         self._say("deploying")
+        self._role_of_ecs(progress)
         for stack in plan.supplies(options):
             self._deploy(stack, progress)
         registry.provide(missing, progress)
@@ -133,7 +134,22 @@ class Deployment:
     def _steps(self, missing: List) -> int:
         """How many lines of progress there will be."""
         stacks = len(plan.supplies(self.options)) + len(plan.stacks(self.options, _no_images(), ""))
-        return stacks + len(missing) + 1 + self.options.has_sidecar + (self.options.flavour == "appmesh")
+        return 1 + stacks + len(missing) + 1 + self.options.has_sidecar + (self.options.flavour == "appmesh")
+
+    def _role_of_ecs(self, progress: Progress) -> None:
+        """The role by which ECS acts in an account. ECS makes it in an account's first use of it, and that use may then fail
+        because the role is not there in time."""
+        with progress.step("both", "ECS's own role") as step:
+            made = [
+                self.commands.unless(
+                    self.options.aws(account, "iam", "get-role", "--role-name", "AWSServiceRoleForECS"),
+                    *self.options.aws(
+                        account, "iam", "create-service-linked-role", "--aws-service-name", "ecs.amazonaws.com"
+                    ),
+                )
+                for account in ACCOUNTS
+            ]
+            step.result = "done" if any(made) else "kept"
 
     def _mesh(self, progress: Progress) -> None:
         with progress.step("backend", f"mesh {self.options.mesh}") as step:

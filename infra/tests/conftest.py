@@ -102,6 +102,7 @@ def accounts(tmp_path_factory: pytest.TempPathFactory) -> Iterator[TwoAccounts]:
     two = TwoAccounts(tmp_path_factory.mktemp("accounts"))
     try:
         two.start()
+        two.aws("management", "ram", "enable-sharing-with-aws-organization")
         yield two
     finally:
         two.stop()

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 from botocore.exceptions import ClientError
 from cloudformation.template import TemplateError
 
 from .accounts import REGION
-from .kinds import Clients, Kind, Made, register
+from .kinds import Clients, Kind, Made, again, register, unnoticed
 from .sharing import references_to
 
 
@@ -30,6 +31,24 @@ def _ingress(clients: Clients, made: Made, properties: dict[str, Any], asked: di
                 pair["UserId"] = rule["SourceSecurityGroupOwnerId"]
             permission["UserIdGroupPairs"] = [pair]
         clients("ec2").authorize_security_group_ingress(GroupId=made.id, IpPermissions=[permission])
+
+
+def _other_ingress(clients: Clients, made: Made, before: Any, after: dict[str, Any], asked: dict[str, Any]) -> None:
+    (group,) = clients("ec2").describe_security_groups(GroupIds=[made.id])["SecurityGroups"]
+    own = {json.dumps(rule, sort_keys=True) for rule in before.get("SecurityGroupIngress", [])}
+    if own != {json.dumps(rule, sort_keys=True) for rule in after.get("SecurityGroupIngress", [])}:
+        if group["IpPermissions"]:
+            clients("ec2").revoke_security_group_ingress(GroupId=made.id, IpPermissions=group["IpPermissions"])
+        _ingress(clients, made, after, asked)
+
+
+def _other_way(clients: Clients, made: Made, before: Any, after: dict[str, Any], asked: dict[str, Any]) -> None:
+    clients("ec2").replace_route(**asked)
+
+
+def _other_listener(clients: Clients, made: Made, before: Any, after: dict[str, Any], asked: dict[str, Any]) -> None:
+    wanted = {name: value for name, value in asked.items() if name != "LoadBalancerArn"}
+    clients("elbv2").modify_listener(ListenerArn=made.id, **wanted)
 
 
 def _revoke(clients: Clients, made: Made, properties: dict[str, Any]) -> None:
@@ -164,6 +183,7 @@ register(
         {"CidrBlock": "answer.Vpc.CidrBlock"},
         ("delete_vpc", {"VpcId": "@id"}),
         after=(_dns,),
+        change=again(_dns),
         tagged="vpc",
     ),
     Kind(
@@ -172,6 +192,7 @@ register(
         {},
         ("delete_subnet", {"SubnetId": "@id"}),
         undo=_unused,
+        change=unnoticed,
         tagged="subnet",
     ),
     Kind(
@@ -213,6 +234,7 @@ register(
         "join('|', [asked.RouteTableId, asked.DestinationCidrBlock])",
         {},
         ("delete_route", {"RouteTableId": "#0", "DestinationCidrBlock": "#1"}),
+        change=_other_way,
     ),
     Kind(
         "AWS::EC2::SubnetRouteTableAssociation",
@@ -227,12 +249,14 @@ register(
         ("delete_security_group", {"GroupId": "@id"}),
         after=(_ingress,),
         undo=_unreferenced,
+        change=_other_ingress,
         tagged="security-group",
     ),
     Kind(
         "AWS::EC2::SecurityGroupIngress",
         "join('|', [asked.GroupId, answer.SecurityGroupRules[0].SecurityGroupRuleId])",
         undo=_revoke,
+        change=unnoticed,
     ),
     Kind(
         "AWS::ElasticLoadBalancingV2::LoadBalancer",
@@ -248,12 +272,14 @@ register(
         {},
         ("delete_target_group", {"TargetGroupArn": "@id"}),
         after=(_target_group,),
+        change=again(_target_group),
     ),
     Kind(
         "AWS::ElasticLoadBalancingV2::Listener",
         "answer.Listeners[0].ListenerArn",
         {},
         ("delete_listener", {"ListenerArn": "@id"}),
+        change=_other_listener,
     ),
     Kind(
         "AWS::Route53::HostedZone",

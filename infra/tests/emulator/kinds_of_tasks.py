@@ -24,6 +24,17 @@ class Visible:
     ram: ResourceAccessManager
 
 
+def _role_of_ecs(clients: Clients, stack: Any, properties: dict[str, Any], asked: dict[str, Any]) -> None:
+    """ECS makes its own role with an account's first cluster, but not in time for that cluster's capacity providers."""
+    try:
+        clients("iam").get_role(RoleName="AWSServiceRoleForECS")
+    except ClientError as error:
+        if asked.get("capacityProviders"):
+            message = "Unable to assume the service linked role. Please verify that the ECS service linked role exists."
+            raise TemplateError(message) from error
+        clients("iam").create_service_linked_role(AWSServiceName="ecs.amazonaws.com")
+
+
 def _could_start(clients: Clients, stack: Any, properties: dict[str, Any], asked: dict[str, Any]) -> None:
     found = problems(asked)
     groups = {group["logGroupName"] for group in clients("logs").describe_log_groups()["logGroups"]}
@@ -114,14 +125,11 @@ def _connected(stack: Any, configuration: dict[str, Any], containers: dict[str, 
 
 
 class EcsService(Kind):
-    """The one kind that is changed in place, as its users would notice."""
-
-    def update(self, clients: Clients, stack: Any, logical_id: str, made: Made, properties: dict[str, Any]) -> Made:
-        call = call_for(self.type, properties, made.attributes["Name"])
-        _could_run(clients, stack, properties, call.parameters)
+    def update(self, clients: Clients, stack: Any, made: Made, before: dict[str, Any], after: dict[str, Any]) -> None:
+        call = call_for(self.type, after, made.attributes["Name"])
+        _could_run(clients, stack, after, call.parameters)
         wanted = {name: call.parameters[name] for name in ("cluster", "taskDefinition", "desiredCount")}
         clients("ecs").update_service(service=made.attributes["Name"], **wanted)
-        return made
 
 
 def _tenant(clients: Clients, made: Made, properties: dict[str, Any], asked: dict[str, Any]) -> None:
@@ -138,6 +146,7 @@ register(
         "answer.cluster.clusterName",
         {"Arn": "answer.cluster.clusterArn"},
         ("delete_cluster", {"cluster": "@id"}),
+        before=(_role_of_ecs,),
     ),
     Kind(
         "AWS::ECS::TaskDefinition",
