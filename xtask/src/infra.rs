@@ -11,8 +11,9 @@ use crate::{python, run};
 /// What npm installs for the sake of the program in it: cfn-guard is otherwise to be had from GitHub or compiled.
 const GUARD_PACKAGE: &str = "@cdklabs/cdk-validator-cfnguard@0.0.62";
 
-/// Installs what checks templates and emulates AWS.
+/// Installs what checks templates, emulates AWS, and is Envoy.
 pub(crate) fn provide() -> Result<()> {
+    python::PROGRAMS.provide()?;
     python::INFRA.provide()?;
     python::CHECKOV.provide()?;
     provide_guard()
@@ -26,6 +27,7 @@ pub(crate) fn tests() -> Result<Outcome> {
     command
         .env("CFN_GUARD", guard())
         .env("CHECKOV", python::CHECKOV.program("checkov"))
+        .env("ENVOY", python::PROGRAMS.program("envoy"))
         .env("PYTHONDONTWRITEBYTECODE", "1")
         .current_dir(run::root().join("infra/tests"));
     let mut count = Count::default();
