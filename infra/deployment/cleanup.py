@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import argparse
+import json
 import sys
 from concurrent.futures import ThreadPoolExecutor
 from typing import List, Optional, Sequence, Tuple
 
 from .command import CommandFailed, Commands, DryCommands
-from .options import Options, common_arguments, common_options
+from .options import ACCOUNTS, Options, common_arguments, common_options
 from .plan import ORDER
-from .preflight import ACCOUNTS
 from .progress import Progress
 
 LEFT, NOT_BEGUN = 1, 2
@@ -25,10 +25,16 @@ def main(words: Optional[Sequence[str]] = None) -> int:
         "what is left in both accounts.",
     )
     common_arguments(parser)
-    options = common_options(parser.parse_args(words))
+    parser.add_argument(
+        "--delete-snapshots",
+        action="store_true",
+        help="delete the last snapshots of the RDS database, too, which RDS has taken before it was deleted",
+    )
+    arguments = parser.parse_args(words)
+    options = common_options(arguments)
     commands: Commands = DryCommands() if options.dry_run else Commands()
     try:
-        return Cleanup(commands, options).run()
+        return Cleanup(commands, options, arguments.delete_snapshots).run()
     except CommandFailed as reason:
         print(f"\n{reason}\n\nRun infra/cleanup again once that is mended; it goes on from here.", file=sys.stderr)
         return LEFT
@@ -38,9 +44,10 @@ def main(words: Optional[Sequence[str]] = None) -> int:
 
 
 class Cleanup:
-    def __init__(self, commands: Commands, options: Options) -> None:
+    def __init__(self, commands: Commands, options: Options, delete_snapshots: bool = False) -> None:
         self.commands = commands
         self.options = options
+        self.delete_snapshots = delete_snapshots
 
     def run(self) -> int:
         stacks = [(account, f"{self.options.project}-{name}") for account, name in reversed(ORDER)]
@@ -53,11 +60,14 @@ class Cleanup:
             for account in ACCOUNTS:
                 self._delete_task_definitions(account)
                 self._delete_insights(account)
+        kept = self._snapshots()
         left = self._left()
         if self.commands.dry:
             return 0
+        for snapshot in kept:
+            print(f"\nkept: the database's last snapshot {snapshot}; infra/cleanup --delete-snapshots deletes it")
         if not left:
-            print("\nnothing is left in either account")
+            print(f"\nnothing {'else ' if kept else ''}is left in either account")
             return 0
         print("\nleft:")
         for account, kind, name in left:
@@ -68,9 +78,7 @@ class Cleanup:
 
     def _existing(self, stacks: List[Tuple[str, str]]) -> List[Tuple[str, str]]:
         names = {
-            account: self._ask(
-                account, "cloudformation", "describe-stacks", "--query", "Stacks[].StackName", "--output", "text"
-            ).split()
+            account: self._list(account, "cloudformation", "describe-stacks", "--query", "Stacks[].StackName")
             for account in ACCOUNTS
         }
         return [(account, name) for account, name in stacks if name in names[account]]
@@ -90,17 +98,19 @@ class Cleanup:
                 ) from error
 
     def _reason(self, account: str, name: str) -> str:
-        return self._ask(
+        answer = self._ask(
             account,
             "cloudformation",
             "describe-stack-events",
             "--stack-name",
             name,
             "--output",
-            "text",
+            "json",
             "--query",
-            "StackEvents[?ResourceStatus=='DELETE_FAILED'].[LogicalResourceId, ResourceStatusReason] | [0]",
-        ).replace("\t", ": ")
+            "StackEvents[?ResourceStatus=='DELETE_FAILED'].[LogicalResourceId, ResourceStatusReason]",
+        )
+        failures = json.loads(answer or "[]")
+        return ": ".join(map(str, failures[0])) if failures else ""
 
     def _delete_mesh(self) -> None:
         """The tutorial makes it by a command, not by a stack. Where App Mesh is no more, there is none."""
@@ -110,15 +120,13 @@ class Cleanup:
 
     def _meshes(self, account: str) -> List[str]:
         try:
-            return self._ask(
+            return self._list(
                 account,
                 "appmesh",
                 "list-meshes",
                 "--query",
                 f"meshes[?resourceOwner=='{self._number(account)}'].meshName",
-                "--output",
-                "text",
-            ).split()
+            )
         except CommandFailed:
             return []
 
@@ -128,18 +136,15 @@ class Cleanup:
     def _delete_task_definitions(self, account: str) -> None:
         """CloudFormation leaves each revision behind as inactive."""
         ours = f":task-definition/{self.options.project}-"
-        listed = self._ask(
+        arns = self._list(
             account,
             "ecs",
             "list-task-definitions",
             "--status",
             "INACTIVE",
-            "--output",
-            "text",
             "--query",
             f"taskDefinitionArns[?contains(@, '{ours}')]",
         )
-        arns = [arn for arn in listed.split() if arn != "None"]
         # The API takes ten at a time.
         for start in range(0, len(arns), 10):
             self._ask(
@@ -159,8 +164,41 @@ class Cleanup:
         for name in self._groups(account, f"/aws/ecs/containerinsights/{self.options.project}/"):
             self._ask(account, "logs", "delete-log-group", "--log-group-name", name)
 
+    def _snapshots(self) -> List[str]:
+        """Those that RDS has taken before the database was deleted: kept, unless they are to go as well."""
+        found = self._list(
+            "backend",
+            "rds",
+            "describe-db-snapshots",
+            "--snapshot-type",
+            "manual",
+            "--query",
+            f"DBSnapshots[?DBInstanceIdentifier=='{self.options.project}-db'].DBSnapshotIdentifier",
+        )
+        if not self.delete_snapshots:
+            return found
+        for name in found:
+            self._ask(
+                "backend",
+                "rds",
+                "delete-db-snapshot",
+                "--db-snapshot-identifier",
+                name,
+                "--query",
+                "DBSnapshot.Status",
+                "--output",
+                "text",
+            )
+        return []
+
+    def _list(self, account: str, *words: str) -> List[str]:
+        """Names. As JSON, because a query whose answer is printed as text is made of each page on its own."""
+        answer = self._ask(account, *words, "--output", "json")
+        names = [] if self.commands.dry else json.loads(answer or "[]")
+        return [name for name in names or [] if name is not None]
+
     def _groups(self, account: str, prefix: str) -> List[str]:
-        return self._ask(
+        return self._list(
             account,
             "logs",
             "describe-log-groups",
@@ -168,9 +206,7 @@ class Cleanup:
             prefix,
             "--query",
             "logGroups[].logGroupName",
-            "--output",
-            "text",
-        ).split()
+        )
 
     # ---- Looking
 
@@ -179,16 +215,11 @@ class Cleanup:
         if self.commands.dry:
             print("\n# What is left")
             for account, _, words in asked:
-                self._ask(account, *words)
+                self._list(account, *words)
             return []
         with ThreadPoolExecutor(max_workers=4) as pool:
-            answers = list(pool.map(lambda one: self._ask(one[0], *one[2]), asked))
-        left = [
-            (account, kind, name)
-            for (account, kind, _), answer in zip(asked, answers)
-            for name in answer.split()
-            if name != "None"
-        ]
+            answers = list(pool.map(lambda one: self._list(one[0], *one[2]), asked))
+        left = [(account, kind, name) for (account, kind, _), answer in zip(asked, answers) for name in answer]
         return left + [
             (account, "mesh", name)
             for account in ACCOUNTS
@@ -206,7 +237,7 @@ def _looks(options: Options) -> List[Tuple[str, Tuple[str, ...]]]:
     tagged = ("--filters", f"Name=tag:Name,Values={name},{name}-*")
 
     def look(kind: str, service: str, operation: str, query: str, *more: str) -> Tuple[str, Tuple[str, ...]]:
-        return kind, (service, operation, *more, "--query", query, "--output", "text")
+        return kind, (service, operation, *more, "--query", query)
 
     return [
         look("stack", "cloudformation", "describe-stacks", f"Stacks[?starts_with(StackName, '{name}-')].StackName"),
@@ -274,6 +305,7 @@ def _looks(options: Options) -> List[Tuple[str, Tuple[str, ...]]]:
             "--scope",
             "Local",
         ),
+        look("file system", "efs", "describe-file-systems", f"FileSystems[?starts_with(Name, '{name}-')].FileSystemId"),
         look(
             "database",
             "rds",

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import Dict, List, Tuple
 
 from .command import Answer, Word
-from .options import Options
+from .options import ACCOUNTS, INFRA, Options, path
 
 
 @dataclass
@@ -21,6 +21,7 @@ class Stack:
     """Its file, in this directory's parent."""
     purpose: str
     parameters: Dict[str, Word] = field(default_factory=dict)
+    holds_stores: bool = False
 
 
 # All that any flavour makes, and in which account: what is deleted, in the opposite order.
@@ -49,6 +50,34 @@ class Images:
     """The sidecar's."""
     certificates: Dict[str, str] = field(default_factory=dict)
     """The one that lays out the sidecar's certificates."""
+
+
+def deploy_command(options: Options, stack: Stack) -> List[Word]:
+    """The command that makes or changes a stack."""
+    parameters = [
+        value.after(f"{name}=") if isinstance(value, Answer) else f"{name}={value}"
+        for name, value in stack.parameters.items()
+    ]
+    return [
+        *options.aws(stack.account, "cloudformation", "deploy", "--no-fail-on-empty-changeset"),
+        "--stack-name",
+        stack.name,
+        "--template-file",
+        path(INFRA / stack.template),
+        "--capabilities",
+        "CAPABILITY_IAM",
+        "--tags",
+        f"Project={options.project}",
+        f"Flavour={options.flavour}",
+        "--parameter-overrides",
+        *parameters,
+    ]
+
+
+def no_images() -> Images:
+    """For a look at the stacks before it is known what runs in them."""
+    empty = {account: "" for account in ACCOUNTS}
+    return Images(envoy=empty, certificates=empty)
 
 
 def output(options: Options, account: str, stack: str, key: str) -> Answer:
@@ -176,13 +205,20 @@ def _stores(options: Options, images: Images, common: Dict[str, Word], sidecars:
             "account_backend/managed_stores.yml",
             "RDS and ElastiCache; they take a quarter of an hour",
             {"ProjectName": options.project, **callers},
+            holds_stores=True,
         )
     parameters = {**common, **callers, **sidecars, "StoreLogin": "secret", "DatabaseImage": images.database}
+    parameters["PageViews"] = "kept" if options.keep_page_views else "lost"
     parameters.update(_sidecar_images(options, images, "backend"))
     if options.flavour == "appmesh":
         parameters["MeshName"] = options.mesh
     return Stack(
-        "backend", "redis-and-database", "account_backend/redis_and_database.yml", "Postgres and Redis", parameters
+        "backend",
+        "redis-and-database",
+        "account_backend/redis_and_database.yml",
+        "Postgres and Redis",
+        parameters,
+        holds_stores=True,
     )
 
 

@@ -2,21 +2,16 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 from ipaddress import ip_network
-from typing import Dict, List
+from typing import Callable, Dict, List, Tuple
 
 from .command import CommandFailed, Commands
-from .options import Options
+from .deployed import Deployed
+from .options import ACCOUNTS, NotReady, Options
 from .plan import subnets
-
-ACCOUNTS = ("backend", "frontend")
-
-
-class NotReady(Exception):
-    """A check that failed, and the way out."""
-
 
 class Preflight:
     def __init__(self, commands: Commands, options: Options) -> None:
@@ -25,16 +20,23 @@ class Preflight:
         self.accounts: Dict[str, str] = {}
         self.region = ""
 
-    def check(self) -> None:
-        for name, check in (
-            ("tools", self._tools),
-            ("profiles", self._profiles),
-            ("Region", self._region),
+    def accounts_and_region(self) -> None:
+        """What has to be known before anything can be asked."""
+        self._check(("tools", self._tools), ("profiles", self._profiles), ("Region", self._region))
+
+    def check(self, deployed: Deployed) -> None:
+        """The rest, for the options of this run."""
+        checks = [
             ("organization", self._organization),
-            ("sharing", self._sharing),
             ("addresses", self._addresses),
             ("flavour", self._flavour),
-        ):
+        ]
+        if ("backend", "resource-share") not in deployed.stacks:
+            checks.append(("sharing", self._sharing))
+        self._check(*checks)
+
+    def _check(self, *checks: Tuple[str, Callable[[], str]]) -> None:
+        for name, check in checks:
             found = check()
             if not self.commands.dry:
                 print(f"  {name:<13} {found}", flush=True)
@@ -117,7 +119,7 @@ class Preflight:
         return f"both accounts are of {organizations['backend']}"
 
     def _sharing(self) -> str:
-        """Asks by sharing nothing: only the organization's management account could look."""
+        """Asks by sharing nothing, for a moment: only the organization's management account could look."""
         try:
             share = self.ask(
                 "backend",
@@ -139,7 +141,13 @@ class Preflight:
                 f"the backend account cannot share with the frontend account: {error}\n"
                 "  in the organization's management account: `aws ram enable-sharing-with-aws-organization`"
             ) from error
-        self.ask("backend", "ram", "delete-resource-share", "--resource-share-arn", share, "--output", "text")
+        try:
+            self.ask("backend", "ram", "delete-resource-share", "--resource-share-arn", share, "--output", "text")
+        except CommandFailed as error:
+            raise NotReady(
+                f"but for the empty resource share {share}, which was made to see whether sharing works and cannot be deleted: "
+                f"{error}"
+            ) from error
         return "enabled within the organization"
 
     def _addresses(self) -> str:
@@ -163,26 +171,12 @@ class Preflight:
         """Name (or id) and addresses of each VPC of the account's own."""
         name = "(Tags[?Key=='Name'].Value | [0])"
         answer = self.ask(
-            account, "ec2", "describe-vpcs", "--query", f"Vpcs[].[{name} || VpcId, CidrBlock]", "--output", "text"
+            account, "ec2", "describe-vpcs", "--query", f"Vpcs[].[{name} || VpcId, CidrBlock]", "--output", "json"
         )
-        return [line.rsplit(None, 1) for line in answer.splitlines()]
+        found: List[List[str]] = [] if self.commands.dry else json.loads(answer)
+        return found
 
     def _flavour(self) -> str:
-        """A flavour cannot become another one in place: the namespaces that everything hangs on have other names."""
-        deployed = self.ask(
-            "backend",
-            "cloudformation",
-            "describe-stacks",
-            "--output",
-            "text",
-            "--query",
-            f"Stacks[?StackName=='{self.options.project}-infra'].Parameters[] | [?ParameterKey=='Flavour'].ParameterValue",
-        )
-        if deployed and deployed != self.options.flavour:
-            raise NotReady(
-                f"the flavour {deployed} is deployed, and cannot become {self.options.flavour} in place: "
-                "run infra/cleanup first"
-            )
         if self.options.flavour == "appmesh":
             try:
                 self.ask("backend", "appmesh", "list-meshes", "--max-items", "1")

@@ -21,6 +21,7 @@ _SERVICES = (
     "ec2",
     "ecr",
     "ecs",
+    "efs",
     "secretsmanager",
     "ram",
     "organizations",

@@ -6,6 +6,7 @@ The parameters are those of the deployment's own plan, so that a template and wh
 from __future__ import annotations
 
 import functools
+import hashlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -45,6 +46,8 @@ class Imagined:
             "AWS::ElasticLoadBalancingV2::LoadBalancer": f"arn:aws:elasticloadbalancing:{REGION}:{self.account}:loadbalancer/app/a/1",
             "AWS::IAM::ManagedPolicy": f"arn:aws:iam::{self.account}:policy/{logical_id}",
             "AWS::Logs::LogGroup": f"/{logical_id}",
+            "AWS::EFS::AccessPoint": _access_point(logical_id),
+            "AWS::EFS::FileSystem": "fs-0123456789abcdef0",
             "AWS::SecretsManager::Secret": self._arn("secretsmanager", f"secret:{logical_id}-AbCdEf"),
             "AWS::ApplicationAutoScaling::ScalableTarget": "service/a/b|ecs:service:DesiredCount|ecs",
         }
@@ -54,10 +57,15 @@ class Imagined:
         kind = self.body["Resources"][logical_id]["Type"]
         if name == "Arn" and kind == "AWS::IAM::Role":
             return f"arn:aws:iam::{self.account}:role/{logical_id}"
+        if name == "Arn" and kind == "AWS::EFS::FileSystem":
+            return self._arn("elasticfilesystem", "file-system/fs-0123456789abcdef0")
+        if name == "Arn" and kind == "AWS::EFS::AccessPoint":
+            return self._arn("elasticfilesystem", f"access-point/{_access_point(logical_id)}")
         if name == "Arn":
             return self._arn("servicediscovery", f"service/{logical_id}")
         if name == "GroupId":
-            return f"sg-{logical_id}"
+            # The rules of cfn-guard know the load balancer's by its name.
+            return f"sg-{logical_id if logical_id == 'PublicLoadBalancerSecurityGroup' else _digits(logical_id)}"
         return self.body["Resources"][logical_id].get("Properties", {}).get(name, f"{logical_id}.{name}")
 
     def import_value(self, name: str) -> Any:
@@ -68,6 +76,8 @@ class Imagined:
             return self._arn("servicediscovery", "namespace/ns-0123456789abcdef")
         if what.endswith("CIDR"):
             return "10.0.64.0/19"
+        if "Subnet" in what:
+            return f"subnet-{_digits(what)}"
         return what
 
     def zones(self) -> list[str]:
@@ -78,6 +88,15 @@ class Imagined:
 
     def _arn(self, service: str, resource: str) -> str:
         return f"arn:aws:{service}:{REGION}:{self.account}:{resource}"
+
+
+def _access_point(logical_id: str) -> str:
+    return f"fsap-{_digits(logical_id)}"
+
+
+def _digits(name: str) -> str:
+    """Another one for another name."""
+    return hashlib.sha256(name.encode()).hexdigest()[:17]
 
 
 @dataclass
@@ -109,6 +128,7 @@ DEPLOYMENTS: dict[str, Options] = {
         nat_gateways=2,
         certificate_arn=f"arn:aws:acm:{REGION}:222222222222:certificate/1",
     ),
+    "envoy-with-page-views": Options(flavour="envoy", keep_page_views=True),
     "service-connect-on-managed-stores": Options(flavour="service-connect", managed_stores=True),
     "appmesh-on-managed-stores": Options(flavour="appmesh", managed_stores=True),
 }

@@ -32,7 +32,7 @@ def stores(request: pytest.FixtureRequest, tmp_path: Path, certificates: Path) -
     """Where the app server finds the database and Redis: at its sidecar, or where AWS's proxy hands over on loopback."""
     flavour = request.param
     with ExitStack() as running:
-        database = running.enter_context(postgres(containers(flavour, "yelb-db")["yelb-db"], PASSWORD))
+        database = running.enter_context(postgres(containers(flavour, "yelb-db")["yelb-db"], PASSWORD)).port
         cache = running.enter_context(redis(containers(flavour, "redis-server")["redis-server"], PASSWORD))
         if flavour != "envoy":
             yield database, cache

@@ -64,6 +64,9 @@ OPERATIONS: dict[str, Operation] = {
     "AWS::ECS::Cluster": _op("ecs", "CreateCluster", ClusterSettings="settings"),
     "AWS::ECS::Service": _op("ecs", "CreateService"),
     "AWS::ECS::TaskDefinition": _op("ecs", "RegisterTaskDefinition", ProxyConfigurationProperties="properties"),
+    "AWS::EFS::AccessPoint": _op("efs", "CreateAccessPoint", AccessPointTags="Tags"),
+    "AWS::EFS::FileSystem": _op("efs", "CreateFileSystem", FileSystemTags="Tags", FileSystemPolicy=None),
+    "AWS::EFS::MountTarget": _op("efs", "CreateMountTarget"),
     "AWS::ElastiCache::ReplicationGroup": _op("elasticache", "CreateReplicationGroup"),
     "AWS::ElastiCache::SubnetGroup": _op(
         "elasticache", "CreateCacheSubnetGroup", Description="CacheSubnetGroupDescription"

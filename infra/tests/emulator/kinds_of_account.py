@@ -101,7 +101,33 @@ def _cache_gone(clients: Clients, made: Made, properties: dict[str, Any]) -> Non
             backend.replication_groups.pop(made.id, None)
 
 
+def _policy_of_files(clients: Clients, made: Made, properties: dict[str, Any], asked: dict[str, Any]) -> None:
+    if "FileSystemPolicy" in properties:
+        document = json.dumps(properties["FileSystemPolicy"])
+        clients("efs").put_file_system_policy(FileSystemId=made.id, Policy=document)
+
+
 register(
+    Kind(
+        "AWS::EFS::FileSystem",
+        "answer.FileSystemId",
+        {"Arn": "answer.FileSystemArn"},
+        ("delete_file_system", {"FileSystemId": "@id"}),
+        after=(_policy_of_files,),
+        change=again(_policy_of_files),
+    ),
+    Kind(
+        "AWS::EFS::MountTarget",
+        "answer.MountTargetId",
+        {},
+        ("delete_mount_target", {"MountTargetId": "@id"}),
+    ),
+    Kind(
+        "AWS::EFS::AccessPoint",
+        "answer.AccessPointId",
+        {"Arn": "answer.AccessPointArn"},
+        ("delete_access_point", {"AccessPointId": "@id"}),
+    ),
     Kind(
         "AWS::IAM::Role",
         "answer.Role.RoleName",

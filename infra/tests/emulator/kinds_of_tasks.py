@@ -48,8 +48,25 @@ def _could_start(clients: Clients, stack: Any, properties: dict[str, Any], asked
     for name in ("executionRoleArn", "taskRoleArn"):
         if asked.get(name) not in roles:
             found.append(f"the account has no role {asked.get(name)}")
+    for volume in asked.get("volumes", []):
+        found += _file_system(clients, volume)
     if found:
         raise TemplateError("; ".join(found))
+
+
+def _file_system(clients: Clients, volume: dict[str, Any]) -> list[str]:
+    where = volume.get("efsVolumeConfiguration")
+    if where is None:
+        return []
+    try:
+        (point,) = clients("efs").describe_access_points(AccessPointId=where["authorizationConfig"]["accessPointId"])[
+            "AccessPoints"
+        ]
+    except ClientError as error:
+        return [f"the volume {volume['name']} has no access point: {error}"]
+    if point["FileSystemId"] != where["fileSystemId"]:
+        return [f"the access point of the volume {volume['name']} is another file system's"]
+    return []
 
 
 def _secret(clients: Clients, container: str, secret: dict[str, str]) -> list[str]:
@@ -80,9 +97,33 @@ def _could_run(clients: Clients, stack: Any, properties: dict[str, Any], asked: 
     for registry in asked.get("serviceRegistries", []):
         if registry["registryArn"] not in registries:
             found.append(f"the account has no Cloud Map service {registry['registryArn']}")
+    for volume in task.get("volumes", []):
+        found += _mountable(clients, volume, network)
     found += _connected(stack, asked.get("serviceConnectConfiguration", {}), containers)
     if found:
         raise TemplateError("; ".join(found))
+
+
+def _mountable(clients: Clients, volume: dict[str, Any], network: dict[str, Any]) -> list[str]:
+    """Whether a task in any of its subnets has a way to the file system."""
+    where = volume.get("efsVolumeConfiguration")
+    if where is None:
+        return []
+    targets = clients("efs").describe_mount_targets(FileSystemId=where["fileSystemId"])["MountTargets"]
+    by_subnet = {target["SubnetId"]: target for target in targets}
+    found = [f"{volume['name']} has no mount target in {subnet}" for subnet in network["subnets"] if subnet not in by_subnet]
+    for target in by_subnet.values():
+        groups = clients("efs").describe_mount_target_security_groups(MountTargetId=target["MountTargetId"])
+        rules = [
+            rule
+            for group in clients("ec2").describe_security_groups(GroupIds=groups["SecurityGroups"])["SecurityGroups"]
+            for rule in group["IpPermissions"]
+            if rule["FromPort"] <= 2049 <= rule["ToPort"]
+        ]
+        sources = {pair["GroupId"] for rule in rules for pair in rule["UserIdGroupPairs"]}
+        if not sources & set(network["securityGroups"]):
+            found.append(f"the mount target of {volume['name']} lets in none of {network['securityGroups']}")
+    return found
 
 
 def _balanced(clients: Clients, balancer: dict[str, Any], containers: dict[str, Any]) -> list[str]:

@@ -75,7 +75,8 @@ class Failure(Exception):
 
 
 class Faults:
-    """Failures that a test asks for, one a line of a file: a stack's name, a logical id, and how often it fails."""
+    """Failures that a test asks for, one a line of a file: a stack's name, a logical id (after `rollback:` for a change that
+    is to be taken back), and how often it fails."""
 
     def __init__(self, file: Path | None = None) -> None:
         self.file = file
@@ -346,7 +347,7 @@ class Stacks:
 
     def _strike(self, stack: Stack, logical_id: str, kind: str) -> None:
         try:
-            self.faults.strike(stack.name, logical_id)
+            self.faults.strike(stack.name, f"rollback:{logical_id}")
         except TemplateError as error:
             stack.note(logical_id, kind, "UPDATE_FAILED", str(error))
             raise Failure(f"The following resource(s) failed to update: [{logical_id}].") from error
