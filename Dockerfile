@@ -69,6 +69,8 @@ FROM runtime AS yelb-appserver
 LABEL org.opencontainers.image.title="yelb-appserver" \
       org.opencontainers.image.description="Yelb's API: votes, page views, stats"
 COPY --from=build /yelb/target/release/yelb-appserver /usr/local/bin/yelb-appserver
+# For `sslmode=verify-full` against Amazon RDS, whose authorities are in no system's list.
+COPY infra/authorities/aws-rds.pem /usr/local/share/yelb/aws-rds.pem
 EXPOSE 4567 9464
 HEALTHCHECK --interval=5s --timeout=2s --start-period=10s CMD ["/usr/local/bin/yelb-appserver", "healthcheck"]
 ENTRYPOINT ["/usr/local/bin/yelb-appserver"]

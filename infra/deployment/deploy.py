@@ -117,6 +117,7 @@ def _remembered_arguments(parser: argparse.ArgumentParser) -> None:
     add("--nat-gateways", type=int, choices=(1, 2), help="one, or one a zone [default: 1]")
     add("--desired-count", type=int, metavar="N", help="tasks of the page and of the app server at rest [default: 2]")
     add("--certificate-arn", metavar="ARN", help="of a certificate in Certificate Manager, for HTTPS; '' for plain HTTP")
+    add("--domain", metavar="NAME", help="the name to vote at, which the certificate is for and which you let lead there")
     add("--image-tag", metavar="TAG", help="of the images in ECR; '' for digests of their sources [default: '']")
 
 
@@ -135,8 +136,9 @@ class Deployment:
         preflight.accounts_and_region()
         deployed = Deployed({}) if self.commands.dry else Deployed.read(self.commands, self.options)
         self._settle_options(deployed)
-        options = preflight.options = self.options
+        preflight.options = self.options
         preflight.check(deployed)
+        options = self.options = preflight.options
         registry = images.Registry(self.commands, options, preflight.accounts, preflight.region)
         missing = registry.missing()
         images.check_docker(self.commands, options, missing)
@@ -228,6 +230,9 @@ class Deployment:
             print(f"  {what:<48} {price:>8.4f} USD")
         print(f"  {'together':<48} {prices.total(self.options):>8.4f} USD")
         print(f"  ({prices.AS_OF}; traffic, logs, traces and metrics come on top)")
+        if self.options.domain:
+            balancer = plan.output(self.options, "frontend", "frontend-and-appserver", "LoadBalancer")
+            print(f"\n{self.options.domain} has to lead to {self.commands.run(*balancer.command)}, by a CNAME or an alias")
         print(f"\nvote at {self.commands.run(*url.command)}")
 
     def _say(self, what: str) -> None:

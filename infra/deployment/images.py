@@ -29,7 +29,9 @@ class _Build:
 
 _BUILDS: Dict[str, _Build] = {
     "yelb-ui": _Build("Dockerfile", target="yelb-ui", crate="yelb-ui"),
-    "yelb-appserver": _Build("Dockerfile", target="yelb-appserver", crate="yelb-appserver"),
+    "yelb-appserver": _Build(
+        "Dockerfile", target="yelb-appserver", crate="yelb-appserver", sources=("infra/authorities",)
+    ),
     "yelb-db": _Build(
         "yelb-db/image/Dockerfile", sources=(".dockerignore", "yelb-db/image", "yelb-db/migrations/postgres")
     ),
@@ -78,7 +80,7 @@ def tag_of_sources(image: str, checkout: Path = CHECKOUT) -> str:
 def _sources(how: _Build, checkout: Path) -> Iterator[Path]:
     patterns = how.sources
     if how.crate:
-        patterns = (*_WORKSPACE, *sorted(_crates(how.crate, checkout)))
+        patterns = (*patterns, *_WORKSPACE, *sorted(_crates(how.crate, checkout)))
     for pattern in patterns:
         for top in checkout.glob(pattern):
             for source in [top] if top.is_file() else top.rglob("*"):

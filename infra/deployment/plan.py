@@ -232,12 +232,13 @@ def _application(options: Options, images: Images, common: Dict[str, Word], side
         parameters.update({"MeshName": options.mesh, "MeshOwner": account_id(options, "backend")})
     if options.flavour == "service-connect":
         parameters["NamespaceArn"] = output(options, "backend", "infra", "ECSServiceDiscoveryNamespaceArn")
-    if options.managed_stores:
-        parameters["ManagedStores"] = "true"
-        for name in ("DatabaseEndpoint", "RedisEndpoint"):
-            parameters[name] = output(options, "backend", "redis-and-database", name)
-    if options.certificate_arn:
-        parameters["CertificateArn"] = options.certificate_arn
+    parameters["ManagedStores"] = "true" if options.managed_stores else "false"
+    for name, host in (("DatabaseEndpoint", "yelb-db"), ("RedisEndpoint", "redis-server")):
+        managed = output(options, "backend", "redis-and-database", name)
+        parameters[name] = managed if options.managed_stores else host
+    # An empty one, too: CloudFormation would keep what it has been told before.
+    parameters["CertificateArn"] = options.certificate_arn
+    parameters["DomainName"] = options.domain
     return Stack(
         "frontend",
         "frontend-and-appserver",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+from dataclasses import replace
 from ipaddress import ip_network
 from typing import Callable, Dict, List, Tuple
 
@@ -30,6 +31,7 @@ class Preflight:
             ("organization", self._organization),
             ("addresses", self._addresses),
             ("flavour", self._flavour),
+            ("HTTPS", self._https),
         ]
         if ("backend", "resource-share") not in deployed.stacks:
             checks.append(("sharing", self._sharing))
@@ -186,3 +188,71 @@ class Preflight:
                     "  AWS ended it on 2026-09-30; the flavours envoy and service-connect take its place"
                 ) from error
         return self.options.flavour
+
+    # ---- A name and its certificate
+
+    def _https(self) -> str:
+        """A certificate for the name that is voted at, or a name for the certificate."""
+        options = self.options
+        if not options.certificate_arn and not options.domain:
+            return "none: plain HTTP, unless you give a --domain"
+        if options.certificate_arn and not options.domain:
+            options = replace(options, domain=self._name_of(options.certificate_arn))
+        elif not options.certificate_arn:
+            options = replace(options, certificate_arn=self._certificate_for(options.domain))
+        if not self.commands.dry:
+            names = self._names(options.certificate_arn)
+            if not any(_is_for(name, options.domain) for name in names):
+                raise NotReady(
+                    f"the certificate {options.certificate_arn} is for {', '.join(names)}, and not for {options.domain}: "
+                    "browsers would refuse it"
+                )
+        self.options = options
+        return f"https://{options.domain}, by {options.certificate_arn}"
+
+    def _names(self, certificate: str) -> List[str]:
+        try:
+            answer = self.ask(
+                "frontend", "acm", "describe-certificate", "--certificate-arn", certificate, "--output", "json"
+            )
+        except CommandFailed as error:
+            raise NotReady(f"Certificate Manager of the frontend account does not know {certificate}: {error}") from error
+        found = json.loads(answer)["Certificate"]
+        if found["Status"] != "ISSUED":
+            raise NotReady(f"the certificate {certificate} is {found['Status']}; a load balancer takes an ISSUED one")
+        return sorted({found["DomainName"], *found.get("SubjectAlternativeNames", [])})
+
+    def _name_of(self, certificate: str) -> str:
+        if self.commands.dry:
+            raise NotReady("--certificate-arn needs --domain NAME in a dry run, which does not ask what the certificate is for")
+        names = [name for name in self._names(certificate) if not name.startswith("*.")]
+        if len(names) != 1:
+            raise NotReady(f"which name is to be voted at? {certificate} is for {', '.join(names)}: give one by --domain")
+        return names[0]
+
+    def _certificate_for(self, domain: str) -> str:
+        if self.commands.dry:
+            raise NotReady("--domain needs --certificate-arn ARN in a dry run, which does not look for a certificate")
+        # Without the kinds of keys, only those of RSA with 2048 bits are listed.
+        kinds = f"keyTypes={','.join(_KEYS)}"
+        listed = ("acm", "list-certificates", "--certificate-statuses", "ISSUED", "--includes", kinds, "--output", "json")
+        for each in json.loads(self.ask("frontend", *listed))["CertificateSummaryList"]:
+            arn: str = each["CertificateArn"]
+            if any(_is_for(name, domain) for name in self._names(arn)):
+                return arn
+        raise NotReady(
+            f"Certificate Manager of the frontend account has no issued certificate for {domain} in {self.region}: "
+            f"`aws --profile {self.options.profiles['frontend']} acm request-certificate --domain-name {domain} "
+            "--validation-method DNS`, and prove that the name is yours as it says"
+        )
+
+
+# Of the kinds of keys that a load balancer takes.
+_KEYS = ("RSA_2048", "RSA_3072", "RSA_4096", "EC_prime256v1", "EC_secp384r1", "EC_secp521r1")
+
+
+def _is_for(name: str, domain: str) -> bool:
+    """Whether a certificate for a name, whose first label may be an asterisk, is one for the domain. RFC 9525, section 6.3."""
+    if name.startswith("*."):
+        return "." in domain and name[2:].lower() == domain.partition(".")[2].lower()
+    return name.lower() == domain.lower()

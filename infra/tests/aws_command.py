@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 _SERVICES = (
+    "acm",
     "sts",
     "cloudformation",
     "ec2",

@@ -127,6 +127,7 @@ DEPLOYMENTS: dict[str, Options] = {
         managed_stores=True,
         nat_gateways=2,
         certificate_arn=f"arn:aws:acm:{REGION}:222222222222:certificate/1",
+        domain="vote.example.com",
     ),
     "envoy-with-page-views": Options(flavour="envoy", keep_page_views=True),
     "service-connect-on-managed-stores": Options(flavour="service-connect", managed_stores=True),

@@ -24,7 +24,7 @@ def deploy(accounts: TwoAccounts, *words: str) -> subprocess.CompletedProcess[st
 
 
 def clean_up(accounts: TwoAccounts) -> None:
-    done = accounts.run(tools.INFRA / "cleanup")
+    done = accounts.run(tools.INFRA / "cleanup", "--delete-snapshots")
     assert done.returncode == 0, done.stdout + done.stderr
     assert NOTHING_LEFT in done.stdout
     for profile in PROFILES:

@@ -35,6 +35,7 @@ def tags(checkout: Path) -> dict[str, str]:
         ("yelb-db/image/init-yelb-db.sh", {"yelb-db"}),
         ("yelb-db/migrations/postgres/9999_new.sql", {"yelb-db", "yelb-appserver"}),
         ("infra/envoy/yelb-ui.yaml", {"yelb-envoy"}),
+        ("infra/authorities/aws-rds.pem", {"yelb-appserver"}),
         ("Cargo.lock", {"yelb-ui", "yelb-appserver"}),
         ("xtask/src/main.rs", set()),
         ("testbed/src/lib.rs", set()),

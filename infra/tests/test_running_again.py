@@ -95,6 +95,10 @@ def test_managed_stores_are_kept_whatever_is_left_away(clean: TwoAccounts) -> No
     done(clean, "--no-managed-stores", "--replace-stores", "database", "redis")
     assert databases(clean) == []
     assert len(file_systems(clean)) == 1
+    # Nothing of the managed stores sticks to the app server.
+    told = ("cloudformation", "describe-stacks", "--stack-name", f"{PROJECT}-frontend-and-appserver")
+    query = "Stacks[0].Parameters[?ParameterKey=='ManagedStores' || ParameterKey=='DatabaseEndpoint'].ParameterValue"
+    assert sorted(clean.aws("frontend", *told, "--query", query).split()) == ["false", "yelb-db"]
     snapshots = clean.aws("backend", "rds", "describe-db-snapshots", "--query", "DBSnapshots[].DBInstanceIdentifier")
     assert snapshots == f"{PROJECT}-db"
 

@@ -19,8 +19,14 @@ pub(crate) fn provide() -> Result<()> {
     provide_guard()
 }
 
-/// Runs the tests.
+/// Runs the tests, which start the app server with the settings of the templates.
 pub(crate) fn tests() -> Result<Outcome> {
+    let mut build = run::cargo(&["build", "--package", "yelb-appserver"]);
+    if !run::stream(&mut build, |_| ())?.success() {
+        return Ok(Outcome::not_built());
+    }
+    // Cargo puts it where it has put this program.
+    let appserver = std::env::current_exe()?.with_file_name("yelb-appserver");
     let pytest = python::INFRA.program("pytest");
     // Two at a time: most of the time goes into a command waiting for the emulator.
     let mut command = run::command(&pytest.to_string_lossy(), &["--numprocesses", "2"]);
@@ -28,6 +34,7 @@ pub(crate) fn tests() -> Result<Outcome> {
         .env("CFN_GUARD", guard())
         .env("CHECKOV", python::CHECKOV.program("checkov"))
         .env("ENVOY", python::PROGRAMS.program("envoy"))
+        .env("YELB_APPSERVER", appserver)
         .env("PYTHONDONTWRITEBYTECODE", "1")
         .current_dir(run::root().join("infra/tests"));
     let mut count = Count::default();
