@@ -15,7 +15,12 @@ from .progress import Progress
 
 LEFT, NOT_BEGUN = 1, 2
 
-_REPOSITORIES = ("yelb-ui", "yelb-appserver", "yelb-db", "yelb-envoy")
+_NODES = ("yelb-ui", "yelb-appserver", "yelb-db", "redis-server")
+
+# How names end that begin with the project's: two projects may be in one account, and one's name may begin with the other's.
+_TAGGED = (
+    "public public-1 public-2 private-1 private-2 nat-1 nat-2 db redis votes page-views load-balancer ui appserver".split()
+)
 
 
 def main(words: Optional[Sequence[str]] = None) -> int:
@@ -135,7 +140,7 @@ class Cleanup:
 
     def _delete_task_definitions(self, account: str) -> None:
         """CloudFormation leaves each revision behind as inactive."""
-        ours = f":task-definition/{self.options.project}-"
+        ours = [f":task-definition/{self.options.project}-{node}:" for node in _NODES]
         arns = self._list(
             account,
             "ecs",
@@ -143,7 +148,7 @@ class Cleanup:
             "--status",
             "INACTIVE",
             "--query",
-            f"taskDefinitionArns[?contains(@, '{ours}')]",
+            f"taskDefinitionArns[?{_any('contains', '@', ours)}]",
         )
         # The API takes ten at a time.
         for start in range(0, len(arns), 10):
@@ -234,13 +239,20 @@ class Cleanup:
 def _looks(options: Options) -> List[Tuple[str, Tuple[str, ...]]]:
     """Where something may be left: its kind, and the command that lists what bears this project's name."""
     name = options.project
-    tagged = ("--filters", f"Name=tag:Name,Values={name},{name}-*")
+    tagged = ("--filters", f"Name=tag:Name,Values={','.join([name, *(f'{name}-{end}' for end in _TAGGED)])}")
+    stacks = sorted({stack for _, stack in ORDER})
+
+    shares = ("subnets", "mesh", "namespace", "preflight")
+
+    def made_by(member: str) -> str:
+        """That CloudFormation has made up the name for one of the stacks; it cuts long names of stacks short."""
+        return _any("starts_with", member, [f"{name}-{word}" for word in sorted({stack.split("-")[0] for stack in stacks})])
 
     def look(kind: str, service: str, operation: str, query: str, *more: str) -> Tuple[str, Tuple[str, ...]]:
         return kind, (service, operation, *more, "--query", query)
 
     return [
-        look("stack", "cloudformation", "describe-stacks", f"Stacks[?starts_with(StackName, '{name}-')].StackName"),
+        look("stack", "cloudformation", "describe-stacks", f"Stacks[?{_one_of('StackName', [f'{name}-{stack}' for stack in stacks])}].StackName"),
         look("VPC", "ec2", "describe-vpcs", "Vpcs[].VpcId", *tagged),
         look(
             "NAT gateway",
@@ -263,20 +275,21 @@ def _looks(options: Options) -> List[Tuple[str, Tuple[str, ...]]]:
             "task definition",
             "ecs",
             "list-task-definitions",
-            f"taskDefinitionArns[?contains(@, ':task-definition/{name}-')]",
+            f"taskDefinitionArns[?{_any('contains', '@', [f':task-definition/{name}-{node}:' for node in _NODES])}]",
         ),
         look(
             "namespace",
             "servicediscovery",
             "list-namespaces",
-            f"Namespaces[?ends_with(Name, '.yelb.local') || ends_with(Name, '{name}.local')].Name",
+            f"Namespaces[?Description=='{name}' || Name=='{name}.local' || Name=='green.{name}.local'].Name",
         ),
-        look("hosted zone", "route53", "list-hosted-zones", "HostedZones[?ends_with(Name, '.yelb.local.')].Name"),
+        # As envoy_resources.yml comments it.
+        look("hosted zone", "route53", "list-hosted-zones", f"HostedZones[?Config.Comment=='{name}: the sidecar in the same task'].Name"),
         look(
             "resource share",
             "ram",
             "get-resource-shares",
-            f"resourceShares[?starts_with(name, '{name}-') && status!='DELETED'].name",
+            f"resourceShares[?({_one_of('name', [f'{name}-{end}' for end in shares])}) && status!='DELETED'].name",
             "--resource-owner",
             "SELF",
         ),
@@ -285,9 +298,7 @@ def _looks(options: Options) -> List[Tuple[str, Tuple[str, ...]]]:
             "repository",
             "ecr",
             "describe-repositories",
-            " || ".join(f"repositoryName=='{each}'" for each in _REPOSITORIES).join(
-                ("repositories[?", "].repositoryName")
-            ),
+            f"repositories[?starts_with(repositoryName, '{name}/')].repositoryName",
         ),
         look(
             "log group",
@@ -296,26 +307,35 @@ def _looks(options: Options) -> List[Tuple[str, Tuple[str, ...]]]:
             f"logGroups[?starts_with(logGroupName, '/{name}/') || "
             f"starts_with(logGroupName, '/aws/ecs/containerinsights/{name}/')].logGroupName",
         ),
-        look("role", "iam", "list-roles", f"Roles[?starts_with(RoleName, '{name}-')].RoleName"),
+        look("role", "iam", "list-roles", f"Roles[?{made_by('RoleName')}].RoleName"),
         look(
             "policy",
             "iam",
             "list-policies",
-            f"Policies[?starts_with(PolicyName, '{name}-')].PolicyName",
+            f"Policies[?{made_by('PolicyName')}].PolicyName",
             "--scope",
             "Local",
         ),
-        look("file system", "efs", "describe-file-systems", f"FileSystems[?starts_with(Name, '{name}-')].FileSystemId"),
+        look("file system", "efs", "describe-file-systems", f"FileSystems[?Name=='{name}-votes'].FileSystemId"),
         look(
             "database",
             "rds",
             "describe-db-instances",
-            f"DBInstances[?starts_with(DBInstanceIdentifier, '{name}-')].DBInstanceIdentifier",
+            f"DBInstances[?DBInstanceIdentifier=='{name}-db'].DBInstanceIdentifier",
         ),
         look(
             "cache",
             "elasticache",
             "describe-replication-groups",
-            f"ReplicationGroups[?starts_with(ReplicationGroupId, '{name}-')].ReplicationGroupId",
+            f"ReplicationGroups[?ReplicationGroupId=='{name}-redis'].ReplicationGroupId",
         ),
     ]
+
+
+def _one_of(member: str, values: Sequence[str]) -> str:
+    """A condition of a query."""
+    return " || ".join(f"{member}=='{value}'" for value in values)
+
+
+def _any(function: str, member: str, values: Sequence[str]) -> str:
+    return " || ".join(f"{function}({member}, '{value}')" for value in values)

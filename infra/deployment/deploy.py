@@ -8,14 +8,16 @@ import sys
 from typing import Any, Dict, List, Optional, Sequence, Tuple
 
 from . import images, plan, prices, remember, stores
-from .command import CommandFailed, Commands, DryCommands, Word
+from .command import CommandFailed, Commands, DryCommands
 from .deployed import Deployed
 from .options import ACCOUNTS, FLAVOURS, NotReady, Options, common_arguments, common_options
 from .plan import Stack
 from .preflight import Preflight
-from .progress import Progress
+from .progress import Progress, Step
 from .secrets import Secrets
 from .stacks import StackFailed, Stacks
+from .tasks import TasksSilent
+from .voter import NoVote, Voter
 
 FAILED, NOT_BEGUN = 1, 2
 
@@ -30,11 +32,19 @@ def main(words: Optional[Sequence[str]] = None) -> int:
         changed = deployment.progress.changed
         print(f"\n{_said(changed) if changed else 'nothing was changed: '}{reason}", file=sys.stderr)
         return FAILED if changed else NOT_BEGUN
-    except (StackFailed, CommandFailed) as reason:
+    except (StackFailed, TasksSilent, CommandFailed) as reason:
         command = f"{shlex.join(reason.words)}\n  " if isinstance(reason, CommandFailed) else ""
         print(
             f"\n{command}{reason}\n\n{_said(deployment.progress.changed)}"
             "Run infra/deploy again once that is mended; it goes on from here. infra/cleanup takes everything back.",
+            file=sys.stderr,
+        )
+        return FAILED
+    except NoVote as reason:
+        print(
+            f"\neverything is deployed, and nobody can vote yet: {reason}\n"
+            "  `aws ecs describe-services --cluster "
+            f"{options.project} --services SERVICE` has the reason in `events`, the log groups /{options.project}/… the rest",
             file=sys.stderr,
         )
         return FAILED
@@ -73,14 +83,18 @@ def _options(words: Optional[Sequence[str]]) -> Tuple[Options, Dict[str, Any]]:
     )
     parser.add_argument("--yes", action="store_true", help="do not ask before the task of a store is replaced")
     parser.add_argument(
+        "--check-vote", action="store_true", help="in the end, cast one vote and read it back; it stays counted"
+    )
+    parser.add_argument(
         "--renew-certificates",
         action="store_true",
-        help="new certificates for the sidecars; calls fail while tasks are replaced",
+        help="new certificates for the sidecars, without an outage",
     )
     arguments = parser.parse_args(words)
     options = common_options(arguments)
     options.replace_stores = tuple(arguments.replace_stores)
     options.yes = arguments.yes
+    options.check_vote = arguments.check_vote
     options.renew_certificates = arguments.renew_certificates
     names = {"mesh_name": "mesh"}
     given = {
@@ -155,12 +169,13 @@ class Deployment:
         registry.provide(missing, self.progress)
         secrets = Secrets(self.commands, options)
         secrets.password(self.progress)
-        version: Word = secrets.certificates(self.progress) if options.has_sidecar else ""
+        if options.has_sidecar:
+            secrets.certificates(self.progress)
         if options.flavour == "appmesh":
             self._mesh()
-        for stack in plan.stacks(options, registry.images(), version):
+        for stack in plan.stacks(options, registry.images()):
             self._deploy(stack)
-        self._conclude()
+        self._conclude(secrets)
         return 0
 
     def _settle_options(self, deployed: Deployed) -> None:
@@ -170,17 +185,14 @@ class Deployment:
 
     def _steps(self, missing: List[Tuple[str, str]]) -> int:
         """How many lines of progress there will be."""
-        stacks = len(plan.supplies(self.options)) + len(plan.stacks(self.options, plan.no_images(), ""))
+        stacks = len(plan.supplies(self.options)) + len(plan.stacks(self.options, plan.no_images()))
         return 1 + stacks + len(missing) + 1 + self.options.has_sidecar + (self.options.flavour == "appmesh")
 
     def _look_at_stores(self, deployed: Deployed, names: plan.Images) -> None:
         """If their stack can be asked now; one that is in motion or stuck is looked at when its turn has come."""
         found = deployed.stacks.get(("backend", "redis-and-database"))
         if found is not None and found.is_settled:
-            stacks = (("backend", "redis-and-database"), ("frontend", "frontend-and-appserver"))
-            versions = [deployed.parameter(*stack, "CertificatesVersion") for stack in stacks]
-            version = next(filter(None, versions), "unknown")
-            for stack in plan.stacks(self.options, names, version):
+            for stack in plan.stacks(self.options, names):
                 if stack.holds_stores:
                     stores.look(self.commands, stack, self.options)
         self.looked = found is None or found.is_settled
@@ -219,7 +231,7 @@ class Deployment:
 
     # ---- The end
 
-    def _conclude(self) -> None:
+    def _conclude(self, secrets: Secrets) -> None:
         url = plan.output(self.options, "frontend", "frontend-and-appserver", "PublicEndpoint")
         if self.commands.dry:
             print("\n# Where to vote")
@@ -230,10 +242,22 @@ class Deployment:
             print(f"  {what:<48} {price:>8.4f} USD")
         print(f"  {'together':<48} {prices.total(self.options):>8.4f} USD")
         print(f"  ({prices.AS_OF}; traffic, logs, traces and metrics come on top)")
+        if self.options.has_sidecar:
+            print(f"\ncertificates of the sidecars: {secrets.expiry()}")
         if self.options.domain:
             balancer = plan.output(self.options, "frontend", "frontend-and-appserver", "LoadBalancer")
             print(f"\n{self.options.domain} has to lead to {self.commands.run(*balancer.command)}, by a CNAME or an alias")
-        print(f"\nvote at {self.commands.run(*url.command)}")
+        self._check(self.commands.run(*url.command))
+
+    def _check(self, url: str) -> None:
+        """Whether somebody who opens the URL can vote."""
+        print("\nthe voter's check")
+        step = Step("  waiting for an answer", silent=False)
+        voter = Voter(url, waiting=step.tick)
+        print(f"  {voter.check()}")
+        if self.options.check_vote:
+            print(f"  {voter.vote()}")
+        print(f"\nvote at {url}")
 
     def _say(self, what: str) -> None:
         print(f"# {what}" if self.commands.dry else f"\n{what}", flush=True)

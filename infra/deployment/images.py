@@ -36,6 +36,9 @@ _BUILDS: Dict[str, _Build] = {
         "yelb-db/image/Dockerfile", sources=(".dockerignore", "yelb-db/image", "yelb-db/migrations/postgres")
     ),
     "yelb-envoy": _Build("infra/envoy/Dockerfile", context="infra/envoy", sources=("infra/envoy",)),
+    "yelb-certificates": _Build(
+        "infra/certificates/Dockerfile", context="infra/certificates", sources=("infra/certificates",)
+    ),
 }
 
 # What a program of the workspace is made of besides crates. The manifests of all crates are needed to resolve any of them.
@@ -54,9 +57,10 @@ def needed(options: Options) -> List[Tuple[str, str]]:
     if not options.managed_stores:
         wanted.append(("backend", "yelb-db"))
     if options.has_sidecar:
-        wanted.append(("frontend", "yelb-envoy"))
-        if not options.managed_stores:
-            wanted.append(("backend", "yelb-envoy"))
+        # App Mesh brings its own Envoy.
+        sidecar = ["yelb-certificates"] if options.flavour == "appmesh" else ["yelb-envoy", "yelb-certificates"]
+        accounts = ["frontend"] if options.managed_stores else ["frontend", "backend"]
+        wanted += [(account, image) for image in sidecar for account in accounts]
     return wanted
 
 
@@ -127,7 +131,7 @@ class Registry:
         return f"{self.accounts[account]}.dkr.ecr.{self.region}.amazonaws.com"
 
     def name(self, account: str, image: str) -> str:
-        return f"{self.host(account)}/{image}:{self.tags[image]}"
+        return f"{self.host(account)}/{self.options.project}/{image}:{self.tags[image]}"
 
     def has(self, account: str, image: str) -> bool:
         try:
@@ -137,7 +141,7 @@ class Registry:
                     "ecr",
                     "describe-images",
                     "--repository-name",
-                    image,
+                    f"{self.options.project}/{image}",
                     "--image-ids",
                     f"imageTag={self.tags[image]}",
                     "--query",
@@ -168,8 +172,8 @@ class Registry:
 
     def images(self) -> Images:
         """All of them by their full names."""
-        certificates = {account: self.name(account, "yelb-envoy") for account in self.accounts}
-        sidecar = dict(certificates)
+        certificates = {account: self.name(account, "yelb-certificates") for account in self.accounts}
+        sidecar = {account: self.name(account, "yelb-envoy") for account in self.accounts}
         if self.options.flavour == "appmesh":
             sidecar = {account: app_mesh_envoy(self.region) for account in self.accounts}
         return Images(

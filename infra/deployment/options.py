@@ -61,6 +61,7 @@ class Options:
     """Stores that may be deleted or replaced, with their data."""
     yes: bool = False
     """Whether tasks of stores may be replaced without asking."""
+    check_vote: bool = False
     dry_run: bool = False
 
     @property

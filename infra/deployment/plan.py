@@ -49,7 +49,7 @@ class Images:
     envoy: Dict[str, str] = field(default_factory=dict)
     """The sidecar's."""
     certificates: Dict[str, str] = field(default_factory=dict)
-    """The one that lays out the sidecar's certificates."""
+    """The one that keeps the sidecar's certificates."""
 
 
 def deploy_command(options: Options, stack: Stack) -> List[Word]:
@@ -110,12 +110,9 @@ def supplies(options: Options) -> List[Stack]:
     ]
 
 
-def stacks(options: Options, images: Images, certificates_version: Word) -> List[Stack]:
+def stacks(options: Options, images: Images) -> List[Stack]:
     """The tutorial's seven, or what stands for them in this flavour."""
     common: Dict[str, Word] = {"ProjectName": options.project, "Flavour": options.flavour}
-    sidecars: Dict[str, Word] = {}
-    if options.has_sidecar:
-        sidecars["CertificatesVersion"] = certificates_version
     plan = [
         Stack(
             "backend",
@@ -146,7 +143,7 @@ def stacks(options: Options, images: Images, certificates_version: Word) -> List
                 "appmesh-resources",
                 "account_backend/appmesh_resources.yml",
                 "virtual nodes of the stores",
-                {"ProjectName": options.project, "MeshName": options.mesh, **sidecars},
+                {"ProjectName": options.project, "MeshName": options.mesh, "MutualTls": "true"},
             )
         )
     if options.flavour == "envoy":
@@ -159,7 +156,7 @@ def stacks(options: Options, images: Images, certificates_version: Word) -> List
                 {"ProjectName": options.project},
             )
         )
-    plan.append(_stores(options, images, common, sidecars))
+    plan.append(_stores(options, images, common))
     if options.flavour == "appmesh":
         plan.append(
             Stack(
@@ -171,11 +168,11 @@ def stacks(options: Options, images: Images, certificates_version: Word) -> List
                     "ProjectName": options.project,
                     "MeshName": options.mesh,
                     "MeshOwner": account_id(options, "backend"),
-                    **sidecars,
+                    "MutualTls": "true",
                 },
             )
         )
-    plan.append(_application(options, images, common, sidecars))
+    plan.append(_application(options, images, common))
     for stack in plan:
         stack.name = f"{options.project}-{stack.name}"
     return plan
@@ -193,7 +190,7 @@ def subnets(vpc_cidr: str) -> List[str]:
     return [str(part) for part in list(ip_network(vpc_cidr).subnets(prefixlen_diff=3))[:4]]
 
 
-def _stores(options: Options, images: Images, common: Dict[str, Word], sidecars: Dict[str, Word]) -> Stack:
+def _stores(options: Options, images: Images, common: Dict[str, Word]) -> Stack:
     callers: Dict[str, Word] = {
         "ConsumerAccountId": account_id(options, "frontend"),
         "AppserverSecurityGroup": output(options, "frontend", "infra", "AppserverSecurityGroup"),
@@ -207,7 +204,7 @@ def _stores(options: Options, images: Images, common: Dict[str, Word], sidecars:
             {"ProjectName": options.project, **callers},
             holds_stores=True,
         )
-    parameters = {**common, **callers, **sidecars, "StoreLogin": "secret", "DatabaseImage": images.database}
+    parameters = {**common, **callers, "StoreLogin": "secret", "DatabaseImage": images.database}
     parameters["PageViews"] = "kept" if options.keep_page_views else "lost"
     parameters.update(_sidecar_images(options, images, "backend"))
     if options.flavour == "appmesh":
@@ -222,8 +219,8 @@ def _stores(options: Options, images: Images, common: Dict[str, Word], sidecars:
     )
 
 
-def _application(options: Options, images: Images, common: Dict[str, Word], sidecars: Dict[str, Word]) -> Stack:
-    parameters = {**common, **sidecars, "StoreLogin": "secret", "DesiredCount": str(options.desired_count)}
+def _application(options: Options, images: Images, common: Dict[str, Word]) -> Stack:
+    parameters = {**common, "StoreLogin": "secret", "DesiredCount": str(options.desired_count)}
     for name in ("VPC", "PrivateSubnet1", "PrivateSubnet2", "PublicSubnet1", "PublicSubnet2"):
         parameters[name] = output(options, "backend", "infra", name)
     parameters.update({"AppserverImage": images.appserver, "UIImage": images.ui})

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 from dataclasses import replace
 from ipaddress import ip_network
@@ -23,6 +24,7 @@ class Preflight:
 
     def accounts_and_region(self) -> None:
         """What has to be known before anything can be asked."""
+        self._project()
         self._check(("tools", self._tools), ("profiles", self._profiles), ("Region", self._region))
 
     def check(self, deployed: Deployed) -> None:
@@ -45,6 +47,15 @@ class Preflight:
 
     def ask(self, account: str, *words: str, name: str = "") -> str:
         return self.commands.run(*self.options.aws(account, *words), name=name)
+
+    def _project(self) -> None:
+        """The project's name begins those of a load balancer and of a database, whose rules are the narrowest."""
+        name = self.options.project
+        if not _NAME.fullmatch(name) or "--" in name or name.startswith("internal-"):
+            raise NotReady(
+                f"--project-name {name}: up to 32 small letters, digits and single hyphens, a letter first and no hyphen last; "
+                "not `internal-` at its beginning"
+            )
 
     def _tools(self) -> str:
         wanted = {"aws": "https://aws.amazon.com/cli/"}
@@ -246,6 +257,8 @@ class Preflight:
             "--validation-method DNS`, and prove that the name is yours as it says"
         )
 
+
+_NAME = re.compile(r"[a-z]([a-z0-9-]{0,30}[a-z0-9])?")
 
 # Of the kinds of keys that a load balancer takes.
 _KEYS = ("RSA_2048", "RSA_3072", "RSA_4096", "EC_prime256v1", "EC_secp384r1", "EC_secp521r1")

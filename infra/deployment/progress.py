@@ -33,6 +33,8 @@ class Step:
         self.text, self.silent = text, silent
         self.changed = [] if changed is None else changed
         self.result = "done"
+        self.left = "begun, and not known to be complete"
+        """What is to be said of it if it fails and the failure does not say better."""
         self.began = time.monotonic()
         self.at_terminal = sys.stdout.isatty()
 
@@ -51,7 +53,7 @@ class Step:
     ) -> None:
         if not self.silent:
             print(("\r" if self.at_terminal else "") + self._line("FAILED" if kind else self.result), flush=True)
-        result = self.result if kind is None else getattr(error, "left", "begun, and not known to be complete")
+        result = self.result if kind is None else getattr(error, "left", self.left)
         if result not in UNCHANGED:
             self.changed.append(f"{self.text.partition('] ')[2]}: {result}")
 

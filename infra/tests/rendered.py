@@ -20,8 +20,6 @@ from deployment.options import FLAVOURS, INFRA, Options, app_mesh_envoy
 REGION = "eu-central-1"
 ACCOUNTS = {"backend": "111111111111", "frontend": "222222222222"}
 
-VERSION = "00000000-0000-4000-8000-000000000000"
-
 
 @dataclass
 class Imagined:
@@ -57,6 +55,8 @@ class Imagined:
         kind = self.body["Resources"][logical_id]["Type"]
         if name == "Arn" and kind == "AWS::IAM::Role":
             return f"arn:aws:iam::{self.account}:role/{logical_id}"
+        if name == "Arn" and kind == "AWS::Logs::LogGroup":
+            return self._arn("logs", f"log-group:/{logical_id}:*")
         if name == "Arn" and kind == "AWS::EFS::FileSystem":
             return self._arn("elasticfilesystem", "file-system/fs-0123456789abcdef0")
         if name == "Arn" and kind == "AWS::EFS::AccessPoint":
@@ -162,7 +162,7 @@ def deployment(name: str) -> dict[str, Rendered]:
     if name == "tutorial":
         return {path: _rendered(name, path, given) for path, given in _TUTORIAL.items()}
     options = DEPLOYMENTS[name]
-    stacks = plan.supplies(options) + plan.stacks(options, _images(options), VERSION)
+    stacks = plan.supplies(options) + plan.stacks(options, _images(options))
     return {
         stack.template: _rendered(
             name, stack.template, {key: _answer(value) for key, value in stack.parameters.items()}
@@ -188,12 +188,13 @@ def _template(body: dict[str, Any], account: str, parameters: dict[str, str]) ->
 
 def _images(options: Options) -> plan.Images:
     def name(account: str, image: str) -> str:
-        return f"{ACCOUNTS[account]}.dkr.ecr.{REGION}.amazonaws.com/{image}:0123456789ab"
+        return f"{ACCOUNTS[account]}.dkr.ecr.{REGION}.amazonaws.com/{options.project}/{image}:0123456789ab"
 
     own = {account: name(account, "yelb-envoy") for account in ACCOUNTS}
+    keeper = {account: name(account, "yelb-certificates") for account in ACCOUNTS}
     sidecar = {account: _ENVOY for account in ACCOUNTS} if options.flavour == "appmesh" else own
     return plan.Images(
-        name("backend", "yelb-db"), name("frontend", "yelb-appserver"), name("frontend", "yelb-ui"), sidecar, own
+        name("backend", "yelb-db"), name("frontend", "yelb-appserver"), name("frontend", "yelb-ui"), sidecar, keeper
     )
 
 

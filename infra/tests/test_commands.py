@@ -87,7 +87,7 @@ def test_cleanup_knows_every_stack_in_the_order_of_its_making() -> None:
         options = Options(flavour=flavour)
         made = [
             (stack.account, stack.name.removeprefix("am-ecs-multi-account-"))
-            for stack in supplies(options) + stacks(options, images, "")
+            for stack in supplies(options) + stacks(options, images)
         ]
         assert made == [stack for stack in ORDER if stack in made]
 

@@ -10,7 +10,7 @@ import pytest
 import tools
 from deployment.images import tag_of_sources
 
-IMAGES = ("yelb-ui", "yelb-appserver", "yelb-db", "yelb-envoy")
+IMAGES = ("yelb-ui", "yelb-appserver", "yelb-db", "yelb-envoy", "yelb-certificates")
 
 
 @pytest.fixture(scope="module")
@@ -66,7 +66,11 @@ def test_two_images_have_two_tags() -> None:
 
 @pytest.mark.parametrize(
     ("image", "dockerfile", "context"),
-    [("yelb-db", "yelb-db/image/Dockerfile", "."), ("yelb-envoy", "infra/envoy/Dockerfile", "infra/envoy")],
+    [
+        ("yelb-db", "yelb-db/image/Dockerfile", "."),
+        ("yelb-envoy", "infra/envoy/Dockerfile", "infra/envoy"),
+        ("yelb-certificates", "infra/certificates/Dockerfile", "infra/certificates"),
+    ],
 )
 def test_what_a_dockerfile_copies_is_among_the_images_sources(
     checkout: Path, image: str, dockerfile: str, context: str

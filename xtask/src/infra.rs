@@ -19,14 +19,14 @@ pub(crate) fn provide() -> Result<()> {
     provide_guard()
 }
 
-/// Runs the tests, which start the app server with the settings of the templates.
+/// Runs the tests, which start the servers with the settings of the templates.
 pub(crate) fn tests() -> Result<Outcome> {
-    let mut build = run::cargo(&["build", "--package", "yelb-appserver"]);
+    let mut build = run::cargo(&["build", "--package", "yelb-appserver", "--package", "yelb-ui"]);
     if !run::stream(&mut build, |_| ())?.success() {
         return Ok(Outcome::not_built());
     }
-    // Cargo puts it where it has put this program.
-    let appserver = std::env::current_exe()?.with_file_name("yelb-appserver");
+    // Cargo puts them where it has put this program.
+    let this = std::env::current_exe()?;
     let pytest = python::INFRA.program("pytest");
     // Two at a time: most of the time goes into a command waiting for the emulator.
     let mut command = run::command(&pytest.to_string_lossy(), &["--numprocesses", "2"]);
@@ -34,7 +34,8 @@ pub(crate) fn tests() -> Result<Outcome> {
         .env("CFN_GUARD", guard())
         .env("CHECKOV", python::CHECKOV.program("checkov"))
         .env("ENVOY", python::PROGRAMS.program("envoy"))
-        .env("YELB_APPSERVER", appserver)
+        .env("YELB_APPSERVER", this.with_file_name("yelb-appserver"))
+        .env("YELB_UI", this.with_file_name("yelb-ui"))
         .env("PYTHONDONTWRITEBYTECODE", "1")
         .current_dir(run::root().join("infra/tests"));
     let mut count = Count::default();

@@ -81,6 +81,10 @@ class Sidecar:
         directory.mkdir(parents=True, exist_ok=True)
         file = directory / "envoy.yaml"
         file.write_text(yaml.safe_dump(mesh.configuration(node)))
+        sds = mesh.etc(node) / "sds"
+        sds.mkdir(parents=True, exist_ok=True)
+        for source in (tools.INFRA / "envoy/sds").glob("*.yaml"):
+            (sds / source.name).write_text(source.read_text().replace("/etc/envoy", str(mesh.etc(node))))
         arguments = ["--disable-hot-restart", "--concurrency", "1", "--log-level", "warning", "--config-path", file]
         self.process = Process([tools.named("ENVOY"), *arguments], directory / "log")
         self.process.wait_until("Envoy is ready", self.is_ready)

@@ -1,4 +1,4 @@
-"""The app server, with the variables that the templates give it."""
+"""The app server, with the variables that the templates give it, and the page."""
 
 from __future__ import annotations
 
@@ -42,3 +42,21 @@ def appserver(directory: Path, variables: dict[str, str], port: int | None = Non
         yield server
     finally:
         server.process.stop()
+
+
+@contextmanager
+def page(directory: Path, api: int) -> Iterator[int]:
+    """yelb-ui in front of an app server on this port; its own."""
+    port = reserve_port()
+    environment = {
+        "PATH": os.environ["PATH"],
+        "PORT": str(port),
+        "YELB_ADMIN_PORT": "off",
+        "YELB_APPSERVER_ENDPOINT": f"http://127.0.0.1:{api}",
+    }
+    process = Process([tools.named("YELB_UI")], directory / "ui.log", environment)
+    try:
+        process.wait_until("the page is served", lambda: accepts(port))
+        yield port
+    finally:
+        process.stop()
