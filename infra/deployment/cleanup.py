@@ -112,7 +112,8 @@ class Cleanup:
             "--output",
             "json",
             "--query",
-            "StackEvents[?ResourceStatus=='DELETE_FAILED'].[LogicalResourceId, ResourceStatusReason]",
+            "StackEvents[?ResourceStatus=='DELETE_FAILED' && ResourceType!='AWS::CloudFormation::Stack']"
+            ".[LogicalResourceId, ResourceStatusReason]",
         )
         failures = json.loads(answer or "[]")
         return ": ".join(map(str, failures[0])) if failures else ""

@@ -7,6 +7,7 @@ from typing import Any
 
 from botocore.exceptions import ClientError
 from cloudformation.template import TemplateError
+from moto.servicediscovery.models import servicediscovery_backends
 
 from .accounts import REGION
 from .kinds import Clients, Kind, Made, again, register, unnoticed
@@ -138,8 +139,8 @@ class Zones:
         cls.names.add((vpc, name))
 
     @classmethod
-    def leave(cls, name: str) -> None:
-        cls.names = {(vpc, other) for vpc, other in cls.names if other != name}
+    def leave(cls, vpc: str, name: str) -> None:
+        cls.names.discard((vpc, name))
 
 
 def _zone(clients: Clients, stack: Any, properties: dict[str, Any], asked: dict[str, Any]) -> None:
@@ -152,7 +153,7 @@ def _zone_id(clients: Clients, made: Made, properties: dict[str, Any], asked: di
 
 
 def _zone_gone(clients: Clients, made: Made, properties: dict[str, Any]) -> None:
-    Zones.leave(made.attributes["name"])
+    Zones.leave(made.attributes["vpc"], made.attributes["name"])
 
 
 def _namespace(clients: Clients, made: Made, properties: dict[str, Any], asked: dict[str, Any]) -> None:
@@ -162,12 +163,18 @@ def _namespace(clients: Clients, made: Made, properties: dict[str, Any], asked: 
 
 
 def _namespace_gone(clients: Clients, made: Made, properties: dict[str, Any]) -> None:
-    discovery = clients("servicediscovery")
-    services = discovery.list_services(Filters=[{"Name": "NAMESPACE_ID", "Values": [made.id]}])["Services"]
-    if services:
-        error = {"Code": "ResourceInUse", "Message": f"the namespace still has {services[0]['Name']}"}
+    # moto lists those of all namespaces, whatever is asked for.
+    own = [
+        service.name
+        for account in list(servicediscovery_backends)
+        for backend in servicediscovery_backends[account].values()
+        for service in backend.services.values()
+        if service.namespace_id == made.id
+    ]
+    if own:
+        error = {"Code": "ResourceInUse", "Message": f"the namespace still has {own[0]}"}
         raise ClientError({"Error": error}, "DeleteNamespace")
-    Zones.leave(made.attributes["name"])
+    Zones.leave(made.attributes["vpc"], made.attributes["name"])
 
 
 def _records_gone(clients: Clients, made: Made, properties: dict[str, Any]) -> None:
@@ -284,7 +291,7 @@ register(
     Kind(
         "AWS::Route53::HostedZone",
         "answer.HostedZone.Id",
-        {"name": "asked.Name"},
+        {"name": "asked.Name", "vpc": "asked.VPC.VPCId"},
         ("delete_hosted_zone", {"Id": "@id"}),
         before=(_zone,),
         after=(_zone_id,),
@@ -299,8 +306,9 @@ register(
     Kind(
         "AWS::ServiceDiscovery::PrivateDnsNamespace",
         "answer.OperationId",
-        {"name": "asked.Name"},
+        {"name": "asked.Name", "vpc": "asked.Vpc"},
         ("delete_namespace", {"Id": "@id"}),
+        change=unnoticed,
         before=(_vpc_is_there,),
         after=(_namespace,),
         undo=_namespace_gone,
