@@ -18,9 +18,7 @@ LEFT, NOT_BEGUN = 1, 2
 _NODES = ("yelb-ui", "yelb-appserver", "yelb-db", "redis-server")
 
 # How names end that begin with the project's: two projects may be in one account, and one's name may begin with the other's.
-_TAGGED = (
-    "public public-1 public-2 private-1 private-2 nat-1 nat-2 db redis votes page-views load-balancer ui appserver".split()
-)
+_TAGGED = "public public-1 public-2 private-1 private-2 nat-1 nat-2 db redis votes page-views load-balancer ui appserver".split()
 
 
 def main(words: Optional[Sequence[str]] = None) -> int:
@@ -243,25 +241,31 @@ def _looks(options: Options) -> List[Tuple[str, Tuple[str, ...]]]:
     tagged = ("--filters", f"Name=tag:Name,Values={','.join([name, *(f'{name}-{end}' for end in _TAGGED)])}")
     stacks = sorted({stack for _, stack in ORDER})
 
+    nat_gateways = (f"{name}-nat-1", f"{name}-nat-2")
     shares = ("subnets", "mesh", "namespace", "preflight")
 
     def made_by(member: str) -> str:
         """That CloudFormation has made up the name for one of the stacks; it cuts long names of stacks short."""
-        return _any("starts_with", member, [f"{name}-{word}" for word in sorted({stack.split("-")[0] for stack in stacks})])
+        return _any(
+            "starts_with", member, [f"{name}-{word}" for word in sorted({stack.split("-")[0] for stack in stacks})]
+        )
 
     def look(kind: str, service: str, operation: str, query: str, *more: str) -> Tuple[str, Tuple[str, ...]]:
         return kind, (service, operation, *more, "--query", query)
 
     return [
-        look("stack", "cloudformation", "describe-stacks", f"Stacks[?{_one_of('StackName', [f'{name}-{stack}' for stack in stacks])}].StackName"),
+        look(
+            "stack",
+            "cloudformation",
+            "describe-stacks",
+            f"Stacks[?{_one_of('StackName', [f'{name}-{stack}' for stack in stacks])}].StackName",
+        ),
         look("VPC", "ec2", "describe-vpcs", "Vpcs[].VpcId", *tagged),
         look(
             "NAT gateway",
             "ec2",
             "describe-nat-gateways",
-            "NatGateways[?State!='deleted'].NatGatewayId",
-            "--filter",
-            tagged[1],
+            f"NatGateways[?State!='deleted' && Tags[?Key=='Name' && ({_one_of('Value', nat_gateways)})]].NatGatewayId",
         ),
         look("public address", "ec2", "describe-addresses", "Addresses[].PublicIp", *tagged),
         look("security group", "ec2", "describe-security-groups", "SecurityGroups[].GroupId", *tagged),
@@ -285,7 +289,12 @@ def _looks(options: Options) -> List[Tuple[str, Tuple[str, ...]]]:
             f"Namespaces[?Description=='{name}' || Name=='{name}.local' || Name=='green.{name}.local'].Name",
         ),
         # As envoy_resources.yml comments it.
-        look("hosted zone", "route53", "list-hosted-zones", f"HostedZones[?Config.Comment=='{name}: the sidecar in the same task'].Name"),
+        look(
+            "hosted zone",
+            "route53",
+            "list-hosted-zones",
+            f"HostedZones[?Config.Comment=='{name}: the sidecar in the same task'].Name",
+        ),
         look(
             "resource share",
             "ram",

@@ -10,7 +10,14 @@ from typing import Any, Dict, List, Optional, Sequence, Tuple
 from . import images, plan, prices, remember, stores
 from .command import CommandFailed, Commands, DryCommands
 from .deployed import Deployed
-from .options import ACCOUNTS, FLAVOURS, NotReady, Options, common_arguments, common_options
+from .options import (
+    ACCOUNTS,
+    FLAVOURS,
+    NotReady,
+    Options,
+    common_arguments,
+    common_options,
+)
 from .plan import Stack
 from .preflight import Preflight
 from .progress import Progress, Step
@@ -130,8 +137,14 @@ def _remembered_arguments(parser: argparse.ArgumentParser) -> None:
     add("--vpc-cidr", metavar="CIDR", help="addresses [default: 10.0.0.0/16]")
     add("--nat-gateways", type=int, choices=(1, 2), help="one, or one a zone [default: 1]")
     add("--desired-count", type=int, metavar="N", help="tasks of the page and of the app server at rest [default: 2]")
-    add("--certificate-arn", metavar="ARN", help="of a certificate in Certificate Manager, for HTTPS; '' for plain HTTP")
-    add("--domain", metavar="NAME", help="the name to vote at, which the certificate is for and which you let lead there")
+    add(
+        "--certificate-arn", metavar="ARN", help="of a certificate in Certificate Manager, for HTTPS; '' for plain HTTP"
+    )
+    add(
+        "--domain",
+        metavar="NAME",
+        help="the name to vote at, which the certificate is for and which you let lead there",
+    )
     add("--image-tag", metavar="TAG", help="of the images in ECR; '' for digests of their sources [default: '']")
 
 
@@ -246,17 +259,21 @@ class Deployment:
             print(f"\ncertificates of the sidecars: {secrets.expiry()}")
         if self.options.domain:
             balancer = plan.output(self.options, "frontend", "frontend-and-appserver", "LoadBalancer")
-            print(f"\n{self.options.domain} has to lead to {self.commands.run(*balancer.command)}, by a CNAME or an alias")
+            print(
+                f"\n{self.options.domain} has to lead to {self.commands.run(*balancer.command)}, by a CNAME or an alias"
+            )
         self._check(self.commands.run(*url.command))
 
     def _check(self, url: str) -> None:
         """Whether somebody who opens the URL can vote."""
-        print("\nthe voter's check")
-        step = Step("  waiting for an answer", silent=False)
-        voter = Voter(url, waiting=step.tick)
-        print(f"  {voter.check()}")
-        if self.options.check_vote:
-            print(f"  {voter.vote()}")
+        print()
+        with Step("the voter's check", silent=False) as step:
+            voter = Voter(url, waiting=step.tick)
+            said = [voter.check()]
+            if self.options.check_vote:
+                said.append(voter.vote())
+        for sentence in said:
+            print(f"  {sentence}")
         print(f"\nvote at {url}")
 
     def _say(self, what: str) -> None:

@@ -14,7 +14,6 @@ from .plan import Images
 from .progress import Progress
 
 
-
 @dataclass(frozen=True)
 class _Build:
     """How an image is built, and what it is made of, from the root of the checkout."""

@@ -69,7 +69,7 @@ class Options:
         """Whether tasks have an Envoy that is given certificates."""
         return self.flavour != "service-connect"
 
-    def aws(self, account: str, *words: str) -> tuple:
+    def aws(self, account: str, *words: str) -> Tuple[str, ...]:
         """A command line of AWS in one of the two accounts."""
         return ("aws", "--profile", self.profiles[account], *words)
 

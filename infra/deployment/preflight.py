@@ -15,6 +15,7 @@ from .deployed import Deployed
 from .options import ACCOUNTS, NotReady, Options
 from .plan import subnets
 
+
 class Preflight:
     def __init__(self, commands: Commands, options: Options) -> None:
         self.commands = commands
@@ -227,7 +228,9 @@ class Preflight:
                 "frontend", "acm", "describe-certificate", "--certificate-arn", certificate, "--output", "json"
             )
         except CommandFailed as error:
-            raise NotReady(f"Certificate Manager of the frontend account does not know {certificate}: {error}") from error
+            raise NotReady(
+                f"Certificate Manager of the frontend account does not know {certificate}: {error}"
+            ) from error
         found = json.loads(answer)["Certificate"]
         if found["Status"] != "ISSUED":
             raise NotReady(f"the certificate {certificate} is {found['Status']}; a load balancer takes an ISSUED one")
@@ -235,10 +238,14 @@ class Preflight:
 
     def _name_of(self, certificate: str) -> str:
         if self.commands.dry:
-            raise NotReady("--certificate-arn needs --domain NAME in a dry run, which does not ask what the certificate is for")
+            raise NotReady(
+                "--certificate-arn needs --domain NAME in a dry run, which does not ask what the certificate is for"
+            )
         names = [name for name in self._names(certificate) if not name.startswith("*.")]
         if len(names) != 1:
-            raise NotReady(f"which name is to be voted at? {certificate} is for {', '.join(names)}: give one by --domain")
+            raise NotReady(
+                f"which name is to be voted at? {certificate} is for {', '.join(names)}: give one by --domain"
+            )
         return names[0]
 
     def _certificate_for(self, domain: str) -> str:
@@ -246,7 +253,16 @@ class Preflight:
             raise NotReady("--domain needs --certificate-arn ARN in a dry run, which does not look for a certificate")
         # Without the kinds of keys, only those of RSA with 2048 bits are listed.
         kinds = f"keyTypes={','.join(_KEYS)}"
-        listed = ("acm", "list-certificates", "--certificate-statuses", "ISSUED", "--includes", kinds, "--output", "json")
+        listed = (
+            "acm",
+            "list-certificates",
+            "--certificate-statuses",
+            "ISSUED",
+            "--includes",
+            kinds,
+            "--output",
+            "json",
+        )
         for each in json.loads(self.ask("frontend", *listed))["CertificateSummaryList"]:
             arn: str = each["CertificateArn"]
             if any(_is_for(name, domain) for name in self._names(arn)):

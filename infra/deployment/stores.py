@@ -85,7 +85,9 @@ def restarts(changes: Sequence[Change], options: Options) -> List[str]:
         elif options.keep_page_views:
             told.append("the task of redis-server is replaced: page views are unavailable meanwhile, and kept")
         else:
-            told.append("the task of redis-server is replaced: page views start from 0 again (--keep-page-views keeps them)")
+            told.append(
+                "the task of redis-server is replaced: page views start from 0 again (--keep-page-views keeps them)"
+            )
     return told
 
 
@@ -96,7 +98,9 @@ def confirm(told: Sequence[str], options: Options) -> None:
     if not told or options.yes:
         return
     if not sys.stdin.isatty():
-        raise NotReady("this run replaces tasks of stores, and there is no terminal to ask at: say --yes if that is meant")
+        raise NotReady(
+            "this run replaces tasks of stores, and there is no terminal to ask at: say --yes if that is meant"
+        )
     if input("Go on? [y/N] ").strip().lower() not in ("y", "yes"):
         raise NotReady("stopped at your word")
 

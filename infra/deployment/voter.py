@@ -130,9 +130,7 @@ def _answer(status: int, body: bytes, server: str) -> Answer:
 def _blame(answer: Answer, path: str, service: str, what: str) -> str:
     """Says which service is at fault."""
     if answer.by_load_balancer:
-        return (
-            f"{path}: the load balancer answers {answer.status} itself, and so has no healthy task: look at the service yelb-ui"
-        )
+        return f"{path}: the load balancer answers {answer.status} itself, and so has no healthy task: look at the service yelb-ui"
     return f"{path}: {answer.status} {answer.body.strip()[:200]}: {service} {what}: look at the service {service}"
 
 

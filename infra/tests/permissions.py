@@ -28,7 +28,9 @@ class Call:
 
 
 def allows(policies: Iterable[dict[str, Any]], call: Call) -> bool:
-    effects = {statement["Effect"] for policy in policies for statement in _statements(policy) if _applies(statement, call)}
+    effects = {
+        statement["Effect"] for policy in policies for statement in _statements(policy) if _applies(statement, call)
+    }
     return "Allow" in effects and "Deny" not in effects
 
 

@@ -142,7 +142,11 @@ def test_a_rollback_that_has_failed_is_gone_on_with(monkeypatch: pytest.MonkeyPa
     asked, waits = settled(
         monkeypatch, "UPDATE_ROLLBACK_FAILED", "", "UPDATE_ROLLBACK_IN_PROGRESS", "UPDATE_ROLLBACK_COMPLETE"
     )
-    assert [command.split()[4] for command in asked][:3] == ["describe-stacks", "continue-update-rollback", "describe-stacks"]
+    assert [command.split()[4] for command in asked][:3] == [
+        "describe-stacks",
+        "continue-update-rollback",
+        "describe-stacks",
+    ]
     assert len(waits) == 1
 
 

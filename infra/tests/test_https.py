@@ -99,7 +99,9 @@ def test_a_name_and_a_certificate_that_do_not_fit_are_refused(accounts: TwoAccou
         )
         assert "has no issued certificate for poll.example.com" in refused(accounts, "--domain", "poll.example.com")
         unknown = arn[:-4] + "0000"
-        assert f"does not know {unknown}" in refused(accounts, "--certificate-arn", unknown, "--domain", "a.example.com")
+        assert f"does not know {unknown}" in refused(
+            accounts, "--certificate-arn", unknown, "--domain", "a.example.com"
+        )
     finally:
         accounts.aws("frontend", "acm", "delete-certificate", "--certificate-arn", arn)
 

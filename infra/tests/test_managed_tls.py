@@ -13,7 +13,14 @@ import pytest
 import tools
 from deployment.options import FLAVOURS
 from real.authority import Authority
-from real.processes import Process, accepts, home, reserve_port, unprivileged, wait_until
+from real.processes import (
+    Process,
+    accepts,
+    home,
+    reserve_port,
+    unprivileged,
+    wait_until,
+)
 from real.servers import appserver
 from real.stores import postgres, psql
 from test_templates import containers, environment, of_kind

@@ -61,7 +61,9 @@ def test_a_wrong_password_is_refused_and_the_right_one_is_not(stores: tuple[int,
 
 @pytest.mark.parametrize("flavour", FLAVOURS)
 def test_the_app_server_is_given_both_passwords(flavour: str) -> None:
-    secrets = {each["Name"]: each["ValueFrom"] for each in containers(flavour, "yelb-appserver")["yelb-appserver"]["Secrets"]}
+    secrets = {
+        each["Name"]: each["ValueFrom"] for each in containers(flavour, "yelb-appserver")["yelb-appserver"]["Secrets"]
+    }
     assert set(secrets) == {"YELB_DB_PASSWORD", "REDIS_PASSWORD"}
     assert len(set(secrets.values())) == 1
 

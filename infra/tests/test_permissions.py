@@ -18,7 +18,16 @@ import pytest
 import rendered
 import tools
 from moto import mock_aws
-from permissions import Call, allows, by_ecs, by_itself, file_system_policies, policies_of, role_named, trusts
+from permissions import (
+    Call,
+    allows,
+    by_ecs,
+    by_itself,
+    file_system_policies,
+    policies_of,
+    role_named,
+    trusts,
+)
 
 TASKS_SERVICE = "ecs-tasks.amazonaws.com"
 LABELS = ("tutorial", *rendered.DEPLOYMENTS)
@@ -89,7 +98,9 @@ def templates() -> Iterator[tuple[str, str, dict[str, Any]]]:
 TEMPLATES = list(templates())
 
 
-@pytest.mark.parametrize(("account", "resources"), [each[1:] for each in TEMPLATES], ids=[each[0] for each in TEMPLATES])
+@pytest.mark.parametrize(
+    ("account", "resources"), [each[1:] for each in TEMPLATES], ids=[each[0] for each in TEMPLATES]
+)
 def test_roles_may_do_what_is_done_with_them(account: str, resources: dict[str, Any], kept: list[str]) -> None:
     assert kept == ["secretsmanager:DescribeSecret", "secretsmanager:GetSecretValue"]
     assert sum(1 for _ in needed(resources, account, kept)) >= 12
@@ -103,7 +114,9 @@ def statements(resources: dict[str, Any]) -> Iterator[tuple[str, dict[str, Any]]
         if resource["Type"] == "AWS::IAM::ManagedPolicy":
             documents = {name: properties["PolicyDocument"]}
         elif resource["Type"] == "AWS::IAM::Role":
-            documents = {f"{name} {each['PolicyName']}": each["PolicyDocument"] for each in properties.get("Policies", [])}
+            documents = {
+                f"{name} {each['PolicyName']}": each["PolicyDocument"] for each in properties.get("Policies", [])
+            }
         else:
             continue
         for label, document in documents.items():
@@ -126,7 +139,9 @@ def test_no_action_is_granted_that_no_call_needs(kept: list[str]) -> None:
                 granted.add((name, action))
                 original = statement["Action"]
                 # An action that does nothing here, so that the statement stays one.
-                statement["Action"] = [other for other in actions(statement) if other != action] or ["sts:GetCallerIdentity"]
+                statement["Action"] = [other for other in actions(statement) if other != action] or [
+                    "sts:GetCallerIdentity"
+                ]
                 if denied(resources, account, kept):
                     missed.add((name, action))
                 statement["Action"] = original
@@ -169,7 +184,11 @@ MUTANTS: list[tuple[str, Callable[[dict[str, Any]], None], str]] = [
     ("the log's replaced", with_action("StartTasks 2", "logs:DescribeLogGroups"), "logs:PutLogEvents"),
     ("a secret's replaced", with_action("DatabaseExecutionRole", "secretsmanager:ListSecrets"), "GetSecretValue"),
     ("the votes' replaced", with_action("DatabaseTaskRole data", "elasticfilesystem:Backup"), "ClientMount"),
-    ("a certificate's replaced", with_action("DatabaseTaskRole certificate", "secretsmanager:ListSecrets"), "DescribeSecret"),
+    (
+        "a certificate's replaced",
+        with_action("DatabaseTaskRole certificate", "secretsmanager:ListSecrets"),
+        "DescribeSecret",
+    ),
     ("Lambda trusted", trusting_lambda, TASKS_SERVICE),
     ("another account's resources", in_another_account, "ecr:BatchGetImage"),
     ("a mount without TLS", without_tls, "elasticfilesystem:ClientMount"),

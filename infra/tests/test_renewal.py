@@ -46,7 +46,9 @@ class Keepers(Tasks):
         return [node] if node in self.keepers else []
 
     def last_line(self, node: str, task: str) -> dict[str, Any]:
-        said = [json.loads(line) for line in self.keepers[node].output().splitlines() if '"certificates written"' in line]
+        said = [
+            json.loads(line) for line in self.keepers[node].output().splitlines() if '"certificates written"' in line
+        ]
         return said[-1] if said else {}
 
 
@@ -99,9 +101,7 @@ class Deployment:
         }
         server = Appserver(self.mesh.directory, given, self.mesh.port("yelb-appserver", 4567))
         self.running.callback(server.process.stop)
-        wait_until(
-            "the stores are up", lambda: all(each["state"] == "up" for each in server.dependencies().values())
-        )
+        wait_until("the stores are up", lambda: all(each["state"] == "up" for each in server.dependencies().values()))
         wait_until("the first vote", lambda: self.vote() is None)
         return end
 
@@ -113,7 +113,9 @@ class Deployment:
             "INTERVAL": "0.2",
             "OWNER": str(os.getuid()),
         }
-        keeper = Process([sys.executable, tools.INFRA / "certificates/keep.py"], self.mesh.directory / f"{node}.log", environment)
+        keeper = Process(
+            [sys.executable, tools.INFRA / "certificates/keep.py"], self.mesh.directory / f"{node}.log", environment
+        )
         self.running.callback(keeper.stop)
         keeper.wait_until("certificates are there", lambda: (self.mesh.etc(node) / "tls/tls.key").exists())
         self.tasks.keepers[node] = keeper
@@ -213,7 +215,9 @@ def test_a_renewal_under_votes_loses_none_when_the_old_certificates_end(deployme
         assert deployment.authority.pem.strip() not in (deployment.mesh.etc(node) / "tls/ca.crt").read_text()
 
 
-def test_certificates_that_have_ended_are_an_outage_that_a_renewal_ends_without_a_restart(deployment: Deployment) -> None:
+def test_certificates_that_have_ended_are_an_outage_that_a_renewal_ends_without_a_restart(
+    deployment: Deployment,
+) -> None:
     end = deployment.begin(lambda: Authority("First", datetime.timedelta(seconds=30)))
     wait_until("the certificates have ended", lambda: now() > end, 120)
     assert deployment.vote_at_the_stores() is not None

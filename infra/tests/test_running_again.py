@@ -198,8 +198,12 @@ def test_an_edit_of_one_image_leaves_the_stores_alone(clean: TwoAccounts) -> Non
         ).stdout
     )
     (image,) = (each["ParameterValue"] for each in parameters if each["ParameterKey"] == "UIImage")
-    tags = {each["ParameterKey"]: each["ParameterValue"] for each in parameters if each["ParameterKey"].endswith("Image")}
-    assert len({tag.rpartition(":")[2] for tag in tags.values()}) == len({tag.rpartition("/")[2] for tag in tags.values()})
+    tags = {
+        each["ParameterKey"]: each["ParameterValue"] for each in parameters if each["ParameterKey"].endswith("Image")
+    }
+    assert len({tag.rpartition(":")[2] for tag in tags.values()}) == len(
+        {tag.rpartition("/")[2] for tag in tags.values()}
+    )
     overridden = image.rpartition(":")[0] + ":before"
     clean.aws(
         *("frontend", "cloudformation", "deploy", "--stack-name", stack, "--capabilities", "CAPABILITY_IAM"),

@@ -68,8 +68,14 @@ def children(pid: int) -> list[int]:
 
 def test_a_database_that_does_not_get_the_votes_says_so() -> None:
     container = containers("envoy", "yelb-db")["yelb-db"]
-    hasty = container | {"EntryPoint": [word.replace("--timeout 120", "--timeout 0") for word in container["EntryPoint"]]}
-    with volume() as votes, postgres(container, PASSWORD, votes), postgres(hasty, PASSWORD, votes, ready=False) as second:
+    hasty = container | {
+        "EntryPoint": [word.replace("--timeout 120", "--timeout 0") for word in container["EntryPoint"]]
+    }
+    with (
+        volume() as votes,
+        postgres(container, PASSWORD, votes),
+        postgres(hasty, PASSWORD, votes, ready=False) as second,
+    ):
         wait_until("the second one gives up", lambda: not second.process.is_running())
         assert "another task has the votes" in second.process.output()
 

@@ -10,7 +10,10 @@ from typing import Any
 
 from moto.core.request import Request
 from moto.iam.models import SERVICE_NAME_CONVERSION, get_account_id_from
-from moto.moto_server.werkzeug_app import DomainDispatcherApplication, create_backend_app
+from moto.moto_server.werkzeug_app import (
+    DomainDispatcherApplication,
+    create_backend_app,
+)
 from moto.servicediscovery.models import servicediscovery_backends
 from werkzeug.serving import make_server
 

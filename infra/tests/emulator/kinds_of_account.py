@@ -26,9 +26,7 @@ def _other_role(clients: Clients, made: Made, before: Any, after: dict[str, Any]
 
 
 def _other_policy(clients: Clients, made: Made, before: Any, after: dict[str, Any], asked: dict[str, Any]) -> None:
-    clients("iam").create_policy_version(
-        PolicyArn=made.id, PolicyDocument=asked["PolicyDocument"], SetAsDefault=True
-    )
+    clients("iam").create_policy_version(PolicyArn=made.id, PolicyDocument=asked["PolicyDocument"], SetAsDefault=True)
 
 
 def _other_versions_gone(clients: Clients, made: Made, properties: dict[str, Any]) -> None:

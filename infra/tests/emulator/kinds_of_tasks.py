@@ -111,7 +111,9 @@ def _mountable(clients: Clients, volume: dict[str, Any], network: dict[str, Any]
         return []
     targets = clients("efs").describe_mount_targets(FileSystemId=where["fileSystemId"])["MountTargets"]
     by_subnet = {target["SubnetId"]: target for target in targets}
-    found = [f"{volume['name']} has no mount target in {subnet}" for subnet in network["subnets"] if subnet not in by_subnet]
+    found = [
+        f"{volume['name']} has no mount target in {subnet}" for subnet in network["subnets"] if subnet not in by_subnet
+    ]
     for target in by_subnet.values():
         groups = clients("efs").describe_mount_target_security_groups(MountTargetId=target["MountTargetId"])
         rules = [

@@ -7,12 +7,15 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from moto.ec2.exceptions import InvalidSecurityGroupNotFoundError, InvalidSubnetIdError, InvalidVPCIdError
+from moto.ec2.exceptions import (
+    InvalidSecurityGroupNotFoundError,
+    InvalidSubnetIdError,
+    InvalidVPCIdError,
+)
 from moto.ec2.models import ec2_backends
 from moto.ec2.models.security_groups import SecurityGroupBackend
 from moto.ec2.models.subnets import Subnet, SubnetBackend
 from moto.ec2.models.vpcs import VPC, VPCBackend
-
 from moto.organizations.models import organizations_backends
 
 from .accounts import MANAGEMENT, same_organization
@@ -93,9 +96,7 @@ class ResourceAccessManager(Service):
         access = organizations_backends[MANAGEMENT]["aws"].list_aws_service_access_for_organization()
         enabled = [service["ServicePrincipal"] for service in access["EnabledServicePrincipals"]]
         if not external and _SERVICE_PRINCIPAL not in enabled:
-            raise Refused(
-                "OperationNotPermittedException", "You have not enabled sharing with your AWS organization"
-            )
+            raise Refused("OperationNotPermittedException", "You have not enabled sharing with your AWS organization")
 
     def associate_resource_share(self, caller: Caller, asked: dict[str, Any]) -> dict[str, Any]:
         share = self._own(caller, asked["resourceShareArn"])

@@ -39,9 +39,7 @@ class Authority:
     def issue(self, directory: Path, *names: str) -> None:
         """Writes ca.crt, tls.crt and tls.key for hosts and URIs."""
         key = ec.generate_private_key(ec.SECP256R1())
-        known = [
-            x509.UniformResourceIdentifier(name) if "://" in name else x509.DNSName(name) for name in names
-        ]
+        known = [x509.UniformResourceIdentifier(name) if "://" in name else x509.DNSName(name) for name in names]
         usages = [ExtendedKeyUsageOID.SERVER_AUTH, ExtendedKeyUsageOID.CLIENT_AUTH]
         subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "test")])
         certificate = (

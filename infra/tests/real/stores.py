@@ -113,7 +113,9 @@ def redis(container: dict[str, Any], password: str, page_views: Path | None = No
         yield port
 
 
-def psql(port: int, password: str, query: str = "select 1", database: str = "postgres") -> subprocess.CompletedProcess[str]:
+def psql(
+    port: int, password: str, query: str = "select 1", database: str = "postgres"
+) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         [
             "psql",
