@@ -102,7 +102,7 @@ def confirm(told: Sequence[str], options: Options) -> None:
             "this run replaces tasks of stores, and there is no terminal to ask at: say --yes if that is meant"
         )
     if input("Go on? [y/N] ").strip().lower() not in ("y", "yes"):
-        raise NotReady("stopped at your word")
+        raise NotReady("you did not agree to it")
 
 
 def look(commands: Commands, stack: Stack, options: Options) -> None:
