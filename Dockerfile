@@ -74,6 +74,8 @@ LABEL org.opencontainers.image.title="yelb-appserver" \
 COPY --from=build /yelb/target/release/yelb-appserver /usr/local/bin/yelb-appserver
 # As the original's image: the stores are `yelb-db` and `redis-server` unless a setting says otherwise.
 ENV RACK_ENV=production
+# For `sslmode=verify-full` against Amazon RDS, whose authorities are in no system's list.
+COPY infra/authorities/aws-rds.pem /usr/local/share/yelb/aws-rds.pem
 EXPOSE 4567 9464
 HEALTHCHECK --interval=5s --timeout=2s --start-period=10s CMD ["/usr/local/bin/yelb-appserver", "healthcheck"]
 ENTRYPOINT ["/usr/local/bin/yelb-appserver"]

@@ -12,7 +12,7 @@ variable "TAG" { default = "latest" }
 variable "REVISION" { default = "" }
 
 group "default" {
-  targets = ["yelb-ui", "yelb-appserver", "yelb-db", "yelb-envoy"]
+  targets = ["yelb-ui", "yelb-appserver", "yelb-db", "yelb-envoy", "yelb-certificates"]
 }
 
 target "every" {
@@ -45,4 +45,10 @@ target "yelb-envoy" {
   inherits = ["every"]
   context  = "infra/envoy"
   tags     = ["${REGISTRY}yelb-envoy:${TAG}"]
+}
+
+target "yelb-certificates" {
+  inherits = ["every"]
+  context  = "infra/certificates"
+  tags     = ["${REGISTRY}yelb-certificates:${TAG}"]
 }

@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 import argparse
+import json
 import sys
 from concurrent.futures import ThreadPoolExecutor
 from typing import List, Optional, Sequence, Tuple
 
 from .command import CommandFailed, Commands, DryCommands
-from .options import Options, common_arguments, common_options
+from .options import ACCOUNTS, Options, common_arguments, common_options
 from .plan import ORDER
-from .preflight import ACCOUNTS
 from .progress import Progress
 
 LEFT, NOT_BEGUN = 1, 2
 
-_REPOSITORIES = ("yelb-ui", "yelb-appserver", "yelb-db", "yelb-envoy")
+_NODES = ("yelb-ui", "yelb-appserver", "yelb-db", "redis-server")
+
+# How names end that begin with the project's: two projects may be in one account, and one's name may begin with the other's.
+_TAGGED = "public public-1 public-2 private-1 private-2 nat-1 nat-2 db redis votes page-views load-balancer ui appserver".split()
 
 
 def main(words: Optional[Sequence[str]] = None) -> int:
@@ -25,10 +28,16 @@ def main(words: Optional[Sequence[str]] = None) -> int:
         "what is left in both accounts.",
     )
     common_arguments(parser)
-    options = common_options(parser.parse_args(words))
+    parser.add_argument(
+        "--delete-snapshots",
+        action="store_true",
+        help="delete the last snapshots of the RDS database, too, which RDS has taken before it was deleted",
+    )
+    arguments = parser.parse_args(words)
+    options = common_options(arguments)
     commands: Commands = DryCommands() if options.dry_run else Commands()
     try:
-        return Cleanup(commands, options).run()
+        return Cleanup(commands, options, arguments.delete_snapshots).run()
     except CommandFailed as reason:
         print(f"\n{reason}\n\nRun infra/cleanup again once that is mended; it goes on from here.", file=sys.stderr)
         return LEFT
@@ -38,9 +47,10 @@ def main(words: Optional[Sequence[str]] = None) -> int:
 
 
 class Cleanup:
-    def __init__(self, commands: Commands, options: Options) -> None:
+    def __init__(self, commands: Commands, options: Options, delete_snapshots: bool = False) -> None:
         self.commands = commands
         self.options = options
+        self.delete_snapshots = delete_snapshots
 
     def run(self) -> int:
         stacks = [(account, f"{self.options.project}-{name}") for account, name in reversed(ORDER)]
@@ -53,11 +63,14 @@ class Cleanup:
             for account in ACCOUNTS:
                 self._delete_task_definitions(account)
                 self._delete_insights(account)
+        kept = self._snapshots()
         left = self._left()
         if self.commands.dry:
             return 0
+        for snapshot in kept:
+            print(f"\nkept: the database's last snapshot {snapshot}; infra/cleanup --delete-snapshots deletes it")
         if not left:
-            print("\nnothing is left in either account")
+            print(f"\nnothing {'else ' if kept else ''}is left in either account")
             return 0
         print("\nleft:")
         for account, kind, name in left:
@@ -68,9 +81,7 @@ class Cleanup:
 
     def _existing(self, stacks: List[Tuple[str, str]]) -> List[Tuple[str, str]]:
         names = {
-            account: self._ask(
-                account, "cloudformation", "describe-stacks", "--query", "Stacks[].StackName", "--output", "text"
-            ).split()
+            account: self._list(account, "cloudformation", "describe-stacks", "--query", "Stacks[].StackName")
             for account in ACCOUNTS
         }
         return [(account, name) for account, name in stacks if name in names[account]]
@@ -90,17 +101,20 @@ class Cleanup:
                 ) from error
 
     def _reason(self, account: str, name: str) -> str:
-        return self._ask(
+        answer = self._ask(
             account,
             "cloudformation",
             "describe-stack-events",
             "--stack-name",
             name,
             "--output",
-            "text",
+            "json",
             "--query",
-            "StackEvents[?ResourceStatus=='DELETE_FAILED'].[LogicalResourceId, ResourceStatusReason] | [0]",
-        ).replace("\t", ": ")
+            "StackEvents[?ResourceStatus=='DELETE_FAILED' && ResourceType!='AWS::CloudFormation::Stack']"
+            ".[LogicalResourceId, ResourceStatusReason]",
+        )
+        failures = json.loads(answer or "[]")
+        return ": ".join(map(str, failures[0])) if failures else ""
 
     def _delete_mesh(self) -> None:
         """The tutorial makes it by a command, not by a stack. Where App Mesh is no more, there is none."""
@@ -110,15 +124,13 @@ class Cleanup:
 
     def _meshes(self, account: str) -> List[str]:
         try:
-            return self._ask(
+            return self._list(
                 account,
                 "appmesh",
                 "list-meshes",
                 "--query",
                 f"meshes[?resourceOwner=='{self._number(account)}'].meshName",
-                "--output",
-                "text",
-            ).split()
+            )
         except CommandFailed:
             return []
 
@@ -127,19 +139,16 @@ class Cleanup:
 
     def _delete_task_definitions(self, account: str) -> None:
         """CloudFormation leaves each revision behind as inactive."""
-        ours = f":task-definition/{self.options.project}-"
-        listed = self._ask(
+        ours = [f":task-definition/{self.options.project}-{node}:" for node in _NODES]
+        arns = self._list(
             account,
             "ecs",
             "list-task-definitions",
             "--status",
             "INACTIVE",
-            "--output",
-            "text",
             "--query",
-            f"taskDefinitionArns[?contains(@, '{ours}')]",
+            f"taskDefinitionArns[?{_any('contains', '@', ours)}]",
         )
-        arns = [arn for arn in listed.split() if arn != "None"]
         # The API takes ten at a time.
         for start in range(0, len(arns), 10):
             self._ask(
@@ -159,8 +168,41 @@ class Cleanup:
         for name in self._groups(account, f"/aws/ecs/containerinsights/{self.options.project}/"):
             self._ask(account, "logs", "delete-log-group", "--log-group-name", name)
 
+    def _snapshots(self) -> List[str]:
+        """Those that RDS has taken before the database was deleted: kept, unless they are to go as well."""
+        found = self._list(
+            "backend",
+            "rds",
+            "describe-db-snapshots",
+            "--snapshot-type",
+            "manual",
+            "--query",
+            f"DBSnapshots[?DBInstanceIdentifier=='{self.options.project}-db'].DBSnapshotIdentifier",
+        )
+        if not self.delete_snapshots:
+            return found
+        for name in found:
+            self._ask(
+                "backend",
+                "rds",
+                "delete-db-snapshot",
+                "--db-snapshot-identifier",
+                name,
+                "--query",
+                "DBSnapshot.Status",
+                "--output",
+                "text",
+            )
+        return []
+
+    def _list(self, account: str, *words: str) -> List[str]:
+        """Names. As JSON, because a query whose answer is printed as text is made of each page on its own."""
+        answer = self._ask(account, *words, "--output", "json")
+        names = [] if self.commands.dry else json.loads(answer or "[]")
+        return [name for name in names or [] if name is not None]
+
     def _groups(self, account: str, prefix: str) -> List[str]:
-        return self._ask(
+        return self._list(
             account,
             "logs",
             "describe-log-groups",
@@ -168,9 +210,7 @@ class Cleanup:
             prefix,
             "--query",
             "logGroups[].logGroupName",
-            "--output",
-            "text",
-        ).split()
+        )
 
     # ---- Looking
 
@@ -179,16 +219,11 @@ class Cleanup:
         if self.commands.dry:
             print("\n# What is left")
             for account, _, words in asked:
-                self._ask(account, *words)
+                self._list(account, *words)
             return []
         with ThreadPoolExecutor(max_workers=4) as pool:
-            answers = list(pool.map(lambda one: self._ask(one[0], *one[2]), asked))
-        left = [
-            (account, kind, name)
-            for (account, kind, _), answer in zip(asked, answers)
-            for name in answer.split()
-            if name != "None"
-        ]
+            answers = list(pool.map(lambda one: self._list(one[0], *one[2]), asked))
+        left = [(account, kind, name) for (account, kind, _), answer in zip(asked, answers) for name in answer]
         return left + [
             (account, "mesh", name)
             for account in ACCOUNTS
@@ -203,21 +238,34 @@ class Cleanup:
 def _looks(options: Options) -> List[Tuple[str, Tuple[str, ...]]]:
     """Where something may be left: its kind, and the command that lists what bears this project's name."""
     name = options.project
-    tagged = ("--filters", f"Name=tag:Name,Values={name},{name}-*")
+    tagged = ("--filters", f"Name=tag:Name,Values={','.join([name, *(f'{name}-{end}' for end in _TAGGED)])}")
+    stacks = sorted({stack for _, stack in ORDER})
+
+    nat_gateways = (f"{name}-nat-1", f"{name}-nat-2")
+    shares = ("subnets", "mesh", "namespace", "preflight")
+
+    def made_by(member: str) -> str:
+        """That CloudFormation has made up the name for one of the stacks; it cuts long names of stacks short."""
+        return _any(
+            "starts_with", member, [f"{name}-{word}" for word in sorted({stack.split("-")[0] for stack in stacks})]
+        )
 
     def look(kind: str, service: str, operation: str, query: str, *more: str) -> Tuple[str, Tuple[str, ...]]:
-        return kind, (service, operation, *more, "--query", query, "--output", "text")
+        return kind, (service, operation, *more, "--query", query)
 
     return [
-        look("stack", "cloudformation", "describe-stacks", f"Stacks[?starts_with(StackName, '{name}-')].StackName"),
+        look(
+            "stack",
+            "cloudformation",
+            "describe-stacks",
+            f"Stacks[?{_one_of('StackName', [f'{name}-{stack}' for stack in stacks])}].StackName",
+        ),
         look("VPC", "ec2", "describe-vpcs", "Vpcs[].VpcId", *tagged),
         look(
             "NAT gateway",
             "ec2",
             "describe-nat-gateways",
-            "NatGateways[?State!='deleted'].NatGatewayId",
-            "--filter",
-            tagged[1],
+            f"NatGateways[?State!='deleted' && Tags[?Key=='Name' && ({_one_of('Value', nat_gateways)})]].NatGatewayId",
         ),
         look("public address", "ec2", "describe-addresses", "Addresses[].PublicIp", *tagged),
         look("security group", "ec2", "describe-security-groups", "SecurityGroups[].GroupId", *tagged),
@@ -232,20 +280,26 @@ def _looks(options: Options) -> List[Tuple[str, Tuple[str, ...]]]:
             "task definition",
             "ecs",
             "list-task-definitions",
-            f"taskDefinitionArns[?contains(@, ':task-definition/{name}-')]",
+            f"taskDefinitionArns[?{_any('contains', '@', [f':task-definition/{name}-{node}:' for node in _NODES])}]",
         ),
         look(
             "namespace",
             "servicediscovery",
             "list-namespaces",
-            f"Namespaces[?ends_with(Name, '.yelb.local') || ends_with(Name, '{name}.local')].Name",
+            f"Namespaces[?Description=='{name}' || Name=='{name}.local' || Name=='green.{name}.local'].Name",
         ),
-        look("hosted zone", "route53", "list-hosted-zones", "HostedZones[?ends_with(Name, '.yelb.local.')].Name"),
+        # As envoy_resources.yml comments it.
+        look(
+            "hosted zone",
+            "route53",
+            "list-hosted-zones",
+            f"HostedZones[?Config.Comment=='{name}: the sidecar in the same task'].Name",
+        ),
         look(
             "resource share",
             "ram",
             "get-resource-shares",
-            f"resourceShares[?starts_with(name, '{name}-') && status!='DELETED'].name",
+            f"resourceShares[?({_one_of('name', [f'{name}-{end}' for end in shares])}) && status!='DELETED'].name",
             "--resource-owner",
             "SELF",
         ),
@@ -254,9 +308,7 @@ def _looks(options: Options) -> List[Tuple[str, Tuple[str, ...]]]:
             "repository",
             "ecr",
             "describe-repositories",
-            " || ".join(f"repositoryName=='{each}'" for each in _REPOSITORIES).join(
-                ("repositories[?", "].repositoryName")
-            ),
+            f"repositories[?starts_with(repositoryName, '{name}/')].repositoryName",
         ),
         look(
             "log group",
@@ -265,25 +317,35 @@ def _looks(options: Options) -> List[Tuple[str, Tuple[str, ...]]]:
             f"logGroups[?starts_with(logGroupName, '/{name}/') || "
             f"starts_with(logGroupName, '/aws/ecs/containerinsights/{name}/')].logGroupName",
         ),
-        look("role", "iam", "list-roles", f"Roles[?starts_with(RoleName, '{name}-')].RoleName"),
+        look("role", "iam", "list-roles", f"Roles[?{made_by('RoleName')}].RoleName"),
         look(
             "policy",
             "iam",
             "list-policies",
-            f"Policies[?starts_with(PolicyName, '{name}-')].PolicyName",
+            f"Policies[?{made_by('PolicyName')}].PolicyName",
             "--scope",
             "Local",
         ),
+        look("file system", "efs", "describe-file-systems", f"FileSystems[?Name=='{name}-votes'].FileSystemId"),
         look(
             "database",
             "rds",
             "describe-db-instances",
-            f"DBInstances[?starts_with(DBInstanceIdentifier, '{name}-')].DBInstanceIdentifier",
+            f"DBInstances[?DBInstanceIdentifier=='{name}-db'].DBInstanceIdentifier",
         ),
         look(
             "cache",
             "elasticache",
             "describe-replication-groups",
-            f"ReplicationGroups[?starts_with(ReplicationGroupId, '{name}-')].ReplicationGroupId",
+            f"ReplicationGroups[?ReplicationGroupId=='{name}-redis'].ReplicationGroupId",
         ),
     ]
+
+
+def _one_of(member: str, values: Sequence[str]) -> str:
+    """A condition of a query."""
+    return " || ".join(f"{member}=='{value}'" for value in values)
+
+
+def _any(function: str, member: str, values: Sequence[str]) -> str:
+    return " || ".join(f"{function}({member}, '{value}')" for value in values)

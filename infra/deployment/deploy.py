@@ -5,237 +5,246 @@ from __future__ import annotations
 import argparse
 import shlex
 import sys
-import time
-from typing import Dict, List, Optional, Sequence
+from typing import Any, Dict, List, Optional, Sequence, Tuple
 
-from . import images, plan, prices
-from .command import Answer, CommandFailed, Commands, DryCommands, Word
-from .options import FLAVOURS, INFRA, Options, common_arguments, common_options, path
+from . import images, plan, prices, remember, stores
+from .command import CommandFailed, Commands, DryCommands
+from .deployed import Deployed
+from .options import (
+    ACCOUNTS,
+    FLAVOURS,
+    NotReady,
+    Options,
+    common_arguments,
+    common_options,
+)
 from .plan import Stack
-from .preflight import ACCOUNTS, NotReady, Preflight
+from .preflight import Preflight
 from .progress import Progress, Step
 from .secrets import Secrets
+from .stacks import StackFailed, Stacks
+from .tasks import TasksSilent
+from .voter import NoVote, Voter
 
 FAILED, NOT_BEGUN = 1, 2
 
-_POLL_SECONDS = 5
-
-# A stack in one of these states was never made, and has to go before it can be.
-_NEVER_MADE = {"ROLLBACK_COMPLETE", "ROLLBACK_FAILED", "CREATE_FAILED", "REVIEW_IN_PROGRESS", "DELETE_FAILED"}
-
-
-class StackFailed(Exception):
-    """A stack that was not made, and its own reason."""
-
 
 def main(words: Optional[Sequence[str]] = None) -> int:
-    options = _options(words)
+    options, given = _options(words)
     commands: Commands = DryCommands() if options.dry_run else Commands()
+    deployment = Deployment(commands, options, given)
     try:
-        return Deployment(commands, options).run()
+        return deployment.run()
     except NotReady as reason:
-        print(f"\nnothing was changed: {reason}", file=sys.stderr)
-        return NOT_BEGUN
-    except (StackFailed, CommandFailed) as reason:
+        changed = deployment.progress.changed
+        print(f"\n{_said(changed) if changed else 'nothing was changed: '}{reason}", file=sys.stderr)
+        return FAILED if changed else NOT_BEGUN
+    except (StackFailed, TasksSilent, CommandFailed) as reason:
         command = f"{shlex.join(reason.words)}\n  " if isinstance(reason, CommandFailed) else ""
         print(
-            f"\n{command}{reason}\n\nRun infra/deploy again once that is mended; it goes on from here. "
-            "infra/cleanup takes everything back.",
+            f"\n{command}{reason}\n\n{_said(deployment.progress.changed)}"
+            "Run infra/deploy again once that is mended; it goes on from here. infra/cleanup takes everything back.",
+            file=sys.stderr,
+        )
+        return FAILED
+    except NoVote as reason:
+        print(
+            f"\neverything is deployed, and nobody can vote yet: {reason}\n"
+            "  `aws ecs describe-services --cluster "
+            f"{options.project} --services SERVICE` has the reason in `events`, the log groups /{options.project}/… the rest",
             file=sys.stderr,
         )
         return FAILED
     except KeyboardInterrupt:
         print(
-            "\nstopped; AWS goes on with the stack at hand. Run infra/deploy or infra/cleanup again at any time.",
+            f"\nstopped; AWS goes on with the stack at hand.\n{_said(deployment.progress.changed)}"
+            "Run infra/deploy or infra/cleanup again at any time.",
             file=sys.stderr,
         )
         return FAILED
 
 
-def _options(words: Optional[Sequence[str]]) -> Options:
+def _said(changed: Sequence[str]) -> str:
+    """What a run that has failed leaves behind."""
+    if not changed:
+        return "Nothing was changed.\n"
+    return "".join(["What this run has changed:\n", *(f"  {line}\n" for line in changed)])
+
+
+def _options(words: Optional[Sequence[str]]) -> Tuple[Options, Dict[str, Any]]:
+    """The options of this run, and those of the remembered ones that were given."""
     parser = argparse.ArgumentParser(
-        prog="infra/deploy", description="Deploys Yelb to two AWS accounts. It can be run again at any point."
+        prog="infra/deploy",
+        description="Deploys Yelb to two AWS accounts. It can be run again at any point: options that are not given are then "
+        "those of what is deployed. The defaults are those of a first run.",
     )
     common_arguments(parser)
+    _remembered_arguments(parser)
     parser.add_argument(
-        "--flavour", choices=FLAVOURS, default="envoy", help="the mesh [default: envoy]; AWS no longer makes appmesh's"
+        "--replace-stores",
+        nargs="+",
+        choices=stores.STORES,
+        default=(),
+        metavar="STORE",
+        help="stores whose data may be deleted by this run: database, redis; of RDS a final snapshot is taken",
     )
-    parser.add_argument("--managed-stores", action="store_true", help="RDS and ElastiCache in the place of containers")
-    parser.add_argument("--vpc-cidr", default="10.0.0.0/16", metavar="CIDR", help="addresses [default: 10.0.0.0/16]")
-    parser.add_argument("--nat-gateways", type=int, choices=(1, 2), default=1, help="one, or one a zone [default: 1]")
+    parser.add_argument("--yes", action="store_true", help="do not ask before the task of a store is replaced")
     parser.add_argument(
-        "--desired-count",
-        type=int,
-        default=2,
-        metavar="N",
-        help="tasks of the page and of the app server at rest [default: 2]",
-    )
-    parser.add_argument(
-        "--certificate-arn",
-        default="",
-        metavar="ARN",
-        help="of a certificate in Certificate Manager, for HTTPS [default: plain HTTP]",
-    )
-    parser.add_argument(
-        "--image-tag", default="", metavar="TAG", help="of the images in ECR [default: a digest of their sources]"
+        "--check-vote", action="store_true", help="in the end, cast one vote and read it back; it stays counted"
     )
     parser.add_argument(
         "--renew-certificates",
         action="store_true",
-        help="new certificates for the sidecars; calls fail while tasks are replaced",
+        help="new certificates for the sidecars, without an outage",
     )
     arguments = parser.parse_args(words)
     options = common_options(arguments)
-    options.flavour = arguments.flavour
-    options.managed_stores = arguments.managed_stores
-    options.vpc_cidr = arguments.vpc_cidr
-    options.nat_gateways = arguments.nat_gateways
-    options.desired_count = arguments.desired_count
-    options.certificate_arn = arguments.certificate_arn
-    options.image_tag = arguments.image_tag
+    options.replace_stores = tuple(arguments.replace_stores)
+    options.yes = arguments.yes
+    options.check_vote = arguments.check_vote
     options.renew_certificates = arguments.renew_certificates
-    return options
+    names = {"mesh_name": "mesh"}
+    given = {
+        names.get(name, name): value for name, value in vars(arguments).items() if names.get(name, name) in _REMEMBERED
+    }
+    return options, given
+
+
+_REMEMBERED = {
+    "flavour",
+    "managed_stores",
+    "keep_page_views",
+    "mesh",
+    "vpc_cidr",
+    "nat_gateways",
+    "desired_count",
+    "certificate_arn",
+    "domain",
+    "image_tag",
+}
+
+
+def _remembered_arguments(parser: argparse.ArgumentParser) -> None:
+    """Options without a default: one that was not given is that of what is deployed."""
+
+    def add(name: str, **how: Any) -> None:
+        parser.add_argument(name, default=argparse.SUPPRESS, **how)
+
+    switch = {"action": argparse.BooleanOptionalAction}
+    add("--flavour", choices=FLAVOURS, help="the mesh [default: envoy]; AWS no longer makes appmesh's")
+    add("--managed-stores", help="RDS and ElastiCache in the place of containers", **switch)
+    add("--keep-page-views", help="page views outlive the task of the container Redis, as votes do anyway", **switch)
+    add("--vpc-cidr", metavar="CIDR", help="addresses [default: 10.0.0.0/16]")
+    add("--nat-gateways", type=int, choices=(1, 2), help="one, or one a zone [default: 1]")
+    add("--desired-count", type=int, metavar="N", help="tasks of the page and of the app server at rest [default: 2]")
+    add(
+        "--certificate-arn", metavar="ARN", help="of a certificate in Certificate Manager, for HTTPS; '' for plain HTTP"
+    )
+    add(
+        "--domain",
+        metavar="NAME",
+        help="the name to vote at, which the certificate is for and which you let lead there",
+    )
+    add("--image-tag", metavar="TAG", help="of the images in ECR; '' for digests of their sources [default: '']")
 
 
 class Deployment:
-    def __init__(self, commands: Commands, options: Options) -> None:
+    def __init__(self, commands: Commands, options: Options, given: Dict[str, Any]) -> None:
         self.commands = commands
         self.options = options
-        self.secrets = Secrets(commands, options)
+        self.given = given
+        self.progress = Progress(silent=commands.dry)
+        self.looked = False
+        """Whether it is known what will become of the stores."""
 
     def run(self) -> int:
-        options = self.options
-        preflight = Preflight(self.commands, options)
+        preflight = Preflight(self.commands, self.options)
         self._say("pre-flight")
-        preflight.check()
-        accounts = preflight.accounts
-        registry = images.Registry(self.commands, options, accounts, preflight.region)
+        preflight.accounts_and_region()
+        deployed = Deployed({}) if self.commands.dry else Deployed.read(self.commands, self.options)
+        self._settle_options(deployed)
+        preflight.options = self.options
+        preflight.check(deployed)
+        options = self.options = preflight.options
+        registry = images.Registry(self.commands, options, preflight.accounts, preflight.region)
         missing = registry.missing()
         images.check_docker(self.commands, options, missing)
         if not self.commands.dry:
             found = len(images.needed(options)) - len(missing)
-            print(f"  {'images':<13} {found} in ECR as {registry.tag}, {len(missing)} to be built and pushed")
+            print(f"  {'images':<13} {found} in ECR, {len(missing)} to be built and pushed")
+        self._look_at_stores(deployed, registry.images())
 
-        progress = Progress(self._steps(missing), silent=self.commands.dry)
+        self.progress.steps = self._steps(missing)
         self._say("deploying")
+        self._role_of_ecs()
         for stack in plan.supplies(options):
-            self._deploy(stack, progress)
-        registry.provide(missing, progress)
-        self.secrets.password(progress)
-        version: Word = self.secrets.certificates(progress) if options.has_sidecar else ""
+            self._deploy(stack)
+        registry.provide(missing, self.progress)
+        secrets = Secrets(self.commands, options)
+        secrets.password(self.progress)
+        if options.has_sidecar:
+            secrets.certificates(self.progress)
         if options.flavour == "appmesh":
-            self._mesh(progress)
-        for stack in plan.stacks(options, registry.images(), version):
-            self._deploy(stack, progress)
-        self._conclude()
+            self._mesh()
+        for stack in plan.stacks(options, registry.images()):
+            self._deploy(stack)
+        self._conclude(secrets)
         return 0
 
-    def _steps(self, missing: List) -> int:
-        """How many lines of progress there will be."""
-        stacks = len(plan.supplies(self.options)) + len(plan.stacks(self.options, _no_images(), ""))
-        return stacks + len(missing) + 1 + self.options.has_sidecar + (self.options.flavour == "appmesh")
+    def _settle_options(self, deployed: Deployed) -> None:
+        self.options, told = remember.settle(self.options, self.given, deployed.options())
+        for line in told:
+            print(f"  {'options':<13} {line}", flush=True)
 
-    def _mesh(self, progress: Progress) -> None:
-        with progress.step("backend", f"mesh {self.options.mesh}") as step:
+    def _steps(self, missing: List[Tuple[str, str]]) -> int:
+        """How many lines of progress there will be."""
+        stacks = len(plan.supplies(self.options)) + len(plan.stacks(self.options, plan.no_images()))
+        return 1 + stacks + len(missing) + 1 + self.options.has_sidecar + (self.options.flavour == "appmesh")
+
+    def _look_at_stores(self, deployed: Deployed, names: plan.Images) -> None:
+        """If their stack can be asked now; one that is in motion or stuck is looked at when its turn has come."""
+        found = deployed.stacks.get(("backend", "redis-and-database"))
+        if found is not None and found.is_settled:
+            for stack in plan.stacks(self.options, names):
+                if stack.holds_stores:
+                    stores.look(self.commands, stack, self.options)
+        self.looked = found is None or found.is_settled
+
+    def _role_of_ecs(self) -> None:
+        """The role by which ECS acts in an account. ECS makes it in an account's first use of it, and that use may then fail
+        because the role is not there in time."""
+        with self.progress.step("both", "ECS's own role") as step:
+            made = [
+                self.commands.unless(
+                    self.options.aws(account, "iam", "get-role", "--role-name", "AWSServiceRoleForECS"),
+                    *self.options.aws(
+                        account, "iam", "create-service-linked-role", "--aws-service-name", "ecs.amazonaws.com"
+                    ),
+                )
+                for account in ACCOUNTS
+            ]
+            step.result = "done" if any(made) else "kept"
+
+    def _mesh(self) -> None:
+        with self.progress.step("backend", f"mesh {self.options.mesh}") as step:
             made = self.commands.unless(
                 self.options.aws("backend", "appmesh", "describe-mesh", "--mesh-name", self.options.mesh),
                 *self.options.aws("backend", "appmesh", "create-mesh", "--mesh-name", self.options.mesh),
             )
             step.result = "done" if made else "no changes"
 
-    # ---- One stack
-
-    def _deploy(self, stack: Stack, progress: Progress) -> None:
-        with progress.step(stack.account, f"{stack.name}: {stack.purpose}") as step:
+    def _deploy(self, stack: Stack) -> None:
+        stacks = Stacks(self.commands, self.options)
+        with self.progress.step(stack.account, f"{stack.name}: {stack.purpose}") as step:
             if not self.commands.dry:
-                self._settle(stack, step)
-            parameters = [self._parameter(name, value) for name, value in stack.parameters.items()]
-            try:
-                said = self.commands.run(
-                    *self.options.aws(stack.account, "cloudformation", "deploy", "--no-fail-on-empty-changeset"),
-                    "--stack-name",
-                    stack.name,
-                    "--template-file",
-                    path(INFRA / stack.template),
-                    "--capabilities",
-                    "CAPABILITY_IAM",
-                    "--tags",
-                    f"Project={self.options.project}",
-                    f"Flavour={self.options.flavour}",
-                    "--parameter-overrides",
-                    *parameters,
-                    ticking=step.tick,
-                )
-            except CommandFailed as error:
-                raise StackFailed(self._reason(stack, error)) from error
-            step.result = "no changes" if "No changes to deploy" in said else "done"
-
-    @staticmethod
-    def _parameter(name: str, value: Word) -> Word:
-        return value.after(f"{name}=") if isinstance(value, Answer) else f"{name}={value}"
-
-    def _settle(self, stack: Stack, step: Step) -> None:
-        """Waits for what an earlier run has left going, and removes what it has left failed."""
-        status = self._status(stack)
-        while status.endswith("_IN_PROGRESS") and status != "REVIEW_IN_PROGRESS":
-            step.tick()
-            time.sleep(_POLL_SECONDS)
-            status = self._status(stack)
-        if status in _NEVER_MADE:
-            cloudformation = self.options.aws(stack.account, "cloudformation")
-            self.commands.run(*cloudformation, "delete-stack", "--stack-name", stack.name)
-            self.commands.run(
-                *cloudformation, "wait", "stack-delete-complete", "--stack-name", stack.name, ticking=step.tick
-            )
-
-    def _status(self, stack: Stack) -> str:
-        return self.commands.run(
-            *self.options.aws(
-                stack.account,
-                "cloudformation",
-                "describe-stacks",
-                "--output",
-                "text",
-                "--query",
-                f"Stacks[?StackName=='{stack.name}'].StackStatus | [0]",
-            )
-        )
-
-    def _reason(self, stack: Stack, error: CommandFailed) -> str:
-        """What the stack says that went wrong first, in its last change."""
-        where = f"{stack.account}: the stack {stack.name} failed"
-        try:
-            events = self.commands.run(
-                *self.options.aws(
-                    stack.account,
-                    "cloudformation",
-                    "describe-stack-events",
-                    "--stack-name",
-                    stack.name,
-                    "--output",
-                    "text",
-                    "--query",
-                    "StackEvents[?ends_with(ResourceStatus, '_FAILED') || ends_with(ResourceStatus, '_IN_PROGRESS') && "
-                    "ResourceType=='AWS::CloudFormation::Stack'].[ResourceStatus, LogicalResourceId, ResourceStatusReason]",
-                )
-            )
-        except CommandFailed:
-            return f"{where}\n  {error}"
-        first = None
-        # They are in the order of time, the newest first; the change has begun where the stack entered it.
-        for line in events.splitlines():
-            status, resource, reason = (line.split("\t", 2) + ["", ""])[:3]
-            if status in ("CREATE_IN_PROGRESS", "UPDATE_IN_PROGRESS"):
-                break
-            if status.endswith("_FAILED") and "cancelled" not in reason:
-                first = f"{resource}: {reason}"
-            elif first is None and reason not in ("", "None"):
-                first = reason
-        return f"{where}\n  {first or error}"
+                stacks.settle(stack, step)
+                if stack.holds_stores and not self.looked:
+                    stores.look(self.commands, stack, self.options)
+            stacks.deploy(stack, step)
 
     # ---- The end
 
-    def _conclude(self) -> None:
+    def _conclude(self, secrets: Secrets) -> None:
         url = plan.output(self.options, "frontend", "frontend-and-appserver", "PublicEndpoint")
         if self.commands.dry:
             print("\n# Where to vote")
@@ -246,12 +255,26 @@ class Deployment:
             print(f"  {what:<48} {price:>8.4f} USD")
         print(f"  {'together':<48} {prices.total(self.options):>8.4f} USD")
         print(f"  ({prices.AS_OF}; traffic, logs, traces and metrics come on top)")
-        print(f"\nvote at {self.commands.run(*url.command)}")
+        if self.options.has_sidecar:
+            print(f"\ncertificates of the sidecars: {secrets.expiry()}")
+        if self.options.domain:
+            balancer = plan.output(self.options, "frontend", "frontend-and-appserver", "LoadBalancer")
+            print(
+                f"\n{self.options.domain} has to lead to {self.commands.run(*balancer.command)}, by a CNAME or an alias"
+            )
+        self._check(self.commands.run(*url.command))
+
+    def _check(self, url: str) -> None:
+        """Whether somebody who opens the URL can vote."""
+        print()
+        with Step("the voter's check", silent=False) as step:
+            voter = Voter(url, waiting=step.tick)
+            said = [voter.check()]
+            if self.options.check_vote:
+                said.append(voter.vote())
+        for sentence in said:
+            print(f"  {sentence}")
+        print(f"\nvote at {url}")
 
     def _say(self, what: str) -> None:
         print(f"# {what}" if self.commands.dry else f"\n{what}", flush=True)
-
-
-def _no_images() -> plan.Images:
-    empty: Dict[str, str] = {account: "" for account in ACCOUNTS}
-    return plan.Images(envoy=empty, certificates=empty)

@@ -3,26 +3,51 @@
 from __future__ import annotations
 
 import hashlib
+import re
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Dict, Iterator, List, Tuple
+from typing import Dict, Iterator, List, Set, Tuple
 
 from .command import CommandFailed, Commands
-from .options import CHECKOUT, Options, app_mesh_envoy, path
+from .options import CHECKOUT, NotReady, Options, app_mesh_envoy, path
 from .plan import Images
-from .preflight import NotReady
 from .progress import Progress
 
-# How an image is built: its Dockerfile, its target in it, and the build's context, from the root of the checkout.
-_BUILDS: Dict[str, Tuple[str, str, str]] = {
-    "yelb-ui": ("Dockerfile", "yelb-ui", "."),
-    "yelb-appserver": ("Dockerfile", "yelb-appserver", "."),
-    "yelb-db": ("yelb-db/image/Dockerfile", "", "."),
-    "yelb-envoy": ("infra/envoy/Dockerfile", "", "infra/envoy"),
+
+@dataclass(frozen=True)
+class _Build:
+    """How an image is built, and what it is made of, from the root of the checkout."""
+
+    dockerfile: str
+    target: str = ""
+    context: str = "."
+    crate: str = ""
+    """The crate whose program it has, which is made of that crate and those that it depends on."""
+    sources: Tuple[str, ...] = ()
+
+
+_BUILDS: Dict[str, _Build] = {
+    "yelb-ui": _Build("Dockerfile", target="yelb-ui", crate="yelb-ui"),
+    "yelb-appserver": _Build(
+        "Dockerfile", target="yelb-appserver", crate="yelb-appserver", sources=("infra/authorities",)
+    ),
+    "yelb-db": _Build(
+        "yelb-db/image/Dockerfile", sources=(".dockerignore", "yelb-db/image", "yelb-db/migrations/postgres")
+    ),
+    "yelb-envoy": _Build("infra/envoy/Dockerfile", context="infra/envoy", sources=("infra/envoy",)),
+    "yelb-certificates": _Build(
+        "infra/certificates/Dockerfile", context="infra/certificates", sources=("infra/certificates",)
+    ),
 }
 
-# What goes into them.
-_SOURCES = ("Cargo.toml", "Cargo.lock", "Dockerfile", "yelb", "yelb-*", "testbed", "xtask", "infra/envoy")
-_NO_SOURCES = {"target", "node_modules", "tests", "__pycache__"}
+# What a program of the workspace is made of besides crates. The manifests of all crates are needed to resolve any of them.
+_WORKSPACE = (".dockerignore", "Cargo.toml", "Cargo.lock", "Dockerfile", "*/Cargo.toml")
+
+# Parts of a source directory that no image is made of.
+_NO_SOURCES = {"target", "node_modules", "tests", "benches", "__pycache__"}
+
+_DEPENDENCIES = re.compile(r"^\[(target\..*\.)?(build-)?dependencies(\.(?P<crate>[\w-]+))?]$")
+_DEPENDENCY = re.compile(r"^(?P<crate>[\w-]+)\s*(\.|=)")
 
 
 def needed(options: Options) -> List[Tuple[str, str]]:
@@ -31,33 +56,63 @@ def needed(options: Options) -> List[Tuple[str, str]]:
     if not options.managed_stores:
         wanted.append(("backend", "yelb-db"))
     if options.has_sidecar:
-        wanted.append(("frontend", "yelb-envoy"))
-        if not options.managed_stores:
-            wanted.append(("backend", "yelb-envoy"))
+        # App Mesh brings its own Envoy.
+        sidecar = ["yelb-certificates"] if options.flavour == "appmesh" else ["yelb-envoy", "yelb-certificates"]
+        accounts = ["frontend"] if options.managed_stores else ["frontend", "backend"]
+        wanted += [(account, image) for image in sidecar for account in accounts]
     return wanted
 
 
 def build(image: str) -> List[str]:
     """The last arguments of `docker build`."""
-    dockerfile, target, context = _BUILDS[image]
-    return ["--file", path(CHECKOUT / dockerfile), *(["--target", target] if target else []), path(CHECKOUT / context)]
+    how = _BUILDS[image]
+    target = ["--target", how.target] if how.target else []
+    return ["--file", path(CHECKOUT / how.dockerfile), *target, path(CHECKOUT / how.context)]
 
 
-def tag_of_sources(checkout: Path = CHECKOUT) -> str:
-    """The same for the same sources, so that what was pushed once is not built again."""
+def tag_of_sources(image: str, checkout: Path = CHECKOUT) -> str:
+    """The same for the same sources of this image, so that what was pushed once is not built again, and so that a change of
+    one image replaces no task of another."""
     digest = hashlib.sha256()
-    for source in sorted(_sources(checkout)):
+    for source in sorted(set(_sources(_BUILDS[image], checkout))):
         digest.update(str(source.relative_to(checkout)).encode() + b"\0")
         digest.update(hashlib.sha256(source.read_bytes()).digest())
     return digest.hexdigest()[:12]
 
 
-def _sources(checkout: Path) -> Iterator[Path]:
-    for pattern in _SOURCES:
+def _sources(how: _Build, checkout: Path) -> Iterator[Path]:
+    patterns = how.sources
+    if how.crate:
+        patterns = (*patterns, *_WORKSPACE, *sorted(_crates(how.crate, checkout)))
+    for pattern in patterns:
         for top in checkout.glob(pattern):
             for source in [top] if top.is_file() else top.rglob("*"):
-                if source.is_file() and not _NO_SOURCES & set(source.relative_to(checkout).parts):
+                inside = source.relative_to(checkout).parts
+                # A crate's own image is no part of the programs that the crate is linked into.
+                if how.crate and inside[1:2] == ("image",):
+                    continue
+                if source.is_file() and source.suffix != ".md" and not _NO_SOURCES & set(inside):
                     yield source
+
+
+def _crates(crate: str, checkout: Path) -> Set[str]:
+    """A crate of the workspace and those that its program is linked with. Python reads TOML from 3.11 on only."""
+    found, wanted = set(), [crate]
+    while wanted:
+        crate = wanted.pop()
+        found.add(crate)
+        section = False
+        for line in (checkout / crate / "Cargo.toml").read_text().splitlines():
+            if line.startswith("["):
+                heading = _DEPENDENCIES.match(line.strip())
+                section = heading is not None
+                name = heading.group("crate") if heading else None
+            else:
+                entry = _DEPENDENCY.match(line) if section else None
+                name = entry.group("crate") if entry else None
+            if name is not None and name not in found and (checkout / name / "Cargo.toml").is_file():
+                wanted.append(name)
+    return found
 
 
 class Registry:
@@ -68,14 +123,14 @@ class Registry:
         self.options = options
         self.accounts = accounts
         self.region = region
-        self.tag = options.image_tag or tag_of_sources()
+        self.tags = {image: options.image_tag or tag_of_sources(image) for image in _BUILDS}
         self.logged_in: List[str] = []
 
     def host(self, account: str) -> str:
         return f"{self.accounts[account]}.dkr.ecr.{self.region}.amazonaws.com"
 
     def name(self, account: str, image: str) -> str:
-        return f"{self.host(account)}/{image}:{self.tag}"
+        return f"{self.host(account)}/{self.options.project}/{image}:{self.tags[image]}"
 
     def has(self, account: str, image: str) -> bool:
         try:
@@ -85,9 +140,9 @@ class Registry:
                     "ecr",
                     "describe-images",
                     "--repository-name",
-                    image,
+                    f"{self.options.project}/{image}",
                     "--image-ids",
-                    f"imageTag={self.tag}",
+                    f"imageTag={self.tags[image]}",
                     "--query",
                     "imageDetails[0].imageDigest",
                 )
@@ -105,7 +160,7 @@ class Registry:
 
     def provide(self, missing: List[Tuple[str, str]], progress: Progress) -> None:
         for account, image in missing:
-            with progress.step(account, f"image {image}:{self.tag}") as step:
+            with progress.step(account, f"image {image}:{self.tags[image]}") as step:
                 self._log_in(account)
                 name = self.name(account, image)
                 self.commands.run(
@@ -116,8 +171,8 @@ class Registry:
 
     def images(self) -> Images:
         """All of them by their full names."""
-        certificates = {account: self.name(account, "yelb-envoy") for account in self.accounts}
-        sidecar = dict(certificates)
+        certificates = {account: self.name(account, "yelb-certificates") for account in self.accounts}
+        sidecar = {account: self.name(account, "yelb-envoy") for account in self.accounts}
         if self.options.flavour == "appmesh":
             sidecar = {account: app_mesh_envoy(self.region) for account in self.accounts}
         return Images(
@@ -151,6 +206,6 @@ def check_docker(commands: Commands, options: Options, missing: List[Tuple[str, 
             "  start it, or push the images yourself and name their tag by --image-tag"
         ) from error
     for image in {image for _, image in missing}:
-        dockerfile = CHECKOUT / _BUILDS[image][0]
+        dockerfile = CHECKOUT / _BUILDS[image].dockerfile
         if not dockerfile.is_file():
             raise NotReady(f"{dockerfile} is not there: {image} cannot be built from this checkout")

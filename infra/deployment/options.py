@@ -6,7 +6,7 @@ import argparse
 import os
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Dict
+from typing import Dict, Tuple
 
 INFRA = Path(__file__).resolve().parent.parent
 CHECKOUT = INFRA.parent
@@ -16,6 +16,8 @@ def path(place: Path) -> str:
     """A place in the checkout, as it would be typed here."""
     return os.path.relpath(place)
 
+
+ACCOUNTS = ("backend", "frontend")
 
 FLAVOURS = ("envoy", "service-connect", "appmesh")
 
@@ -34,10 +36,17 @@ _APP_MESH_REGISTRIES = {
 _APP_MESH_REGISTRY = "840364872350"
 
 
+class NotReady(Exception):
+    """A reason not to begin, and the way out."""
+
+
 @dataclass
 class Options:
+    """What can be asked for. Those up to `image_tag` are remembered in the stacks."""
+
     flavour: str = "envoy"
     managed_stores: bool = False
+    keep_page_views: bool = False
     project: str = "am-ecs-multi-account"
     mesh: str = "yelb"
     profiles: Dict[str, str] = field(default_factory=lambda: {"backend": "backend", "frontend": "frontend"})
@@ -45,8 +54,14 @@ class Options:
     nat_gateways: int = 1
     desired_count: int = 2
     certificate_arn: str = ""
+    domain: str = ""
     image_tag: str = ""
     renew_certificates: bool = False
+    replace_stores: Tuple[str, ...] = ()
+    """Stores that may be deleted or replaced, with their data."""
+    yes: bool = False
+    """Whether tasks of stores may be replaced without asking."""
+    check_vote: bool = False
     dry_run: bool = False
 
     @property
@@ -54,7 +69,7 @@ class Options:
         """Whether tasks have an Envoy that is given certificates."""
         return self.flavour != "service-connect"
 
-    def aws(self, account: str, *words: str) -> tuple:
+    def aws(self, account: str, *words: str) -> Tuple[str, ...]:
         """A command line of AWS in one of the two accounts."""
         return ("aws", "--profile", self.profiles[account], *words)
 
@@ -84,7 +99,10 @@ def common_arguments(parser: argparse.ArgumentParser) -> None:
         help="beginning of every stack's name [default: am-ecs-multi-account]",
     )
     parser.add_argument(
-        "--mesh-name", default="yelb", metavar="NAME", help="name of the mesh, in the flavour appmesh [default: yelb]"
+        "--mesh-name",
+        default=argparse.SUPPRESS,
+        metavar="NAME",
+        help="name of the mesh, in the flavour appmesh [default: yelb]",
     )
     parser.add_argument("--dry-run", action="store_true", help="print every command and run none")
 
@@ -92,7 +110,7 @@ def common_arguments(parser: argparse.ArgumentParser) -> None:
 def common_options(arguments: argparse.Namespace) -> Options:
     return Options(
         project=arguments.project_name,
-        mesh=arguments.mesh_name,
+        mesh=getattr(arguments, "mesh_name", "yelb"),
         profiles={"backend": arguments.backend_profile, "frontend": arguments.frontend_profile},
         dry_run=arguments.dry_run,
     )

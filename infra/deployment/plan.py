@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import Dict, List, Tuple
 
 from .command import Answer, Word
-from .options import Options
+from .options import ACCOUNTS, INFRA, Options, path
 
 
 @dataclass
@@ -21,6 +21,7 @@ class Stack:
     """Its file, in this directory's parent."""
     purpose: str
     parameters: Dict[str, Word] = field(default_factory=dict)
+    holds_stores: bool = False
 
 
 # All that any flavour makes, and in which account: what is deleted, in the opposite order.
@@ -48,7 +49,35 @@ class Images:
     envoy: Dict[str, str] = field(default_factory=dict)
     """The sidecar's."""
     certificates: Dict[str, str] = field(default_factory=dict)
-    """The one that lays out the sidecar's certificates."""
+    """The one that keeps the sidecar's certificates."""
+
+
+def deploy_command(options: Options, stack: Stack) -> List[Word]:
+    """The command that makes or changes a stack."""
+    parameters = [
+        value.after(f"{name}=") if isinstance(value, Answer) else f"{name}={value}"
+        for name, value in stack.parameters.items()
+    ]
+    return [
+        *options.aws(stack.account, "cloudformation", "deploy", "--no-fail-on-empty-changeset"),
+        "--stack-name",
+        stack.name,
+        "--template-file",
+        path(INFRA / stack.template),
+        "--capabilities",
+        "CAPABILITY_IAM",
+        "--tags",
+        f"Project={options.project}",
+        f"Flavour={options.flavour}",
+        "--parameter-overrides",
+        *parameters,
+    ]
+
+
+def no_images() -> Images:
+    """For a look at the stacks before it is known what runs in them."""
+    empty = {account: "" for account in ACCOUNTS}
+    return Images(envoy=empty, certificates=empty)
 
 
 def output(options: Options, account: str, stack: str, key: str) -> Answer:
@@ -81,12 +110,9 @@ def supplies(options: Options) -> List[Stack]:
     ]
 
 
-def stacks(options: Options, images: Images, certificates_version: Word) -> List[Stack]:
+def stacks(options: Options, images: Images) -> List[Stack]:
     """The tutorial's seven, or what stands for them in this flavour."""
     common: Dict[str, Word] = {"ProjectName": options.project, "Flavour": options.flavour}
-    sidecars: Dict[str, Word] = {}
-    if options.has_sidecar:
-        sidecars["CertificatesVersion"] = certificates_version
     plan = [
         Stack(
             "backend",
@@ -117,7 +143,7 @@ def stacks(options: Options, images: Images, certificates_version: Word) -> List
                 "appmesh-resources",
                 "account_backend/appmesh_resources.yml",
                 "virtual nodes of the stores",
-                {"ProjectName": options.project, "MeshName": options.mesh, **sidecars},
+                {"ProjectName": options.project, "MeshName": options.mesh, "MutualTls": "true"},
             )
         )
     if options.flavour == "envoy":
@@ -130,7 +156,7 @@ def stacks(options: Options, images: Images, certificates_version: Word) -> List
                 {"ProjectName": options.project},
             )
         )
-    plan.append(_stores(options, images, common, sidecars))
+    plan.append(_stores(options, images, common))
     if options.flavour == "appmesh":
         plan.append(
             Stack(
@@ -142,11 +168,11 @@ def stacks(options: Options, images: Images, certificates_version: Word) -> List
                     "ProjectName": options.project,
                     "MeshName": options.mesh,
                     "MeshOwner": account_id(options, "backend"),
-                    **sidecars,
+                    "MutualTls": "true",
                 },
             )
         )
-    plan.append(_application(options, images, common, sidecars))
+    plan.append(_application(options, images, common))
     for stack in plan:
         stack.name = f"{options.project}-{stack.name}"
     return plan
@@ -164,7 +190,7 @@ def subnets(vpc_cidr: str) -> List[str]:
     return [str(part) for part in list(ip_network(vpc_cidr).subnets(prefixlen_diff=3))[:4]]
 
 
-def _stores(options: Options, images: Images, common: Dict[str, Word], sidecars: Dict[str, Word]) -> Stack:
+def _stores(options: Options, images: Images, common: Dict[str, Word]) -> Stack:
     callers: Dict[str, Word] = {
         "ConsumerAccountId": account_id(options, "frontend"),
         "AppserverSecurityGroup": output(options, "frontend", "infra", "AppserverSecurityGroup"),
@@ -176,18 +202,25 @@ def _stores(options: Options, images: Images, common: Dict[str, Word], sidecars:
             "account_backend/managed_stores.yml",
             "RDS and ElastiCache; they take a quarter of an hour",
             {"ProjectName": options.project, **callers},
+            holds_stores=True,
         )
-    parameters = {**common, **callers, **sidecars, "StoreLogin": "secret", "DatabaseImage": images.database}
+    parameters = {**common, **callers, "StoreLogin": "secret", "DatabaseImage": images.database}
+    parameters["PageViews"] = "kept" if options.keep_page_views else "lost"
     parameters.update(_sidecar_images(options, images, "backend"))
     if options.flavour == "appmesh":
         parameters["MeshName"] = options.mesh
     return Stack(
-        "backend", "redis-and-database", "account_backend/redis_and_database.yml", "Postgres and Redis", parameters
+        "backend",
+        "redis-and-database",
+        "account_backend/redis_and_database.yml",
+        "Postgres and Redis",
+        parameters,
+        holds_stores=True,
     )
 
 
-def _application(options: Options, images: Images, common: Dict[str, Word], sidecars: Dict[str, Word]) -> Stack:
-    parameters = {**common, **sidecars, "StoreLogin": "secret", "DesiredCount": str(options.desired_count)}
+def _application(options: Options, images: Images, common: Dict[str, Word]) -> Stack:
+    parameters = {**common, "StoreLogin": "secret", "DesiredCount": str(options.desired_count)}
     for name in ("VPC", "PrivateSubnet1", "PrivateSubnet2", "PublicSubnet1", "PublicSubnet2"):
         parameters[name] = output(options, "backend", "infra", name)
     parameters.update({"AppserverImage": images.appserver, "UIImage": images.ui})
@@ -196,12 +229,13 @@ def _application(options: Options, images: Images, common: Dict[str, Word], side
         parameters.update({"MeshName": options.mesh, "MeshOwner": account_id(options, "backend")})
     if options.flavour == "service-connect":
         parameters["NamespaceArn"] = output(options, "backend", "infra", "ECSServiceDiscoveryNamespaceArn")
-    if options.managed_stores:
-        parameters["ManagedStores"] = "true"
-        for name in ("DatabaseEndpoint", "RedisEndpoint"):
-            parameters[name] = output(options, "backend", "redis-and-database", name)
-    if options.certificate_arn:
-        parameters["CertificateArn"] = options.certificate_arn
+    parameters["ManagedStores"] = "true" if options.managed_stores else "false"
+    for name, host in (("DatabaseEndpoint", "yelb-db"), ("RedisEndpoint", "redis-server")):
+        managed = output(options, "backend", "redis-and-database", name)
+        parameters[name] = managed if options.managed_stores else host
+    # An empty one, too: CloudFormation would keep what it has been told before.
+    parameters["CertificateArn"] = options.certificate_arn
+    parameters["DomainName"] = options.domain
     return Stack(
         "frontend",
         "frontend-and-appserver",

@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
+import json
 import os
+import re
 import shutil
+from dataclasses import replace
 from ipaddress import ip_network
-from typing import Dict, List
+from typing import Callable, Dict, List, Tuple
 
 from .command import CommandFailed, Commands
-from .options import Options
+from .deployed import Deployed
+from .options import ACCOUNTS, NotReady, Options
 from .plan import subnets
-
-ACCOUNTS = ("backend", "frontend")
-
-
-class NotReady(Exception):
-    """A check that failed, and the way out."""
 
 
 class Preflight:
@@ -25,22 +23,40 @@ class Preflight:
         self.accounts: Dict[str, str] = {}
         self.region = ""
 
-    def check(self) -> None:
-        for name, check in (
-            ("tools", self._tools),
-            ("profiles", self._profiles),
-            ("Region", self._region),
+    def accounts_and_region(self) -> None:
+        """What has to be known before anything can be asked."""
+        self._project()
+        self._check(("tools", self._tools), ("profiles", self._profiles), ("Region", self._region))
+
+    def check(self, deployed: Deployed) -> None:
+        """The rest, for the options of this run."""
+        checks = [
             ("organization", self._organization),
-            ("sharing", self._sharing),
             ("addresses", self._addresses),
             ("flavour", self._flavour),
-        ):
+            ("HTTPS", self._https),
+        ]
+        if ("backend", "resource-share") not in deployed.stacks:
+            checks.append(("sharing", self._sharing))
+        self._check(*checks)
+
+    def _check(self, *checks: Tuple[str, Callable[[], str]]) -> None:
+        for name, check in checks:
             found = check()
             if not self.commands.dry:
                 print(f"  {name:<13} {found}", flush=True)
 
     def ask(self, account: str, *words: str, name: str = "") -> str:
         return self.commands.run(*self.options.aws(account, *words), name=name)
+
+    def _project(self) -> None:
+        """The project's name begins those of a load balancer and of a database, whose rules are the narrowest."""
+        name = self.options.project
+        if not _NAME.fullmatch(name) or "--" in name or name.startswith("internal-"):
+            raise NotReady(
+                f"--project-name {name}: up to 32 small letters, digits and single hyphens, a letter first and no hyphen last; "
+                "not `internal-` at its beginning"
+            )
 
     def _tools(self) -> str:
         wanted = {"aws": "https://aws.amazon.com/cli/"}
@@ -117,7 +133,7 @@ class Preflight:
         return f"both accounts are of {organizations['backend']}"
 
     def _sharing(self) -> str:
-        """Asks by sharing nothing: only the organization's management account could look."""
+        """Asks by sharing nothing, for a moment: only the organization's management account could look."""
         try:
             share = self.ask(
                 "backend",
@@ -139,7 +155,13 @@ class Preflight:
                 f"the backend account cannot share with the frontend account: {error}\n"
                 "  in the organization's management account: `aws ram enable-sharing-with-aws-organization`"
             ) from error
-        self.ask("backend", "ram", "delete-resource-share", "--resource-share-arn", share, "--output", "text")
+        try:
+            self.ask("backend", "ram", "delete-resource-share", "--resource-share-arn", share, "--output", "text")
+        except CommandFailed as error:
+            raise NotReady(
+                f"but for the empty resource share {share}, which was made to see whether sharing works and cannot be deleted: "
+                f"{error}"
+            ) from error
         return "enabled within the organization"
 
     def _addresses(self) -> str:
@@ -163,26 +185,12 @@ class Preflight:
         """Name (or id) and addresses of each VPC of the account's own."""
         name = "(Tags[?Key=='Name'].Value | [0])"
         answer = self.ask(
-            account, "ec2", "describe-vpcs", "--query", f"Vpcs[].[{name} || VpcId, CidrBlock]", "--output", "text"
+            account, "ec2", "describe-vpcs", "--query", f"Vpcs[].[{name} || VpcId, CidrBlock]", "--output", "json"
         )
-        return [line.rsplit(None, 1) for line in answer.splitlines()]
+        found: List[List[str]] = [] if self.commands.dry else json.loads(answer)
+        return found
 
     def _flavour(self) -> str:
-        """A flavour cannot become another one in place: the namespaces that everything hangs on have other names."""
-        deployed = self.ask(
-            "backend",
-            "cloudformation",
-            "describe-stacks",
-            "--output",
-            "text",
-            "--query",
-            f"Stacks[?StackName=='{self.options.project}-infra'].Parameters[] | [?ParameterKey=='Flavour'].ParameterValue",
-        )
-        if deployed and deployed != self.options.flavour:
-            raise NotReady(
-                f"the flavour {deployed} is deployed, and cannot become {self.options.flavour} in place: "
-                "run infra/cleanup first"
-            )
         if self.options.flavour == "appmesh":
             try:
                 self.ask("backend", "appmesh", "list-meshes", "--max-items", "1")
@@ -192,3 +200,88 @@ class Preflight:
                     "  AWS ended it on 2026-09-30; the flavours envoy and service-connect take its place"
                 ) from error
         return self.options.flavour
+
+    # ---- A name and its certificate
+
+    def _https(self) -> str:
+        """A certificate for the name that is voted at, or a name for the certificate."""
+        options = self.options
+        if not options.certificate_arn and not options.domain:
+            return "none: plain HTTP, unless you give a --domain"
+        if options.certificate_arn and not options.domain:
+            options = replace(options, domain=self._name_of(options.certificate_arn))
+        elif not options.certificate_arn:
+            options = replace(options, certificate_arn=self._certificate_for(options.domain))
+        if not self.commands.dry:
+            names = self._names(options.certificate_arn)
+            if not any(_is_for(name, options.domain) for name in names):
+                raise NotReady(
+                    f"the certificate {options.certificate_arn} is for {', '.join(names)}, and not for {options.domain}: "
+                    "browsers would refuse it"
+                )
+        self.options = options
+        return f"https://{options.domain}, by {options.certificate_arn}"
+
+    def _names(self, certificate: str) -> List[str]:
+        try:
+            answer = self.ask(
+                "frontend", "acm", "describe-certificate", "--certificate-arn", certificate, "--output", "json"
+            )
+        except CommandFailed as error:
+            raise NotReady(
+                f"Certificate Manager of the frontend account does not know {certificate}: {error}"
+            ) from error
+        found = json.loads(answer)["Certificate"]
+        if found["Status"] != "ISSUED":
+            raise NotReady(f"the certificate {certificate} is {found['Status']}; a load balancer takes an ISSUED one")
+        return sorted({found["DomainName"], *found.get("SubjectAlternativeNames", [])})
+
+    def _name_of(self, certificate: str) -> str:
+        if self.commands.dry:
+            raise NotReady(
+                "--certificate-arn needs --domain NAME in a dry run, which does not ask what the certificate is for"
+            )
+        names = [name for name in self._names(certificate) if not name.startswith("*.")]
+        if len(names) != 1:
+            raise NotReady(
+                f"which name is to be voted at? {certificate} is for {', '.join(names)}: give one by --domain"
+            )
+        return names[0]
+
+    def _certificate_for(self, domain: str) -> str:
+        if self.commands.dry:
+            raise NotReady("--domain needs --certificate-arn ARN in a dry run, which does not look for a certificate")
+        # Without the kinds of keys, only those of RSA with 2048 bits are listed.
+        kinds = f"keyTypes={','.join(_KEYS)}"
+        listed = (
+            "acm",
+            "list-certificates",
+            "--certificate-statuses",
+            "ISSUED",
+            "--includes",
+            kinds,
+            "--output",
+            "json",
+        )
+        for each in json.loads(self.ask("frontend", *listed))["CertificateSummaryList"]:
+            arn: str = each["CertificateArn"]
+            if any(_is_for(name, domain) for name in self._names(arn)):
+                return arn
+        raise NotReady(
+            f"Certificate Manager of the frontend account has no issued certificate for {domain} in {self.region}: "
+            f"`aws --profile {self.options.profiles['frontend']} acm request-certificate --domain-name {domain} "
+            "--validation-method DNS`, and prove that the name is yours as it says"
+        )
+
+
+_NAME = re.compile(r"[a-z]([a-z0-9-]{0,30}[a-z0-9])?")
+
+# Of the kinds of keys that a load balancer takes.
+_KEYS = ("RSA_2048", "RSA_3072", "RSA_4096", "EC_prime256v1", "EC_secp384r1", "EC_secp521r1")
+
+
+def _is_for(name: str, domain: str) -> bool:
+    """Whether a certificate for a name, whose first label may be an asterisk, is one for the domain. RFC 9525, section 6.3."""
+    if name.startswith("*."):
+        return "." in domain and name[2:].lower() == domain.partition(".")[2].lower()
+    return name.lower() == domain.lower()

@@ -19,6 +19,7 @@ _NAT_GATEWAY = 0.045
 _PUBLIC_ADDRESS = 0.005
 _DATABASE = 0.016  # db.t4g.micro; a standby costs the same
 _CACHE_NODE = 0.016  # cache.t4g.micro
+_FILES_GIB = 0.30 / _HOURS_A_MONTH  # EFS, of more than one zone
 _SECRET = 0.40 / _HOURS_A_MONTH
 _ZONE = 0.50 / _HOURS_A_MONTH
 
@@ -43,6 +44,8 @@ def bill(options: Options) -> List[Tuple[str, float]]:
     ]
     if options.managed_stores:
         lines += [("RDS, with a standby", 2 * _DATABASE), ("ElastiCache, two nodes", 2 * _CACHE_NODE)]
+    else:
+        lines.append(("EFS for the votes, at 1 GiB", _FILES_GIB))
     return lines
 
 

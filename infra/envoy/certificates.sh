@@ -3,7 +3,8 @@
 #
 #     certificates.sh DIRECTORY NODE...
 #
-# writes DIRECTORY/NODE/ca.crt, tls.crt and tls.key. A node is known by the URI spiffe://yelb.local/NODE in its certificate's
+# writes DIRECTORY/NODE/ca.crt, tls.crt and tls.key, as links through one that is changed in one step: an Envoy that watches the
+# directory sees all three change at once. A node is known by the URI spiffe://yelb.local/NODE in its certificate's
 # subject alternative names. The authority's own key is never written to DIRECTORY and is gone at the end, so that nobody can
 # sign another one: a new node means new certificates for all.
 #
@@ -53,6 +54,30 @@ new_key() {
     }
 }
 
+# Puts a link in the place of another one, in one step. GNU and BSD have different names for "do not follow it".
+swap() {
+    rm -f "$1/.new"
+    ln -s "$2" "$1/.new"
+    mv -fT "$1/.new" "$1/$3" 2>/dev/null || mv -fh "$1/.new" "$1/$3"
+}
+
+# Gives a node what is in $work, and removes what it had before.
+lay_out() {
+    version=$(date +%s)-$$
+    mkdir -p "$1/$version"
+    cp "$work/ca.crt" "$work/tls.crt" "$work/tls.key" "$1/$version/"
+    for file in ca.crt tls.crt tls.key; do
+        [ -L "$1/$file" ] || swap "$1" "current/$file" "$file"
+    done
+    swap "$1" "$version" current
+    for old in "$1"/*/; do
+        case ${old%/} in
+            "$1/$version" | "$1/current") ;;
+            *) rm -rf "${old%/}" ;;
+        esac
+    done
+}
+
 new_key -x509 -days "$VALID_DAYS" -subj "/O=Yelb/CN=Yelb mesh" -keyout "$work/ca.key" -out "$work/ca.crt" \
     -addext "keyUsage=critical,keyCertSign,cRLSign"
 
@@ -68,7 +93,6 @@ for node in "$@"; do
         cat "$work/log" >&2
         exit 1
     }
-    mkdir -p "$directory/$node"
-    cp "$work/ca.crt" "$work/tls.crt" "$work/tls.key" "$directory/$node/"
+    lay_out "$directory/$node"
 done
 echo "made certificates for $*"

@@ -16,11 +16,13 @@ from pathlib import Path
 from typing import Any
 
 _SERVICES = (
+    "acm",
     "sts",
     "cloudformation",
     "ec2",
     "ecr",
     "ecs",
+    "efs",
     "secretsmanager",
     "ram",
     "organizations",

@@ -13,12 +13,13 @@ from pathlib import Path
 import aws_command
 import pytest
 import tools
+from real.load_balancer import LoadBalancer
 
 # Stands for `docker`: notes what it is told, and lets an image that is pushed appear in ECR. No image is built.
 _DOCKER = """#!/bin/sh
 echo "$*" >> "{log}"
 [ "$1" = push ] || exit 0
-image=${{2##*/}} account=${{2%%.*}}
+image=${{2#*/}} account=${{2%%.*}}
 [ "$account" = 111111111111 ] && profile=backend || profile=frontend
 digest=$(printf %s "$2" | sha256sum | cut -c1-64)
 exec aws --profile $profile ecr put-image --repository-name "${{image%:*}}" --image-tag "${{image#*:}}" \\
@@ -34,6 +35,9 @@ class TwoAccounts:
     directory: Path
     processes: list[subprocess.Popen[str]] = field(default_factory=list)
 
+    def __post_init__(self) -> None:
+        self.balancer = LoadBalancer(self.directory)
+
     @property
     def environment(self) -> dict[str, str]:
         # The Python of the tests for whoever asks for python3: a version manager's would put its own `aws` before ours.
@@ -43,7 +47,7 @@ class TwoAccounts:
             "AWS_SHARED_CREDENTIALS_FILE": str(self.directory / "credentials"),
         }
         kept = {name: value for name, value in os.environ.items() if not name.startswith("AWS_")}
-        return kept | home | {"PATH": programs, "PYTHONDONTWRITEBYTECODE": "1"}
+        return kept | home | self.balancer.variables | {"PATH": programs, "PYTHONDONTWRITEBYTECODE": "1"}
 
     def run(self, *words: str | Path) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
@@ -75,6 +79,7 @@ class TwoAccounts:
         self._serve("aws_command.py", str(door))
 
     def stop(self) -> None:
+        self.balancer.stop()
         for process in self.processes:
             process.send_signal(signal.SIGTERM)
             process.wait(timeout=10)
@@ -102,6 +107,7 @@ def accounts(tmp_path_factory: pytest.TempPathFactory) -> Iterator[TwoAccounts]:
     two = TwoAccounts(tmp_path_factory.mktemp("accounts"))
     try:
         two.start()
+        two.aws("management", "ram", "enable-sharing-with-aws-organization")
         yield two
     finally:
         two.stop()

@@ -6,6 +6,7 @@ The parameters are those of the deployment's own plan, so that a template and wh
 from __future__ import annotations
 
 import functools
+import hashlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,8 +19,6 @@ from deployment.options import FLAVOURS, INFRA, Options, app_mesh_envoy
 
 REGION = "eu-central-1"
 ACCOUNTS = {"backend": "111111111111", "frontend": "222222222222"}
-
-VERSION = "00000000-0000-4000-8000-000000000000"
 
 
 @dataclass
@@ -45,6 +44,8 @@ class Imagined:
             "AWS::ElasticLoadBalancingV2::LoadBalancer": f"arn:aws:elasticloadbalancing:{REGION}:{self.account}:loadbalancer/app/a/1",
             "AWS::IAM::ManagedPolicy": f"arn:aws:iam::{self.account}:policy/{logical_id}",
             "AWS::Logs::LogGroup": f"/{logical_id}",
+            "AWS::EFS::AccessPoint": _access_point(logical_id),
+            "AWS::EFS::FileSystem": "fs-0123456789abcdef0",
             "AWS::SecretsManager::Secret": self._arn("secretsmanager", f"secret:{logical_id}-AbCdEf"),
             "AWS::ApplicationAutoScaling::ScalableTarget": "service/a/b|ecs:service:DesiredCount|ecs",
         }
@@ -54,10 +55,17 @@ class Imagined:
         kind = self.body["Resources"][logical_id]["Type"]
         if name == "Arn" and kind == "AWS::IAM::Role":
             return f"arn:aws:iam::{self.account}:role/{logical_id}"
+        if name == "Arn" and kind == "AWS::Logs::LogGroup":
+            return self._arn("logs", f"log-group:/{logical_id}:*")
+        if name == "Arn" and kind == "AWS::EFS::FileSystem":
+            return self._arn("elasticfilesystem", "file-system/fs-0123456789abcdef0")
+        if name == "Arn" and kind == "AWS::EFS::AccessPoint":
+            return self._arn("elasticfilesystem", f"access-point/{_access_point(logical_id)}")
         if name == "Arn":
             return self._arn("servicediscovery", f"service/{logical_id}")
         if name == "GroupId":
-            return f"sg-{logical_id}"
+            # The rules of cfn-guard know the load balancer's by its name.
+            return f"sg-{logical_id if logical_id == 'PublicLoadBalancerSecurityGroup' else _digits(logical_id)}"
         return self.body["Resources"][logical_id].get("Properties", {}).get(name, f"{logical_id}.{name}")
 
     def import_value(self, name: str) -> Any:
@@ -68,6 +76,8 @@ class Imagined:
             return self._arn("servicediscovery", "namespace/ns-0123456789abcdef")
         if what.endswith("CIDR"):
             return "10.0.64.0/19"
+        if "Subnet" in what:
+            return f"subnet-{_digits(what)}"
         return what
 
     def zones(self) -> list[str]:
@@ -78,6 +88,15 @@ class Imagined:
 
     def _arn(self, service: str, resource: str) -> str:
         return f"arn:aws:{service}:{REGION}:{self.account}:{resource}"
+
+
+def _access_point(logical_id: str) -> str:
+    return f"fsap-{_digits(logical_id)}"
+
+
+def _digits(name: str) -> str:
+    """Another one for another name."""
+    return hashlib.sha256(name.encode()).hexdigest()[:17]
 
 
 @dataclass
@@ -108,7 +127,9 @@ DEPLOYMENTS: dict[str, Options] = {
         managed_stores=True,
         nat_gateways=2,
         certificate_arn=f"arn:aws:acm:{REGION}:222222222222:certificate/1",
+        domain="vote.example.com",
     ),
+    "envoy-with-page-views": Options(flavour="envoy", keep_page_views=True),
     "service-connect-on-managed-stores": Options(flavour="service-connect", managed_stores=True),
     "appmesh-on-managed-stores": Options(flavour="appmesh", managed_stores=True),
 }
@@ -141,7 +162,7 @@ def deployment(name: str) -> dict[str, Rendered]:
     if name == "tutorial":
         return {path: _rendered(name, path, given) for path, given in _TUTORIAL.items()}
     options = DEPLOYMENTS[name]
-    stacks = plan.supplies(options) + plan.stacks(options, _images(options), VERSION)
+    stacks = plan.supplies(options) + plan.stacks(options, _images(options))
     return {
         stack.template: _rendered(
             name, stack.template, {key: _answer(value) for key, value in stack.parameters.items()}
@@ -167,12 +188,13 @@ def _template(body: dict[str, Any], account: str, parameters: dict[str, str]) ->
 
 def _images(options: Options) -> plan.Images:
     def name(account: str, image: str) -> str:
-        return f"{ACCOUNTS[account]}.dkr.ecr.{REGION}.amazonaws.com/{image}:0123456789ab"
+        return f"{ACCOUNTS[account]}.dkr.ecr.{REGION}.amazonaws.com/{options.project}/{image}:0123456789ab"
 
     own = {account: name(account, "yelb-envoy") for account in ACCOUNTS}
+    keeper = {account: name(account, "yelb-certificates") for account in ACCOUNTS}
     sidecar = {account: _ENVOY for account in ACCOUNTS} if options.flavour == "appmesh" else own
     return plan.Images(
-        name("backend", "yelb-db"), name("frontend", "yelb-appserver"), name("frontend", "yelb-ui"), sidecar, own
+        name("backend", "yelb-db"), name("frontend", "yelb-appserver"), name("frontend", "yelb-ui"), sidecar, keeper
     )
 
 

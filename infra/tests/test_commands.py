@@ -7,10 +7,11 @@ from pathlib import Path
 
 import pytest
 import tools
-from deployment import deploy, prices
+from deployment import prices
+from deployment import stacks as stacks_module
 from deployment.bundle import bundle
 from deployment.command import Answer, CommandFailed, Commands, DryCommands
-from deployment.images import needed, tag_of_sources
+from deployment.images import needed
 from deployment.options import Options, app_mesh_envoy
 from deployment.plan import ORDER, Images, Stack, stacks, subnets, supplies
 from deployment.progress import Step
@@ -59,19 +60,6 @@ def test_what_is_printed_can_be_run(capsys: pytest.CaptureFixture[str], tmp_path
     assert done.stdout == "a name|it's|$HOME|K=two words|--parameter-overrides|A=b c|D=e|"
 
 
-def test_the_tag_follows_the_sources(tmp_path: Path) -> None:
-    (tmp_path / "yelb-ui/src").mkdir(parents=True)
-    source, other = tmp_path / "yelb-ui/src/main.rs", tmp_path / "README.md"
-    source.write_text("fn main() {}")
-    before = tag_of_sources(tmp_path)
-    other.write_text("no source")
-    (tmp_path / "yelb-ui/target").mkdir()
-    (tmp_path / "yelb-ui/target/built").write_text("no source")
-    assert tag_of_sources(tmp_path) == before
-    source.write_text("fn main() { }")
-    assert tag_of_sources(tmp_path) != before
-
-
 def test_a_secret_holds_what_certificates_sh_has_made(tmp_path: Path) -> None:
     for file, text in (("ca.crt", "A"), ("tls.crt", "C"), ("tls.key", "K")):
         (tmp_path / file).write_text(text)
@@ -99,7 +87,7 @@ def test_cleanup_knows_every_stack_in_the_order_of_its_making() -> None:
         options = Options(flavour=flavour)
         made = [
             (stack.account, stack.name.removeprefix("am-ecs-multi-account-"))
-            for stack in supplies(options) + stacks(options, images, "")
+            for stack in supplies(options) + stacks(options, images)
         ]
         assert made == [stack for stack in ORDER if stack in made]
 
@@ -130,10 +118,10 @@ class Scripted(Commands):
 def settled(monkeypatch: pytest.MonkeyPatch, *statuses: str) -> tuple[list[str], list[float]]:
     """What is asked for a stack that an earlier run has left in these states, and how long is waited."""
     waits: list[float] = []
-    monkeypatch.setattr(deploy.time, "sleep", waits.append)
+    monkeypatch.setattr(stacks_module.time, "sleep", waits.append)
     commands = Scripted(*statuses)
     stack = Stack("backend", "am-ecs-multi-account-infra", "", "")
-    deploy.Deployment(commands, Options())._settle(stack, Step("", silent=True))
+    stacks_module.Stacks(commands, Options()).settle(stack, Step("", silent=True))
     return commands.asked, waits
 
 
@@ -150,7 +138,19 @@ def test_a_stack_that_never_came_to_be_is_removed_first(monkeypatch: pytest.Monk
     assert [command.split()[4] for command in asked] == ["describe-stacks", "delete-stack", "wait"]
 
 
-@pytest.mark.parametrize("status", ["None", "CREATE_COMPLETE", "UPDATE_ROLLBACK_COMPLETE"])
+def test_a_rollback_that_has_failed_is_gone_on_with(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked, waits = settled(
+        monkeypatch, "UPDATE_ROLLBACK_FAILED", "", "UPDATE_ROLLBACK_IN_PROGRESS", "UPDATE_ROLLBACK_COMPLETE"
+    )
+    assert [command.split()[4] for command in asked][:3] == [
+        "describe-stacks",
+        "continue-update-rollback",
+        "describe-stacks",
+    ]
+    assert len(waits) == 1
+
+
+@pytest.mark.parametrize("status", ["", "CREATE_COMPLETE", "UPDATE_ROLLBACK_COMPLETE"])
 def test_any_other_stack_is_left_alone(monkeypatch: pytest.MonkeyPatch, status: str) -> None:
     asked, _ = settled(monkeypatch, status)
     assert len(asked) == 1

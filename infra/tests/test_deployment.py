@@ -5,6 +5,7 @@ Each test begins and ends with empty accounts.
 
 from __future__ import annotations
 
+import json
 import re
 import subprocess
 
@@ -13,6 +14,7 @@ import tools
 from conftest import TwoAccounts
 from deployment import prices
 from deployment.options import FLAVOURS, Options
+from deployment.secrets import NODES
 
 URL = re.compile(r"^vote at (http://\S+\.elb\.amazonaws\.com)$", re.MULTILINE)
 NOTHING_LEFT = "nothing is left in either account"
@@ -24,12 +26,18 @@ def deploy(accounts: TwoAccounts, *words: str) -> subprocess.CompletedProcess[st
 
 
 def clean_up(accounts: TwoAccounts) -> None:
-    done = accounts.run(tools.INFRA / "cleanup")
+    done = accounts.run(tools.INFRA / "cleanup", "--delete-snapshots")
     assert done.returncode == 0, done.stdout + done.stderr
     assert NOTHING_LEFT in done.stdout
     for profile in PROFILES:
         assert accounts.aws(profile, "cloudformation", "describe-stacks", "--query", "Stacks[].StackName") == ""
-        assert len(accounts.aws(profile, "ec2", "describe-vpcs", "--query", "Vpcs[?!IsDefault].VpcId").split()) == 0
+        assert vpcs(accounts, profile) == []
+
+
+def vpcs(accounts: TwoAccounts, profile: str) -> list[str]:
+    """Those that somebody has made. What no stack makes, an emulated account has from its beginning."""
+    tagged = "Vpcs[?Tags[?Key=='Name']].VpcId"
+    return accounts.aws(profile, "ec2", "describe-vpcs", "--query", tagged).split()
 
 
 @pytest.mark.parametrize("flavour", FLAVOURS)
@@ -37,6 +45,7 @@ def test_from_empty_accounts_to_a_url_again_without_a_change_and_back(accounts: 
     first = deploy(accounts, "--flavour", flavour)
     assert first.returncode == 0, first.stdout + first.stderr
     assert URL.search(first.stdout)
+    assert len(vpcs(accounts, "backend")) == 1
     assert f"{prices.total(Options(flavour=flavour)):.4f} USD" in first.stdout
 
     again = deploy(accounts, "--flavour", flavour)
@@ -114,7 +123,7 @@ def test_managed_stores_take_the_place_of_containers(accounts: TwoAccounts) -> N
     clean_up(accounts)
 
 
-def test_secrets_are_shown_to_nobody_and_new_ones_replace_tasks(accounts: TwoAccounts) -> None:
+def test_secrets_are_shown_to_nobody_and_new_certificates_replace_no_task(accounts: TwoAccounts) -> None:
     done = deploy(accounts)
     assert done.returncode == 0, done.stdout + done.stderr
     read = (
@@ -134,11 +143,30 @@ def test_secrets_are_shown_to_nobody_and_new_ones_replace_tasks(accounts: TwoAcc
 
     list_tasks = ("ecs", "list-task-definitions", "--query", "taskDefinitionArns")
     before = {profile: accounts.aws(profile, *list_tasks).split() for profile in PROFILES}
+    versions = {node: current(accounts, node) for node in NODES}
+    assert len(set(versions.values())) == 1
+    assert "certificates of the sidecars: valid until " in done.stdout
+
     renewed = deploy(accounts, "--renew-certificates")
     assert renewed.returncode == 0, renewed.stdout + renewed.stderr
     for profile in PROFILES:
-        assert not set(accounts.aws(profile, *list_tasks).split()) & set(before[profile])
+        assert accounts.aws(profile, *list_tasks).split() == before[profile]
+    again = {node: current(accounts, node) for node in NODES}
+    assert len(set(again.values())) == 1 and not set(again.values()) & set(versions.values())
+    assert "PRIVATE KEY" not in renewed.stdout + renewed.stderr
     clean_up(accounts)
+
+
+def current(accounts: TwoAccounts, node: str) -> str:
+    """The version of a node's certificate; no other version has a label."""
+    name = f"am-ecs-multi-account/certificate/{node}"
+    described = accounts.run(
+        *("aws", "--profile", NODES[node], "secretsmanager", "describe-secret", "--secret-id", name),
+        *("--query", "VersionIdsToStages", "--output", "json"),
+    )
+    ((version, labels),) = ((each, labels) for each, labels in json.loads(described.stdout).items() if labels)
+    assert labels == ["AWSCURRENT"]
+    return version
 
 
 def test_what_is_left_is_listed_but_for_what_no_stack_has(accounts: TwoAccounts) -> None:

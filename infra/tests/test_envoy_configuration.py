@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -48,14 +49,28 @@ def test_both_run_the_same_file_of_the_same_image(node: str) -> None:
 
 
 @pytest.mark.parametrize("node", NODES)
-def test_certificates_are_laid_where_envoy_reads_them(node: str) -> None:
-    text = (ENVOY / f"{node}.yaml").read_text()
+def test_certificates_are_kept_where_envoy_reads_them(node: str) -> None:
     task = containers("envoy", node)
     (mount,) = task["envoy"]["MountPoints"]
-    assert mount["ContainerPath"] == "/etc/envoy/tls" and mount["ReadOnly"]
-    for file in ("ca.crt", "tls.crt", "tls.key"):
-        assert f"{mount['ContainerPath']}/{file}" in text
-        assert f"> {file}" in task["certificates"]["Command"][0]
+    (keepers,) = task["certificates"]["MountPoints"]
+    assert mount["ContainerPath"] == keepers["ContainerPath"] == "/etc/envoy/tls"
+    assert mount["ReadOnly"] and not keepers.get("ReadOnly")
+    assert mount["SourceVolume"] == keepers["SourceVolume"]
+    # Every certificate and authority in the node's file is one that Envoy reads again.
+    assert "filename" not in (ENVOY / f"{node}.yaml").read_text()
+    for file in ("certificate", "authority"):
+        text = (ENVOY / f"sds/{file}.yaml").read_text()
+        assert f"watched_directory: {{path: {mount['ContainerPath']}}}" in text
+        assert set(re.findall(r"filename: (\S+?)/[a-z.]+}", text)) == {mount["ContainerPath"]}
+
+
+@pytest.mark.parametrize("flavour", ["envoy", "appmesh"])
+@pytest.mark.parametrize("node", NODES)
+def test_who_keeps_certificates_may_fail_without_the_task(flavour: str, node: str) -> None:
+    keeper = containers(flavour, node)["certificates"]
+    assert keeper["Essential"] == "false" or keeper["Essential"] is False
+    assert keeper["RestartPolicy"]["Enabled"] in (True, "true")
+    assert environment(keeper)["CERTIFICATE"].startswith("arn:aws:secretsmanager:")
 
 
 @pytest.mark.parametrize("node", NODES)

@@ -60,7 +60,11 @@ TASK_MUTANTS: list[tuple[str, Change, str]] = [
     ),
     ("a condition that is none", lambda t: APP(t)["DependsOn"][0].update(Condition="HEALTHLY"), "is not one of"),
     ("waiting for health without a check", lambda t: ENVOY(t).pop("HealthCheck"), "which has no health check"),
-    ("waiting for the end of what never ends", lambda t: CERTIFICATES(t).update(Essential=True), "which is essential"),
+    (
+        "waiting for the end of what never ends",
+        lambda t: APP(t)["DependsOn"][0].update(Condition="SUCCESS"),
+        "which is essential",
+    ),
     (
         "two that wait for each other",
         lambda t: CERTIFICATES(t).update(DependsOn=[{"ContainerName": "yelb-appserver", "Condition": "START"}]),
@@ -78,11 +82,6 @@ TASK_MUTANTS: list[tuple[str, Change, str]] = [
     ("no execution role", lambda t: t.pop("ExecutionRoleArn"), "need an executionRoleArn"),
     ("a volume that nobody has", lambda t: t.update(Volumes=[]), "which the task does not have"),
     ("a volume for nobody", lambda t: t["Volumes"].append({"Name": "spare"}), "nothing mounts the volume spare"),
-    (
-        "memory for a temporary file system",
-        lambda t: APP(t).update(LinuxParameters={"Tmpfs": [{"ContainerPath": "/tmp", "Size": 16}]}),
-        "Fargate has no tmpfs",
-    ),
     (
         "a proxy that is not there",
         lambda t: t["ProxyConfiguration"].update(ContainerName="enovy"),

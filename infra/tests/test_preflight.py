@@ -138,7 +138,7 @@ def test_a_failed_stack_gives_its_own_reason_and_the_next_run_goes_on(accounts: 
 
     other = accounts.run(tools.INFRA / "deploy", "--flavour", "service-connect")
     assert other.returncode == NOT_BEGUN
-    assert "the flavour envoy is deployed, and cannot become service-connect in place" in other.stderr
+    assert "--flavour envoy is deployed and cannot become --flavour service-connect in place" in other.stderr
 
     assert accounts.run(tools.INFRA / "cleanup").returncode == 0
 

@@ -214,10 +214,10 @@ def test_a_target_that_is_no_port_of_the_task(stacks: Stacks, changed: Callable[
 def test_a_dependency_on_nobody(stacks: Stacks, changed: Callable[[str, str, str], Path]) -> None:
     template = changed(
         "account_frontend/app_and_frontend.yml",
-        "{ContainerName: collector, Condition: START}",
-        "{ContainerName: xray-daemon, Condition: START}",
+        "[{ContainerName: envoy, Condition: HEALTHY}]",
+        "[{ContainerName: proxy, Condition: HEALTHY}]",
     )
-    assert "waits for xray-daemon, which the task does not have" in stacks.application(template)
+    assert "waits for proxy, which the task does not have" in stacks.application(template)
 
 
 def test_a_secret_that_is_empty(stacks: Stacks) -> None:
@@ -231,7 +231,7 @@ def test_a_parameter_that_the_flavour_needs(stacks: Stacks) -> None:
     reason = stacks.deploy(
         "frontend", APPLICATION, "account_frontend/app_and_frontend.yml", "Flavour=envoy", *stacks.network()
     )
-    assert "The flavour envoy needs CertificatesVersion" in reason
+    assert "The flavour envoy needs CertificatesImage" in reason
     stacks.delete("frontend", APPLICATION)
 
 

@@ -11,21 +11,31 @@ use crate::{python, run};
 /// What npm installs for the sake of the program in it: cfn-guard is otherwise to be had from GitHub or compiled.
 const GUARD_PACKAGE: &str = "@cdklabs/cdk-validator-cfnguard@0.0.62";
 
-/// Installs what checks templates and emulates AWS.
+/// Installs what checks templates, emulates AWS, and is Envoy.
 pub(crate) fn provide() -> Result<()> {
+    python::PROGRAMS.provide()?;
     python::INFRA.provide()?;
     python::CHECKOV.provide()?;
     provide_guard()
 }
 
-/// Runs the tests.
+/// Runs the tests, which start the servers with the settings of the templates.
 pub(crate) fn tests() -> Result<Outcome> {
+    let mut build = run::cargo(&["build", "--package", "yelb-appserver", "--package", "yelb-ui"]);
+    if !run::stream(&mut build, |_| ())?.success() {
+        return Ok(Outcome::not_built());
+    }
+    // Cargo puts them where it has put this program.
+    let this = std::env::current_exe()?;
     let pytest = python::INFRA.program("pytest");
     // Two at a time: most of the time goes into a command waiting for the emulator.
     let mut command = run::command(&pytest.to_string_lossy(), &["--numprocesses", "2"]);
     command
         .env("CFN_GUARD", guard())
         .env("CHECKOV", python::CHECKOV.program("checkov"))
+        .env("ENVOY", python::PROGRAMS.program("envoy"))
+        .env("YELB_APPSERVER", this.with_file_name("yelb-appserver"))
+        .env("YELB_UI", this.with_file_name("yelb-ui"))
         .env("PYTHONDONTWRITEBYTECODE", "1")
         .current_dir(run::root().join("infra/tests"));
     let mut count = Count::default();

@@ -28,7 +28,7 @@ impl Options {
         for (part, sets) in [
             (Part::Rust, &[Set::Servers, Set::Python][..]),
             (Part::Browser, &[Set::Browser]),
-            (Part::Infra, &[Set::Infra]),
+            (Part::Infra, &[Set::Servers, Set::Infra]),
             (Part::E2e, &e2e::NEEDS),
         ] {
             if self.wants(part) {

@@ -9,6 +9,7 @@ from __future__ import annotations
 import functools
 import json
 import re
+import uuid
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -64,6 +65,9 @@ OPERATIONS: dict[str, Operation] = {
     "AWS::ECS::Cluster": _op("ecs", "CreateCluster", ClusterSettings="settings"),
     "AWS::ECS::Service": _op("ecs", "CreateService"),
     "AWS::ECS::TaskDefinition": _op("ecs", "RegisterTaskDefinition", ProxyConfigurationProperties="properties"),
+    "AWS::EFS::AccessPoint": _op("efs", "CreateAccessPoint", AccessPointTags="Tags"),
+    "AWS::EFS::FileSystem": _op("efs", "CreateFileSystem", FileSystemTags="Tags", FileSystemPolicy=None),
+    "AWS::EFS::MountTarget": _op("efs", "CreateMountTarget"),
     "AWS::ElastiCache::ReplicationGroup": _op("elasticache", "CreateReplicationGroup"),
     "AWS::ElastiCache::SubnetGroup": _op(
         "elasticache", "CreateCacheSubnetGroup", Description="CacheSubnetGroupDescription"
@@ -132,7 +136,7 @@ def call_for(resource_type: str, properties: dict[str, Any], made_up_name: str) 
     for name, member in shape.members.items():
         # The client of the API fills these in.
         if member.metadata.get("idempotencyToken") or name == "CallerReference":
-            parameters.setdefault(name, "00000000-0000-4000-8000-000000000000")
+            parameters.setdefault(name, str(uuid.uuid4()))
     report = botocore.validate.ParamValidator().validate(parameters, shape)
     if report.has_errors():
         errors.append(report.generate_report())

@@ -47,9 +47,6 @@ def _fargate(task: dict[str, Any], containers: dict[str, Any]) -> list[str]:
     needs_role = any("logConfiguration" in each or each.get("secrets") for each in containers.values())
     if needs_role and not task.get("executionRoleArn"):
         found.append("logs and secrets need an executionRoleArn")
-    for name, container in containers.items():
-        if "tmpfs" in container.get("linuxParameters", {}):
-            found.append(f"{name}: Fargate has no tmpfs")
     return found
 
 

@@ -9,8 +9,11 @@ from pathlib import Path
 from typing import Any
 
 from moto.core.request import Request
-from moto.iam.models import get_account_id_from
-from moto.moto_server.werkzeug_app import DomainDispatcherApplication, create_backend_app
+from moto.iam.models import SERVICE_NAME_CONVERSION, get_account_id_from
+from moto.moto_server.werkzeug_app import (
+    DomainDispatcherApplication,
+    create_backend_app,
+)
 from moto.servicediscovery.models import servicediscovery_backends
 from werkzeug.serving import make_server
 
@@ -19,7 +22,7 @@ from .accounts import Accounts
 from .app_mesh import AppMesh
 from .cloudformation_service import CloudFormation
 from .sharing import ResourceAccessManager, show_shared_subnets
-from .stacks import Stacks
+from .stacks import Faults, Stacks
 from .wire import Caller, Service
 
 Application = Callable[[dict[str, Any], Callable[..., Any]], Iterable[bytes]]
@@ -42,7 +45,9 @@ class Emulator:
         return service.answer(Request(environ), caller)(environ, start_response)
 
 
-def build(endpoint: str) -> tuple[Emulator, Accounts]:
+def build(endpoint: str, faults: Faults) -> tuple[Emulator, Accounts]:
+    # moto would write it in small letters.
+    SERVICE_NAME_CONVERSION["ecs"] = "ECS"
     accounts = Accounts(endpoint)
     ram = ResourceAccessManager()
     mesh = AppMesh(ram)
@@ -55,7 +60,7 @@ def build(endpoint: str) -> tuple[Emulator, Accounts]:
         return name in servicediscovery_backends[caller.account][caller.region].namespaces
 
     ram.known_elsewhere = known
-    services: list[Service] = [CloudFormation(Stacks(accounts)), mesh, ram]
+    services: list[Service] = [CloudFormation(Stacks(accounts, faults)), mesh, ram]
     return Emulator({service.name: service for service in services}), accounts
 
 
@@ -65,7 +70,7 @@ def main() -> None:
     # The port is the kernel's, and has to be known before the emulator can be built.
     server = make_server("127.0.0.1", 0, lambda *request: holder["application"](*request), threaded=True)
     endpoint = f"http://127.0.0.1:{server.server_port}"
-    emulator, accounts = build(endpoint)
+    emulator, accounts = build(endpoint, Faults(directory / "faults"))
     holder["application"] = emulator
     threading.Thread(target=server.serve_forever, daemon=True).start()
     accounts.write_profiles(directory)

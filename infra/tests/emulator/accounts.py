@@ -15,8 +15,10 @@ REGION = "eu-central-1"
 BACKEND, FRONTEND, STRANGER = "111111111111", "222222222222", "333333333333"
 """The two of the tutorial, and one of nobody's organization."""
 
-PROFILES = {"backend": BACKEND, "frontend": FRONTEND, "stranger": STRANGER}
 MANAGEMENT = "999999999999"
+"""The organization's."""
+
+PROFILES = {"backend": BACKEND, "frontend": FRONTEND, "stranger": STRANGER, "management": MANAGEMENT}
 
 
 class Accounts:

@@ -91,16 +91,26 @@ class AppMesh(Service):
         return self._create("virtualRouter", caller, asked)
 
     def create_virtual_service(self, caller: Caller, asked: dict[str, Any]) -> dict[str, Any]:
-        provider = asked["spec"].get("provider", {})
-        self._must_have(caller, asked, "virtualNode", provider.get("virtualNode", {}).get("virtualNodeName"))
-        self._must_have(caller, asked, "virtualRouter", provider.get("virtualRouter", {}).get("virtualRouterName"))
+        self._must_have_provider(caller, asked)
         return self._create("virtualService", caller, asked)
 
     def create_route(self, caller: Caller, asked: dict[str, Any]) -> dict[str, Any]:
-        self._must_have(caller, asked, "virtualRouter", asked["virtualRouterName"])
-        for target in asked["spec"]["httpRoute"]["action"]["weightedTargets"]:
-            self._must_have(caller, asked, "virtualNode", target["virtualNode"])
+        self._must_have_targets(caller, asked)
         return self._create("route", caller, asked)
+
+    def update_virtual_node(self, caller: Caller, asked: dict[str, Any]) -> dict[str, Any]:
+        return self._update("virtualNode", caller, asked)
+
+    def update_virtual_router(self, caller: Caller, asked: dict[str, Any]) -> dict[str, Any]:
+        return self._update("virtualRouter", caller, asked)
+
+    def update_virtual_service(self, caller: Caller, asked: dict[str, Any]) -> dict[str, Any]:
+        self._must_have_provider(caller, asked)
+        return self._update("virtualService", caller, asked)
+
+    def update_route(self, caller: Caller, asked: dict[str, Any]) -> dict[str, Any]:
+        self._must_have_targets(caller, asked)
+        return self._update("route", caller, asked)
 
     def delete_virtual_node(self, caller: Caller, asked: dict[str, Any]) -> dict[str, Any]:
         return self._delete("virtualNode", caller, asked)
@@ -130,6 +140,22 @@ class AppMesh(Service):
             part["virtualRouterName"] = asked["virtualRouterName"]
         mesh.parts[kind][name] = part
         return {kind: part}
+
+    def _update(self, kind: str, caller: Caller, asked: dict[str, Any]) -> dict[str, Any]:
+        self._must_have(caller, asked, kind, asked[KINDS[kind]])
+        part = self.mesh(caller, asked).parts[kind][asked[KINDS[kind]]]
+        part["spec"] = asked["spec"]
+        return {kind: part}
+
+    def _must_have_provider(self, caller: Caller, asked: dict[str, Any]) -> None:
+        provider = asked["spec"].get("provider", {})
+        self._must_have(caller, asked, "virtualNode", provider.get("virtualNode", {}).get("virtualNodeName"))
+        self._must_have(caller, asked, "virtualRouter", provider.get("virtualRouter", {}).get("virtualRouterName"))
+
+    def _must_have_targets(self, caller: Caller, asked: dict[str, Any]) -> None:
+        self._must_have(caller, asked, "virtualRouter", asked["virtualRouterName"])
+        for target in asked["spec"]["httpRoute"]["action"]["weightedTargets"]:
+            self._must_have(caller, asked, "virtualNode", target["virtualNode"])
 
     def _delete(self, kind: str, caller: Caller, asked: dict[str, Any]) -> dict[str, Any]:
         mesh, name = self.mesh(caller, asked), asked[KINDS[kind]]

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import uuid
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from cloudformation.template import TemplateError, load
 
-from .stacks import Stack, Stacks
+from .stacks import Change, Stack, Stacks
 from .wire import Caller, Refused, Service
 
 _LARGEST_TEMPLATE = 51_200
 """In bytes, of a template that is sent along with the request, as it is without a bucket."""
+
+_PAGE = 4
+"""How many stacks or events are in one answer."""
 
 
 @dataclass
@@ -26,6 +29,7 @@ class ChangeSet:
     tags: dict[str, str]
     status: str = "CREATE_COMPLETE"
     reason: str = ""
+    changes: list[Change] = field(default_factory=list)
 
 
 class CloudFormation(Service):
@@ -58,6 +62,11 @@ class CloudFormation(Service):
             made.reason = (
                 "The submitted information didn't contain changes. Submit different information to create a change set."
             )
+        elif kind == "UPDATE":
+            try:
+                made.changes = self.stacks.changes(stack, body, parameters)
+            except TemplateError as error:
+                made.status, made.reason = "FAILED", str(error)
         self.change_sets[identity] = made
         return {"Id": identity, "StackId": stack.id}
 
@@ -71,13 +80,21 @@ class CloudFormation(Service):
             "Status": found.status,
             "StatusReason": found.reason,
             "ExecutionStatus": "UNAVAILABLE" if found.status == "FAILED" else "AVAILABLE",
-            "Changes": [],
+            "Changes": [{"Type": "Resource", "ResourceChange": _described_change(each)} for each in found.changes],
         }
 
     def execute_change_set(self, caller: Caller, asked: dict[str, Any]) -> dict[str, Any]:
         found = self._change_set(asked)
         change = self.stacks.create if found.kind == "CREATE" else self.stacks.update
         change(found.stack, found.body, found.parameters, found.tags)
+        return {}
+
+    def continue_update_rollback(self, caller: Caller, asked: dict[str, Any]) -> dict[str, Any]:
+        stack = self.stacks.find(caller, asked["StackName"])
+        if stack.status != "UPDATE_ROLLBACK_FAILED":
+            raise Refused("ValidationError", f"Stack:{stack.id} is in {stack.status} state and can not be rolled back.")
+        stack.enter("UPDATE_ROLLBACK_IN_PROGRESS")
+        self.stacks.roll_back(stack)
         return {}
 
     def delete_change_set(self, caller: Caller, asked: dict[str, Any]) -> dict[str, Any]:
@@ -99,27 +116,26 @@ class CloudFormation(Service):
         if "StackName" in asked:
             return {"Stacks": [_described(self.stacks.find(caller, asked["StackName"]))]}
         alive = [stack for stack in self.stacks.of(caller) if stack.status != "DELETE_COMPLETE"]
-        return {"Stacks": [_described(stack) for stack in alive]}
+        return _page("Stacks", [_described(stack) for stack in alive], asked)
 
     def describe_stack_events(self, caller: Caller, asked: dict[str, Any]) -> dict[str, Any]:
         stack = self.stacks.find(caller, asked["StackName"])
         newest_first = reversed(stack.events)
-        return {
-            "StackEvents": [
-                {
-                    "StackId": stack.id,
-                    "EventId": event.id,
-                    "StackName": stack.name,
-                    "LogicalResourceId": event.logical_id,
-                    "PhysicalResourceId": event.physical_id,
-                    "ResourceType": event.type,
-                    "Timestamp": event.time,
-                    "ResourceStatus": event.status,
-                    "ResourceStatusReason": event.reason or None,
-                }
-                for event in newest_first
-            ]
-        }
+        events = [
+            {
+                "StackId": stack.id,
+                "EventId": event.id,
+                "StackName": stack.name,
+                "LogicalResourceId": event.logical_id,
+                "PhysicalResourceId": event.physical_id,
+                "ResourceType": event.type,
+                "Timestamp": event.time,
+                "ResourceStatus": event.status,
+                "ResourceStatusReason": event.reason or None,
+            }
+            for event in newest_first
+        ]
+        return _page("StackEvents", events, asked)
 
     def get_template_summary(self, caller: Caller, asked: dict[str, Any]) -> dict[str, Any]:
         body = (
@@ -159,8 +175,8 @@ class CloudFormation(Service):
             self.stacks.all.append(stack)
             return stack
         stack = self.stacks.find(caller, name)
-        if stack.status == "ROLLBACK_COMPLETE":
-            message = f"Stack:{stack.id} is in ROLLBACK_COMPLETE state and can not be updated."
+        if stack.status in ("ROLLBACK_COMPLETE", "UPDATE_ROLLBACK_FAILED"):
+            message = f"Stack:{stack.id} is in {stack.status} state and can not be updated."
             raise Refused("ValidationError", message)
         return stack
 
@@ -195,6 +211,24 @@ def _parameters(stack: Stack, body: dict[str, Any], given: list[dict[str, Any]])
         raise Refused("ValidationError", f"Parameters: {missing} must have values")
     defaults = {name: str(about["Default"]) for name, about in declared.items() if "Default" in about}
     return defaults | parameters
+
+
+def _page(key: str, items: list[dict[str, Any]], asked: dict[str, Any]) -> dict[str, Any]:
+    """A few at a time, as AWS answers when there are many."""
+    start = int(asked.get("NextToken", 0))
+    end = start + _PAGE
+    return {key: items[start:end]} | ({"NextToken": str(end)} if end < len(items) else {})
+
+
+def _described_change(change: Change) -> dict[str, Any]:
+    described = {
+        "Action": change.action,
+        "LogicalResourceId": change.logical_id,
+        "PhysicalResourceId": change.physical_id or None,
+        "ResourceType": change.type,
+        "Replacement": change.replacement or None,
+    }
+    return {name: value for name, value in described.items() if value is not None}
 
 
 def _text(value: Any) -> str | None:

@@ -11,6 +11,7 @@ import jmespath
 from botocore.exceptions import ClientError
 from cloudformation.api import OPERATIONS, call_for
 from cloudformation.template import TemplateError
+from cloudformation.updates import replaces
 from moto.core.utils import camelcase_to_underscores
 
 Clients = Callable[[str], Any]
@@ -22,9 +23,11 @@ class Made:
 
     id: str
     attributes: dict[str, Any] = field(default_factory=dict)
-    gone: bool = False
-    """Whether it was deleted for another one to take its place."""
 
+
+Change = Callable[[Clients, Made, dict[str, Any], dict[str, Any], dict[str, Any]], None]
+"""What changes a resource in place: with the clients, `Made`, its properties before and after, and the call that would make
+it anew."""
 
 Step = Callable[[Clients, Any, dict[str, Any], dict[str, Any]], None]
 """Something done before or after a resource is made: with the clients, the stack or `Made`, its properties and the call."""
@@ -45,6 +48,10 @@ class Kind:
     after: tuple[Step, ...] = ()
     undo: Callable[[Clients, Made, dict[str, Any]], None] | None = None
     """What has to be done before it can be deleted."""
+    change: Change | None = None
+    """What changes it in place; none if nothing here changes such a resource."""
+    final_snapshot: str = ""
+    """The parameter of the deleting operation that names the snapshot to take first, if it can take one."""
     tagged: str = ""
     """Of EC2: the name of its kind in a specification of tags."""
 
@@ -74,20 +81,44 @@ class Kind:
         end = f"-{logical_id}-{uuid.uuid4().hex[:12].upper()}"
         return stack[: max(1, _LONGEST_NAME.get(self.type, 128) - len(end))] + end
 
-    def update(self, clients: Clients, stack: Any, logical_id: str, made: Made, properties: dict[str, Any]) -> Made:
-        # By replacement, for all but services. CloudFormation does it the other way round where names allow it.
-        self.delete(clients, made, {})
-        made.gone = True
-        return self.create(clients, stack, logical_id, properties)
+    def replaces(self, before: dict[str, Any], after: dict[str, Any]) -> bool:
+        return replaces(self.type, before, after)
 
-    def delete(self, clients: Clients, made: Made, properties: dict[str, Any]) -> None:
+    def update(self, clients: Clients, stack: Any, made: Made, before: dict[str, Any], after: dict[str, Any]) -> None:
+        """Changes it in place."""
+        if self.change is None:
+            raise TemplateError(f"{self.type}: a change in place is not emulated")
+        call = call_for(self.type, after, self._name(stack.name, "unchanged"))
+        if call.errors:
+            raise TemplateError("; ".join(call.errors))
+        self.change(clients, made, before, after, call.parameters)
+
+    def delete(self, clients: Clients, made: Made, properties: dict[str, Any], snapshot: str = "") -> None:
+        """Deletes it; with a name for a last snapshot, after that was taken."""
         if self.undo is not None:
             self.undo(clients, made, properties)
         operation, parameters = self.delete_call
         if not operation:
             return
         values = {name: _argument(text, made) for name, text in parameters.items()}
+        if snapshot and self.final_snapshot:
+            values.pop("SkipFinalSnapshot", None)
+            values[self.final_snapshot] = snapshot
         getattr(clients(OPERATIONS[self.type].service), operation)(**values)
+
+
+def unnoticed(clients: Clients, made: Made, before: Any, after: Any, asked: dict[str, Any]) -> None:
+    """A change in place that nothing here looks at: of a description, a size, or tags."""
+
+
+def again(*steps: Step) -> Change:
+    """A change in place that the steps after the making do as well."""
+
+    def change(clients: Clients, made: Made, before: Any, after: dict[str, Any], asked: dict[str, Any]) -> None:
+        for step in steps:
+            step(clients, made, after, asked)
+
+    return change
 
 
 _LONGEST_NAME = {

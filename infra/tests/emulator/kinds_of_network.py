@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 from botocore.exceptions import ClientError
 from cloudformation.template import TemplateError
+from moto.servicediscovery.models import servicediscovery_backends
 
 from .accounts import REGION
-from .kinds import Clients, Kind, Made, register
+from .kinds import Clients, Kind, Made, again, register, unnoticed
 from .sharing import references_to
 
 
@@ -30,6 +32,24 @@ def _ingress(clients: Clients, made: Made, properties: dict[str, Any], asked: di
                 pair["UserId"] = rule["SourceSecurityGroupOwnerId"]
             permission["UserIdGroupPairs"] = [pair]
         clients("ec2").authorize_security_group_ingress(GroupId=made.id, IpPermissions=[permission])
+
+
+def _other_ingress(clients: Clients, made: Made, before: Any, after: dict[str, Any], asked: dict[str, Any]) -> None:
+    (group,) = clients("ec2").describe_security_groups(GroupIds=[made.id])["SecurityGroups"]
+    own = {json.dumps(rule, sort_keys=True) for rule in before.get("SecurityGroupIngress", [])}
+    if own != {json.dumps(rule, sort_keys=True) for rule in after.get("SecurityGroupIngress", [])}:
+        if group["IpPermissions"]:
+            clients("ec2").revoke_security_group_ingress(GroupId=made.id, IpPermissions=group["IpPermissions"])
+        _ingress(clients, made, after, asked)
+
+
+def _other_way(clients: Clients, made: Made, before: Any, after: dict[str, Any], asked: dict[str, Any]) -> None:
+    clients("ec2").replace_route(**asked)
+
+
+def _other_listener(clients: Clients, made: Made, before: Any, after: dict[str, Any], asked: dict[str, Any]) -> None:
+    wanted = {name: value for name, value in asked.items() if name != "LoadBalancerArn"}
+    clients("elbv2").modify_listener(ListenerArn=made.id, **wanted)
 
 
 def _revoke(clients: Clients, made: Made, properties: dict[str, Any]) -> None:
@@ -119,8 +139,8 @@ class Zones:
         cls.names.add((vpc, name))
 
     @classmethod
-    def leave(cls, name: str) -> None:
-        cls.names = {(vpc, other) for vpc, other in cls.names if other != name}
+    def leave(cls, vpc: str, name: str) -> None:
+        cls.names.discard((vpc, name))
 
 
 def _zone(clients: Clients, stack: Any, properties: dict[str, Any], asked: dict[str, Any]) -> None:
@@ -133,7 +153,7 @@ def _zone_id(clients: Clients, made: Made, properties: dict[str, Any], asked: di
 
 
 def _zone_gone(clients: Clients, made: Made, properties: dict[str, Any]) -> None:
-    Zones.leave(made.attributes["name"])
+    Zones.leave(made.attributes["vpc"], made.attributes["name"])
 
 
 def _namespace(clients: Clients, made: Made, properties: dict[str, Any], asked: dict[str, Any]) -> None:
@@ -143,12 +163,18 @@ def _namespace(clients: Clients, made: Made, properties: dict[str, Any], asked: 
 
 
 def _namespace_gone(clients: Clients, made: Made, properties: dict[str, Any]) -> None:
-    discovery = clients("servicediscovery")
-    services = discovery.list_services(Filters=[{"Name": "NAMESPACE_ID", "Values": [made.id]}])["Services"]
-    if services:
-        error = {"Code": "ResourceInUse", "Message": f"the namespace still has {services[0]['Name']}"}
+    # moto lists those of all namespaces, whatever is asked for.
+    own = [
+        service.name
+        for account in list(servicediscovery_backends)
+        for backend in servicediscovery_backends[account].values()
+        for service in backend.services.values()
+        if service.namespace_id == made.id
+    ]
+    if own:
+        error = {"Code": "ResourceInUse", "Message": f"the namespace still has {own[0]}"}
         raise ClientError({"Error": error}, "DeleteNamespace")
-    Zones.leave(made.attributes["name"])
+    Zones.leave(made.attributes["vpc"], made.attributes["name"])
 
 
 def _records_gone(clients: Clients, made: Made, properties: dict[str, Any]) -> None:
@@ -164,6 +190,7 @@ register(
         {"CidrBlock": "answer.Vpc.CidrBlock"},
         ("delete_vpc", {"VpcId": "@id"}),
         after=(_dns,),
+        change=again(_dns),
         tagged="vpc",
     ),
     Kind(
@@ -172,6 +199,7 @@ register(
         {},
         ("delete_subnet", {"SubnetId": "@id"}),
         undo=_unused,
+        change=unnoticed,
         tagged="subnet",
     ),
     Kind(
@@ -213,6 +241,7 @@ register(
         "join('|', [asked.RouteTableId, asked.DestinationCidrBlock])",
         {},
         ("delete_route", {"RouteTableId": "#0", "DestinationCidrBlock": "#1"}),
+        change=_other_way,
     ),
     Kind(
         "AWS::EC2::SubnetRouteTableAssociation",
@@ -227,12 +256,14 @@ register(
         ("delete_security_group", {"GroupId": "@id"}),
         after=(_ingress,),
         undo=_unreferenced,
+        change=_other_ingress,
         tagged="security-group",
     ),
     Kind(
         "AWS::EC2::SecurityGroupIngress",
         "join('|', [asked.GroupId, answer.SecurityGroupRules[0].SecurityGroupRuleId])",
         undo=_revoke,
+        change=unnoticed,
     ),
     Kind(
         "AWS::ElasticLoadBalancingV2::LoadBalancer",
@@ -248,17 +279,19 @@ register(
         {},
         ("delete_target_group", {"TargetGroupArn": "@id"}),
         after=(_target_group,),
+        change=again(_target_group),
     ),
     Kind(
         "AWS::ElasticLoadBalancingV2::Listener",
         "answer.Listeners[0].ListenerArn",
         {},
         ("delete_listener", {"ListenerArn": "@id"}),
+        change=_other_listener,
     ),
     Kind(
         "AWS::Route53::HostedZone",
         "answer.HostedZone.Id",
-        {"name": "asked.Name"},
+        {"name": "asked.Name", "vpc": "asked.VPC.VPCId"},
         ("delete_hosted_zone", {"Id": "@id"}),
         before=(_zone,),
         after=(_zone_id,),
@@ -273,8 +306,9 @@ register(
     Kind(
         "AWS::ServiceDiscovery::PrivateDnsNamespace",
         "answer.OperationId",
-        {"name": "asked.Name"},
+        {"name": "asked.Name", "vpc": "asked.Vpc"},
         ("delete_namespace", {"Id": "@id"}),
+        change=unnoticed,
         before=(_vpc_is_there,),
         after=(_namespace,),
         undo=_namespace_gone,

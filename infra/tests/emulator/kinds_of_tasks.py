@@ -24,6 +24,17 @@ class Visible:
     ram: ResourceAccessManager
 
 
+def _role_of_ecs(clients: Clients, stack: Any, properties: dict[str, Any], asked: dict[str, Any]) -> None:
+    """ECS makes its own role with an account's first cluster, but not in time for that cluster's capacity providers."""
+    try:
+        clients("iam").get_role(RoleName="AWSServiceRoleForECS")
+    except ClientError as error:
+        if asked.get("capacityProviders"):
+            message = "Unable to assume the service linked role. Please verify that the ECS service linked role exists."
+            raise TemplateError(message) from error
+        clients("iam").create_service_linked_role(AWSServiceName="ecs.amazonaws.com")
+
+
 def _could_start(clients: Clients, stack: Any, properties: dict[str, Any], asked: dict[str, Any]) -> None:
     found = problems(asked)
     groups = {group["logGroupName"] for group in clients("logs").describe_log_groups()["logGroups"]}
@@ -37,8 +48,25 @@ def _could_start(clients: Clients, stack: Any, properties: dict[str, Any], asked
     for name in ("executionRoleArn", "taskRoleArn"):
         if asked.get(name) not in roles:
             found.append(f"the account has no role {asked.get(name)}")
+    for volume in asked.get("volumes", []):
+        found += _file_system(clients, volume)
     if found:
         raise TemplateError("; ".join(found))
+
+
+def _file_system(clients: Clients, volume: dict[str, Any]) -> list[str]:
+    where = volume.get("efsVolumeConfiguration")
+    if where is None:
+        return []
+    try:
+        (point,) = clients("efs").describe_access_points(AccessPointId=where["authorizationConfig"]["accessPointId"])[
+            "AccessPoints"
+        ]
+    except ClientError as error:
+        return [f"the volume {volume['name']} has no access point: {error}"]
+    if point["FileSystemId"] != where["fileSystemId"]:
+        return [f"the access point of the volume {volume['name']} is another file system's"]
+    return []
 
 
 def _secret(clients: Clients, container: str, secret: dict[str, str]) -> list[str]:
@@ -69,9 +97,35 @@ def _could_run(clients: Clients, stack: Any, properties: dict[str, Any], asked: 
     for registry in asked.get("serviceRegistries", []):
         if registry["registryArn"] not in registries:
             found.append(f"the account has no Cloud Map service {registry['registryArn']}")
+    for volume in task.get("volumes", []):
+        found += _mountable(clients, volume, network)
     found += _connected(stack, asked.get("serviceConnectConfiguration", {}), containers)
     if found:
         raise TemplateError("; ".join(found))
+
+
+def _mountable(clients: Clients, volume: dict[str, Any], network: dict[str, Any]) -> list[str]:
+    """Whether a task in any of its subnets has a way to the file system."""
+    where = volume.get("efsVolumeConfiguration")
+    if where is None:
+        return []
+    targets = clients("efs").describe_mount_targets(FileSystemId=where["fileSystemId"])["MountTargets"]
+    by_subnet = {target["SubnetId"]: target for target in targets}
+    found = [
+        f"{volume['name']} has no mount target in {subnet}" for subnet in network["subnets"] if subnet not in by_subnet
+    ]
+    for target in by_subnet.values():
+        groups = clients("efs").describe_mount_target_security_groups(MountTargetId=target["MountTargetId"])
+        rules = [
+            rule
+            for group in clients("ec2").describe_security_groups(GroupIds=groups["SecurityGroups"])["SecurityGroups"]
+            for rule in group["IpPermissions"]
+            if rule["FromPort"] <= 2049 <= rule["ToPort"]
+        ]
+        sources = {pair["GroupId"] for rule in rules for pair in rule["UserIdGroupPairs"]}
+        if not sources & set(network["securityGroups"]):
+            found.append(f"the mount target of {volume['name']} lets in none of {network['securityGroups']}")
+    return found
 
 
 def _balanced(clients: Clients, balancer: dict[str, Any], containers: dict[str, Any]) -> list[str]:
@@ -114,14 +168,11 @@ def _connected(stack: Any, configuration: dict[str, Any], containers: dict[str, 
 
 
 class EcsService(Kind):
-    """The one kind that is changed in place, as its users would notice."""
-
-    def update(self, clients: Clients, stack: Any, logical_id: str, made: Made, properties: dict[str, Any]) -> Made:
-        call = call_for(self.type, properties, made.attributes["Name"])
-        _could_run(clients, stack, properties, call.parameters)
+    def update(self, clients: Clients, stack: Any, made: Made, before: dict[str, Any], after: dict[str, Any]) -> None:
+        call = call_for(self.type, after, made.attributes["Name"])
+        _could_run(clients, stack, after, call.parameters)
         wanted = {name: call.parameters[name] for name in ("cluster", "taskDefinition", "desiredCount")}
         clients("ecs").update_service(service=made.attributes["Name"], **wanted)
-        return made
 
 
 def _tenant(clients: Clients, made: Made, properties: dict[str, Any], asked: dict[str, Any]) -> None:
@@ -138,6 +189,7 @@ register(
         "answer.cluster.clusterName",
         {"Arn": "answer.cluster.clusterArn"},
         ("delete_cluster", {"cluster": "@id"}),
+        before=(_role_of_ecs,),
     ),
     Kind(
         "AWS::ECS::TaskDefinition",

@@ -7,14 +7,22 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from moto.ec2.exceptions import InvalidSecurityGroupNotFoundError, InvalidSubnetIdError, InvalidVPCIdError
+from moto.ec2.exceptions import (
+    InvalidSecurityGroupNotFoundError,
+    InvalidSubnetIdError,
+    InvalidVPCIdError,
+)
 from moto.ec2.models import ec2_backends
 from moto.ec2.models.security_groups import SecurityGroupBackend
 from moto.ec2.models.subnets import Subnet, SubnetBackend
 from moto.ec2.models.vpcs import VPC, VPCBackend
+from moto.organizations.models import organizations_backends
 
-from .accounts import same_organization
+from .accounts import MANAGEMENT, same_organization
 from .wire import Caller, Refused, Service
+
+_SERVICE_PRINCIPAL = "ram.amazonaws.com"
+"""Whether the organization has enabled sharing is whether it lets this service in."""
 
 
 @dataclass
@@ -45,19 +53,11 @@ class ResourceAccessManager(Service):
     def __init__(self) -> None:
         super().__init__()
         self.shares: dict[str, Share] = {}
-        self.enabled = True
-        """Whether the organization has enabled sharing."""
 
     def create_resource_share(self, caller: Caller, asked: dict[str, Any]) -> dict[str, Any]:
         external = asked.get("allowExternalPrincipals", True)
         for principal in asked.get("principals", []):
-            if not same_organization(caller.account, principal) and not external:
-                raise Refused("OperationNotPermittedException", f"{principal} is not in your organization")
-            if not external and not self.enabled:
-                raise Refused(
-                    "OperationNotPermittedException",
-                    "You have not enabled sharing with your AWS organization",
-                )
+            self._must_be_partner(caller, principal, external)
         for arn in asked.get("resourceArns", []):
             self._must_be_shareable(caller, arn, external)
         arn = f"arn:aws:ram:{caller.region}:{caller.account}:resource-share/{uuid.uuid4()}"
@@ -81,10 +81,43 @@ class ResourceAccessManager(Service):
         return {"resourceShares": [share.described() for share in shares]}
 
     def delete_resource_share(self, caller: Caller, asked: dict[str, Any]) -> dict[str, Any]:
-        share = self.shares.get(asked["resourceShareArn"])
+        del self.shares[self._own(caller, asked["resourceShareArn"]).arn]
+        return {"returnValue": True}
+
+    def _own(self, caller: Caller, arn: str) -> Share:
+        share = self.shares.get(arn)
         if share is None or share.owner != caller.account:
-            raise Refused("UnknownResourceException", f"{asked['resourceShareArn']} could not be found")
-        del self.shares[share.arn]
+            raise Refused("UnknownResourceException", f"{arn} could not be found")
+        return share
+
+    def _must_be_partner(self, caller: Caller, principal: str, external: bool) -> None:
+        if not same_organization(caller.account, principal) and not external:
+            raise Refused("OperationNotPermittedException", f"{principal} is not in your organization")
+        access = organizations_backends[MANAGEMENT]["aws"].list_aws_service_access_for_organization()
+        enabled = [service["ServicePrincipal"] for service in access["EnabledServicePrincipals"]]
+        if not external and _SERVICE_PRINCIPAL not in enabled:
+            raise Refused("OperationNotPermittedException", "You have not enabled sharing with your AWS organization")
+
+    def associate_resource_share(self, caller: Caller, asked: dict[str, Any]) -> dict[str, Any]:
+        share = self._own(caller, asked["resourceShareArn"])
+        for principal in asked.get("principals", []):
+            self._must_be_partner(caller, principal, share.external)
+        for arn in asked.get("resourceArns", []):
+            self._must_be_shareable(caller, arn, share.external)
+        share.principals += asked.get("principals", [])
+        share.resources += asked.get("resourceArns", [])
+        return {"resourceShareAssociations": []}
+
+    def disassociate_resource_share(self, caller: Caller, asked: dict[str, Any]) -> dict[str, Any]:
+        share = self._own(caller, asked["resourceShareArn"])
+        share.principals = [each for each in share.principals if each not in asked.get("principals", [])]
+        share.resources = [each for each in share.resources if each not in asked.get("resourceArns", [])]
+        return {"resourceShareAssociations": []}
+
+    def enable_sharing_with_aws_organization(self, caller: Caller, asked: dict[str, Any]) -> dict[str, Any]:
+        if caller.account != MANAGEMENT:
+            raise Refused("OperationNotPermittedException", "The request must come from the management account")
+        organizations_backends[MANAGEMENT]["aws"].enable_aws_service_access(ServicePrincipal=_SERVICE_PRINCIPAL)
         return {"returnValue": True}
 
     def shared(self, account: str, arn: str) -> list[Share]:

@@ -43,7 +43,7 @@ pub(super) struct Recipe {
 }
 
 impl Recipe {
-    pub(super) const ALL: [Self; 5] = [
+    pub(super) const ALL: [Self; 6] = [
         Self {
             image: "docker.io/library/rust:1.95-bookworm",
             directory: "rust",
@@ -72,6 +72,12 @@ impl Recipe {
             image: "docker.io/library/redis:7.2-bookworm",
             directory: "redis",
             what: "Redis 7.0 of Debian 12",
+            material: Material::None,
+        },
+        Self {
+            image: "docker.io/library/python:3.13-slim-bookworm",
+            directory: "python",
+            what: "Python 3.11 of Debian 12",
             material: Material::None,
         },
     ];

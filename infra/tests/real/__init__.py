@@ -1,0 +1,1 @@
+"""Real processes, run with the settings that the templates and the files of Envoy give them."""

@@ -1,0 +1,98 @@
+"""Programs that run for the length of a test."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+PATIENCE = 120.0
+"""Seconds until something that has to come true counts as failed."""
+
+_NOBODY = 65534
+
+
+def reserve_port() -> int:
+    """A free port of 127.0.0.1, from the kernel."""
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        return int(listener.getsockname()[1])
+
+
+def wait_until(what: str, happens: Callable[[], bool], patience: float = PATIENCE) -> None:
+    deadline = time.monotonic() + patience
+    while not happens():
+        assert time.monotonic() < deadline, f"not within {patience:.0f} s: {what}"
+        time.sleep(0.02)
+
+
+def accepts(port: int) -> bool:
+    with socket.socket() as caller:
+        caller.settimeout(1)
+        return caller.connect_ex(("127.0.0.1", port)) == 0
+
+
+@contextmanager
+def home() -> Iterator[Path]:
+    """A directory that the user of a store may enter, and nobody else."""
+    directory = Path(tempfile.mkdtemp(prefix="yelb-"))
+    if os.getuid() == 0:
+        os.chown(directory, _NOBODY, _NOBODY)
+    try:
+        yield directory
+    finally:
+        shutil.rmtree(directory, ignore_errors=True)
+
+
+def unprivileged(*words: str | Path) -> list[str]:
+    """The same command as a user who may nothing: Postgres does not run as root."""
+    line = [str(word) for word in words]
+    if os.getuid() != 0:
+        return line
+    return ["setpriv", f"--reuid={_NOBODY}", f"--regid={_NOBODY}", "--clear-groups", "--", *line]
+
+
+class Process:
+    """A program, its output in a file, and its end."""
+
+    def __init__(self, words: Sequence[str | Path], log: Path, env: Mapping[str, str] | None = None) -> None:
+        self.words = [str(word) for word in words]
+        self.log = log
+        self.env = None if env is None else dict(env)
+        self.child: subprocess.Popen[bytes] | None = None
+        self.start()
+
+    def start(self) -> None:
+        with self.log.open("ab") as log:
+            self.child = subprocess.Popen(
+                self.words, stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=self.env, start_new_session=True
+            )
+
+    def is_running(self) -> bool:
+        return self.child is not None and self.child.poll() is None
+
+    def wait_until(self, what: str, happens: Callable[[], bool]) -> None:
+        wait_until(f"{what}: {self.words}", lambda: not self.is_running() or happens())
+        assert self.is_running(), f"{self.words} ended: {self.output()}"
+
+    def output(self) -> str:
+        return self.log.read_text(errors="replace")
+
+    def stop(self, how: int = signal.SIGTERM) -> None:
+        if self.child is None:
+            return
+        if self.child.poll() is None:
+            os.kill(self.child.pid, how)
+            try:
+                self.child.wait(timeout=PATIENCE)
+            except subprocess.TimeoutExpired:
+                self.child.kill()
+                self.child.wait()
+        self.child = None
