@@ -6,7 +6,7 @@ import hashlib
 import re
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Dict, Iterator, List, Set, Tuple
+from typing import Dict, Iterator, List, Optional, Set, Tuple
 
 from .command import CommandFailed, Commands
 from .options import CHECKOUT, NotReady, Options, app_mesh_envoy, path
@@ -41,7 +41,7 @@ _BUILDS: Dict[str, _Build] = {
 }
 
 # What a program of the workspace is made of besides crates. The manifests of all crates are needed to resolve any of them.
-_WORKSPACE = (".dockerignore", "Cargo.toml", "Cargo.lock", "Dockerfile", "*/Cargo.toml")
+_WORKSPACE = (".dockerignore", "Cargo.toml", "Cargo.lock", "Dockerfile", "*/Cargo.toml", "crates/*/Cargo.toml")
 
 # Parts of a source directory that no image is made of.
 _NO_SOURCES = {"target", "node_modules", "tests", "benches", "__pycache__"}
@@ -96,13 +96,18 @@ def _sources(how: _Build, checkout: Path) -> Iterator[Path]:
 
 
 def _crates(crate: str, checkout: Path) -> Set[str]:
-    """A crate of the workspace and those that its program is linked with. Python reads TOML from 3.11 on only."""
-    found, wanted = set(), [crate]
+    """Where a crate of the workspace is, and where those are that its program is linked with. Python reads TOML from 3.11 on
+    only."""
+    found: Set[str] = set()
+    wanted = [crate]
     while wanted:
-        crate = wanted.pop()
-        found.add(crate)
+        name: Optional[str] = wanted.pop()
+        folder = next((top for top in (name, f"crates/{name}") if (checkout / top / "Cargo.toml").is_file()), None)
+        if folder is None or folder in found:
+            continue
+        found.add(folder)
         section = False
-        for line in (checkout / crate / "Cargo.toml").read_text().splitlines():
+        for line in (checkout / folder / "Cargo.toml").read_text().splitlines():
             if line.startswith("["):
                 heading = _DEPENDENCIES.match(line.strip())
                 section = heading is not None
@@ -110,7 +115,7 @@ def _crates(crate: str, checkout: Path) -> Set[str]:
             else:
                 entry = _DEPENDENCY.match(line) if section else None
                 name = entry.group("crate") if entry else None
-            if name is not None and name not in found and (checkout / name / "Cargo.toml").is_file():
+            if name is not None:
                 wanted.append(name)
     return found
 

@@ -31,6 +31,8 @@ def tags(checkout: Path) -> dict[str, str]:
         ("yelb-ui/src/main.rs", {"yelb-ui"}),
         ("yelb-appserver/src/main.rs", {"yelb-appserver"}),
         ("yelb-service/src/lib.rs", {"yelb-ui", "yelb-appserver"}),
+        ("crates/yelb-poll/src/lib.rs", {"yelb-ui", "yelb-appserver"}),
+        ("crates/yelb-poll/icons/onion.svg", {"yelb-ui", "yelb-appserver"}),
         ("yelb-db/src/lib.rs", {"yelb-appserver"}),
         ("yelb-db/image/init-yelb-db.sh", {"yelb-db"}),
         ("yelb-db/migrations/postgres/9999_new.sql", {"yelb-db", "yelb-appserver"}),
