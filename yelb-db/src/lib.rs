@@ -1,7 +1,7 @@
 //! The stores of Yelb: votes in PostgreSQL, DynamoDB or an SQLite file, page views in Redis or one of the latter two. The only
 //! SQL, the only Redis and the only DynamoDB of the workspace.
 //!
-//! [`open`] is the place that knows which kinds there are. What it gives, [`VoteStore`] and [`ViewStore`], are channels to
+//! [`open()`] is the place that knows which kinds there are. What it gives, [`VoteStore`] and [`ViewStore`], are channels to
 //! tasks that own a connection each ([`batcher`]); whatever answers them, they look the same. What can be voted for is in
 //! `yelb-poll`, not in a table.
 
