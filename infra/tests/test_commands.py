@@ -94,7 +94,29 @@ def test_cleanup_knows_every_stack_in_the_order_of_its_making() -> None:
 
 def test_a_smaller_deployment_is_cheaper() -> None:
     assert prices.total(Options(desired_count=1)) < prices.total(Options()) < prices.total(Options(nat_gateways=2))
-    assert prices.total(Options()) == pytest.approx(sum(price for _, price in prices.bill(Options())))
+
+
+def test_the_price_is_that_of_what_runs() -> None:
+    """Worked out by hand: six tasks of 0.25 vCPU and 0.5 GiB, the load balancer, a NAT gateway, three addresses, six secrets and
+    three zones, which are paid by the month of 730 hours, and a GiB in EFS."""
+    tasks = 6 * (0.25 * 0.04048 + 0.5 * 0.004445)
+    expected = tasks + 0.0225 + 0.045 + 3 * 0.005 + (6 * 0.40 + 3 * 0.50 + 0.30) / 730
+    assert prices.total(Options()) == pytest.approx(expected)
+
+
+@pytest.mark.parametrize(
+    ("label", "options"),
+    [
+        ("`envoy`", Options()),
+        ("`service-connect`", Options(flavour="service-connect")),
+        ("`appmesh`", Options(flavour="appmesh")),
+        ("`envoy` with `--managed-stores`", Options(managed_stores=True)),
+    ],
+)
+def test_the_readme_has_the_prices(label: str, options: Options) -> None:
+    total = prices.total(options)
+    row = f"| {label} | {total:.2f} USD | {24 * total:.2f} USD |"
+    assert row in (tools.INFRA / "README.md").read_text().splitlines()
 
 
 @pytest.mark.parametrize("module", sorted((tools.INFRA / "deployment").glob("*.py")), ids=lambda path: path.name)
