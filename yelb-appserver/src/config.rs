@@ -172,7 +172,7 @@ fn votes_by_url(environment: &Environment, given: Given<'_>) -> Result<VoteLocat
         scheme @ ("sqlite" | "dynamodb") => {
             useless_without(environment, &DB_PASSWORD, "a postgres:// URL")?;
             match scheme {
-                "sqlite" => Ok(VoteLocation::Sqlite(given.value.to_owned())),
+                "sqlite" => sqlite_file(given, expected).map(VoteLocation::Sqlite),
                 _ => dynamodb::by_url(environment, given).map(VoteLocation::DynamoDb),
             }
         }
@@ -275,7 +275,7 @@ fn page_views_by_url(
         scheme @ ("sqlite" | "dynamodb") => {
             useless_without(environment, &REDIS_PASSWORD, "a redis:// URL")?;
             match scheme {
-                "sqlite" => Ok(ViewLocation::Sqlite(given.value.to_owned())),
+                "sqlite" => sqlite_file(given, expected).map(ViewLocation::Sqlite),
                 _ => dynamodb::by_url(environment, given).map(ViewLocation::DynamoDb),
             }
         }
@@ -305,6 +305,15 @@ fn redis_at(url: &Url, password: Option<&SecretString>) -> Option<ViewLocation> 
 
 fn scheme(url: &str) -> &str {
     url.split_once(':').map_or("", |(scheme, _)| scheme)
+}
+
+/// The `sqlite:` URL of a file. Without a name SQLite would take a temporary file, and the votes would end with the process.
+fn sqlite_file(given: Given<'_>, expected: &str) -> Result<String, SettingError> {
+    let name = given.value.trim_start_matches("sqlite:").trim_start_matches("//");
+    if name.is_empty() || name.starts_with('?') {
+        return Err(SettingError::new(given.name, expected));
+    }
+    Ok(given.value.to_owned())
 }
 
 fn server_url(given: Given<'_>, expected: &str) -> Result<Url, SettingError> {

@@ -187,8 +187,8 @@ impl Arrivals {
 struct Batch<I, O> {
     inputs: Vec<I>,
     replies: Vec<Reply<O>>,
-    /// Whether it was sent on a session that was lost.
-    is_second_try: bool,
+    /// Why the session was lost on which it was sent, if it is to be sent once more: it may have been done already.
+    lost: Option<StoreError>,
 }
 
 impl<I: Input, O> Batch<I, O> {
@@ -211,16 +211,22 @@ impl<I: Input, O> Batch<I, O> {
             let _ = reply.send(output);
         }
         self.inputs.clear();
-        self.is_second_try = false;
+        self.lost = None;
     }
 
     fn fail(&mut self, error: &StoreError) {
         self.reply(std::iter::repeat_with(|| Err(error.clone())));
     }
 
+    /// Fails what waits for a session. Only what was never sent is known not to have been done.
+    fn give_up(&mut self) {
+        let reason = self.lost.take().unwrap_or(StoreError::Down);
+        self.fail(&reason);
+    }
+
     /// Keeps what may be sent once more after its session was lost, and fails the rest.
     fn fail_unless_repeatable(&mut self, error: &StoreError) {
-        if self.is_second_try {
+        if self.lost.is_some() {
             return self.fail(error);
         }
         let requests = self.inputs.drain(..).zip(self.replies.drain(..));
@@ -228,14 +234,14 @@ impl<I: Input, O> Batch<I, O> {
         for (_, reply) in lost {
             let _ = reply.send(Err(error.clone()));
         }
-        self.is_second_try = !kept.is_empty();
+        self.lost = (!kept.is_empty()).then(|| error.clone());
         (self.inputs, self.replies) = kept.into_iter().unzip();
     }
 }
 
 impl<I, O> Default for Batch<I, O> {
     fn default() -> Self {
-        Self { inputs: Vec::new(), replies: Vec::new(), is_second_try: false }
+        Self { inputs: Vec::new(), replies: Vec::new(), lost: None }
     }
 }
 
@@ -262,20 +268,33 @@ struct Worker<S: Session> {
 enum Ended<S> {
     /// The session was lost, or is to be left.
     Lost,
-    /// The process stops, and nothing waits.
-    Stopped(S),
+    /// The process stops, with a session or while there is none.
+    Stopped(Option<S>),
 }
 
 impl<S: Session> Worker<S> {
     async fn run(mut self) {
-        let stop = self.stop.clone();
-        while let Some(session) = stop.run_until_cancelled(self.connect()).await {
-            match AssertUnwindSafe(self.serve(session)).catch_unwind().await {
+        loop {
+            match AssertUnwindSafe(self.connect_and_serve()).catch_unwind().await {
                 Ok(Ended::Lost) => {}
-                Ok(Ended::Stopped(session)) => return session.close().await,
+                Ok(Ended::Stopped(session)) => {
+                    self.batch.give_up();
+                    if let Some(session) = session {
+                        session.close().await;
+                    }
+                    return;
+                }
                 // The panic's own message is on standard error. The session may be in any state.
                 Err(_) => self.batch.clear(),
             }
+        }
+    }
+
+    async fn connect_and_serve(&mut self) -> Ended<S> {
+        let stop = self.stop.clone();
+        match stop.run_until_cancelled(self.connect()).await {
+            Some(session) => self.serve(session).await,
+            None => Ended::Stopped(None),
         }
     }
 
@@ -309,7 +328,7 @@ impl<S: Session> Worker<S> {
     async fn serve(&mut self, mut session: S) -> Ended<S> {
         loop {
             if self.batch.is_empty() && !self.gather().await {
-                return Ended::Stopped(session);
+                return Ended::Stopped(Some(session));
             }
             if self.connections_of_writer() != self.followed {
                 return Ended::Lost;
@@ -417,7 +436,7 @@ impl<S: Session> Worker<S> {
     }
 }
 
-/// Does `work`, and from the moment `when` on answers every input that the store is down.
+/// Does `work`, and from the moment `when` on gives up what waits, and answers every new input that the store is down.
 async fn refusing_from<I: Input, O, W: Future>(
     when: Instant,
     batch: &mut Batch<I, O>,
@@ -428,7 +447,7 @@ async fn refusing_from<I: Input, O, W: Future>(
     tokio::select! {
         biased;
         done = &mut work => return done,
-        () = sleep_until(when) => batch.fail(&StoreError::Down),
+        () = sleep_until(when) => batch.give_up(),
     }
     loop {
         tokio::select! {

@@ -5,7 +5,7 @@ use std::future::Future;
 use std::time::Duration;
 
 use tokio::sync::watch;
-use tokio::time::timeout;
+use tokio::time::{sleep, timeout};
 
 use crate::batcher::Workers;
 use crate::error::StoreError;
@@ -18,6 +18,8 @@ const FIRST_PAUSE: Duration = Duration::from_secs(1);
 const LONGEST_PAUSE: Duration = Duration::from_secs(8);
 /// How often keys that are too old are looked for.
 const SWEEP_INTERVAL: Duration = Duration::from_mins(10);
+/// How long one sweep may take.
+const SWEEP_LIMIT: Duration = Duration::from_mins(5);
 /// The pause between two parts of one sweep, in which votes go first.
 pub(crate) const SWEEP_PAUSE: Duration = Duration::from_millis(50);
 
@@ -45,8 +47,16 @@ async fn maintain(store: impl Maintain, status: StatusSender) {
     let mut connections = status.writer_connections();
     loop {
         prepare(&store, &status, &mut connections).await;
-        while timeout(SWEEP_INTERVAL, connections.changed()).await.is_err() {
-            sweep(&store).await;
+        let sweeping = async {
+            loop {
+                sleep(SWEEP_INTERVAL).await;
+                sweep(&store).await;
+            }
+        };
+        // A new connection of the writer ends a sweep, too: it may be to another server.
+        tokio::select! {
+            () = sweeping => {}
+            _ = connections.changed() => {}
         }
     }
 }
@@ -74,7 +84,8 @@ async fn prepare(
 }
 
 async fn sweep(store: &impl Maintain) {
-    match store.sweep().await {
+    let swept = timeout(SWEEP_LIMIT, store.sweep()).await;
+    match swept.unwrap_or(Err(StoreError::TimedOut)) {
         Ok(keys) => tracing::debug!(keys, "deleted old vote keys"),
         // The next sweep finds what this one left.
         Err(error) => tracing::debug!(reason = error.chain(), "cannot delete old vote keys"),

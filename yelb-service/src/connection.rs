@@ -67,6 +67,8 @@ pub(crate) async fn serve(
     };
     let stream = connection.into_parts().io.into_inner();
     tokio::select! {
+        // Our side is closed in any case.
+        biased;
         // What the client does from now on is its own business.
         _ = timeout(LINGER, linger(stream)) => {}
         () = stop.cancelled() => {}

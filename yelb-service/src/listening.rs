@@ -57,11 +57,13 @@ impl Listening {
     ) -> Result<Self, SettingError> {
         let bind =
             environment.parsed(&["YELB_BIND"], "an IP address such as 127.0.0.1, 0.0.0.0 or ::")?;
-        let wait = environment.parsed(&["YELB_STOP_WAIT"], "a number of whole seconds")?;
+        let expected = "a number of whole seconds, 65535 at most";
+        let wait: Option<u16> = environment.parsed(&["YELB_STOP_WAIT"], expected)?;
         Ok(Self {
             bind: bind.unwrap_or(IpAddr::V4(Ipv4Addr::LOCALHOST)),
             admin_port: admin_port(environment, default_admin_port)?,
-            stop_wait: wait.map_or(DEFAULT_STOP_WAIT, Duration::from_secs),
+            stop_wait: wait
+                .map_or(DEFAULT_STOP_WAIT, |seconds| Duration::from_secs(seconds.into())),
         })
     }
 

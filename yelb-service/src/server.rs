@@ -116,7 +116,7 @@ async fn drain(health: &Health, wait: Duration, stopping: &CancellationToken, ta
     if timeout(DRAIN_LIMIT, tasks.wait()).await.is_err() {
         tracing::warn!(
             connections = tasks.len(),
-            limit_seconds = DRAIN_LIMIT.as_secs_f32(),
+            limit_seconds = DRAIN_LIMIT.as_secs_f64(),
             "connections were still open at the end of the drain, and are cut off"
         );
     }

@@ -26,7 +26,7 @@ struct Cli {
     /// Port of the page, 0 for any free one [env: `PORT`] [default: 8080]
     #[arg(long, global = true, value_name = "PORT")]
     port: Option<String>,
-    /// Where the app server is [env: `YELB_APPSERVER_ENDPOINT`] [default: <http://yelb-appserver:4567>]
+    /// Where the app server is [env: `YELB_APPSERVER_ENDPOINT`] [default: `http://yelb-appserver:4567`]
     #[arg(long, global = true, value_name = "URL")]
     appserver_endpoint: Option<String>,
     #[command(flatten)]

@@ -38,7 +38,7 @@ use crate::contact::AppServerContact;
 /// How long the app server may take to accept a connection.
 const CONNECT_LIMIT: Duration = Duration::from_secs(1);
 /// How long it may take to begin an answer: longer than its own limit of 5 s, so that its reason arrives, and shorter
-/// than the 6 s that a process has to drain.
+/// than the 5.6 s that a process has to drain.
 const ANSWER_LIMIT: Duration = Duration::from_millis(5500);
 /// How long an answer that has begun may pause.
 const PAUSE_LIMIT: Duration = Duration::from_secs(30);

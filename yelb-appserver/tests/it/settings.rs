@@ -28,6 +28,9 @@ const NONSENSE: &str = "
     DATABASE_URL=postgres://db/yelb?sslmode=hunter2         => DATABASE_URL: must be a URL: postgres://
     DATABASE_URL=hunter2                                    => DATABASE_URL: must be a URL: postgres://
     DATABASE_URL=sqlite:/dev/null/yelb.db                   => DATABASE_URL: must name a store that can be reached or made
+    DATABASE_URL=sqlite:                                    => DATABASE_URL: must be a URL: postgres://
+    REDIS_URL=sqlite://                                     => REDIS_URL: must be a URL: redis://
+    YELB_STOP_WAIT=99999999999999                           => YELB_STOP_WAIT: must be a number of whole seconds
     DATABASE_URL=sqlite:/                                   => DATABASE_URL: must name a store that can be reached or made
     REDIS_URL=http://:hunter2@redis                         => REDIS_URL: must be a URL: redis://
     REDIS_URL=redis://                                      => REDIS_URL: must be a URL: redis://

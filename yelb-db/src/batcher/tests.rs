@@ -327,6 +327,19 @@ async fn nothing_is_sent_a_third_time() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn what_was_sent_before_a_store_went_down_is_not_said_to_be_undone() {
+    let store = Fake::slow(Duration::ZERO);
+    let (batcher, ..) = store.start();
+    assert_eq!(add(&batcher, 1).await.unwrap().unwrap(), 1);
+
+    store.0.down.store(true, Ordering::SeqCst);
+    let answer = submit(&batcher, 1, true).await.unwrap();
+    assert!(matches!(answer, Err(StoreError::Failed { .. })), "it was sent: {answer:?}");
+    let answer = submit(&batcher, 1, true).await.unwrap();
+    assert!(matches!(answer, Err(StoreError::Down)), "it was not: {answer:?}");
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_session_that_dies_while_idle_is_replaced_before_anybody_needs_it() {
     let store = Fake::slow(Duration::ZERO);
     let (batcher, status, _workers) = store.start();
