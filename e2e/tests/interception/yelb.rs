@@ -35,7 +35,7 @@ impl Yelb {
         page.address("page");
 
         for store in ["votes", "page-views"] {
-            let is_up = |line: &str| line.contains("dependency is up") && line.contains(store);
+            let is_up = |line: &str| line.contains(" is up\"") && line.contains(store);
             server.wait_for_line(is_up, PATIENCE);
         }
         let apps = [page, server];
