@@ -5,7 +5,7 @@ AWSPREVIOUS are trusted as well, so that nodes that have the next certificate al
 understand each other.
 
 The files are links into a directory of the version. Changing the certificate is changing the one link that they go through, by a
-rename: whoever watches the directory sees it, and never sees half of it.
+rename: Envoy, which watches the directory, sees it, and never sees half of it.
 
     CERTIFICATE  name or ARN of the secret of the node
     DIRECTORY    where the files go [/etc/envoy/tls]
@@ -64,7 +64,7 @@ def read(manager: Any, secret: str) -> Credentials:
             try:
                 authorities[versions[stage]] = _bundle(manager, secret, versions[stage])["authority"].strip() + "\n"
             except (ValueError, KeyError) as error:
-                # Whoever the node is has to be known; who else is trusted may wait.
+                # The node's own certificate is needed; the authorities of other versions may wait.
                 say("WARN", "authority not read", secret=secret, stage=stage, reason=str(error))
     files = (
         ("ca.crt", "".join(dict.fromkeys(authorities.values()))),

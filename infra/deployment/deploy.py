@@ -49,7 +49,7 @@ def main(words: Optional[Sequence[str]] = None) -> int:
         return FAILED
     except NoVote as reason:
         print(
-            f"\neverything is deployed, and nobody can vote yet: {reason}\n"
+            f"\neverything is deployed, and voting does not work yet: {reason}\n"
             "  `aws ecs describe-services --cluster "
             f"{options.project} --services SERVICE` has the reason in `events`, the log groups /{options.project}/… the rest",
             file=sys.stderr,
@@ -265,7 +265,7 @@ class Deployment:
         self._check(self.commands.run(*url.command))
 
     def _check(self, url: str) -> None:
-        """Whether somebody who opens the URL can vote."""
+        """Whether a voter who opens the URL can vote."""
         print()
         with Step("the voter's check", silent=False) as step:
             voter = Voter(url, waiting=step.tick)

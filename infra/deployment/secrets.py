@@ -49,7 +49,7 @@ class Secrets:
             else:
                 step.result = "kept"
 
-    # ---- Renewal: at each moment, whoever has the old certificate and whoever has the new one trust each other.
+    # ---- Renewal: at each moment, sidecars with the old certificate and sidecars with the new one trust each other.
 
     def renew(self, step: Step) -> None:
         """Three steps, each of which waits until the running tasks have the one before. It goes on where it was stopped."""
@@ -63,7 +63,7 @@ class Secrets:
         self.tasks.wait("trust the new authority", lambda seen: new in seen.get("trusted", []), NODES, step)
         self._label(CURRENT, new)
         self.tasks.wait("show the new certificate", lambda seen: seen.get("identity") == new, NODES, step)
-        # Nobody shows the old one any more, and so nobody has to be trusted for it.
+        # No sidecar shows the old one any more, and so its authority need not be trusted.
         self._label(PENDING, None)
         self._label(PREVIOUS, None)
 

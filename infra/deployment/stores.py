@@ -92,7 +92,7 @@ def restarts(changes: Sequence[Change], options: Options) -> List[str]:
 
 
 def confirm(told: Sequence[str], options: Options) -> None:
-    """Asks whoever runs the command, unless --yes was said."""
+    """Asks the operator, unless --yes was said."""
     for sentence in told:
         print(f"  {'stores':<13} {sentence}", flush=True)
     if not told or options.yes:

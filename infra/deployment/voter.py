@@ -1,4 +1,4 @@
-"""The voter's check: what somebody who opens the URL would see, and which service to look at if they would not."""
+"""The voter's check: opens the URL as a voter would, and says which service to look at if that fails."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class Answer:
     status: int
     body: str
     by_load_balancer: bool
-    """Whether the load balancer has answered itself, because there was nobody else."""
+    """Whether the load balancer has answered itself, because it had no healthy target."""
 
 
 class Unreachable(Exception):

@@ -34,7 +34,7 @@ def clean_up(accounts: TwoAccounts) -> None:
 
 
 def vpcs(accounts: TwoAccounts, profile: str) -> list[str]:
-    """Those that somebody has made. What no stack makes, an emulated account has from its beginning."""
+    """Those that a stack has made. The others an emulated account has from its beginning."""
     tagged = "Vpcs[?Tags[?Key=='Name']].VpcId"
     return accounts.aws(profile, "ec2", "describe-vpcs", "--query", tagged).split()
 
@@ -125,7 +125,7 @@ def test_managed_stores_take_the_place_of_containers(accounts: TwoAccounts) -> N
     clean_up(accounts)
 
 
-def test_secrets_are_shown_to_nobody_and_new_certificates_replace_no_task(accounts: TwoAccounts) -> None:
+def test_secrets_are_not_shown_and_new_certificates_replace_no_task(accounts: TwoAccounts) -> None:
     done = deploy(accounts)
     assert done.returncode == 0, done.stdout + done.stderr
     read = (

@@ -1,4 +1,4 @@
-"""Accounts in which nobody has ever used ECS, and an organization that has not enabled sharing."""
+"""Accounts in which ECS was never used, and an organization that has not enabled sharing."""
 
 from __future__ import annotations
 

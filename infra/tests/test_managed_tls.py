@@ -116,7 +116,7 @@ def test_servers_with_a_wrong_certificate_are_not(
     trusted: tuple[Authority, Path], tmp_path: Path, own: bool, name: str, reason: str
 ) -> None:
     authority, file = trusted
-    really = authority if own else Authority("Somebody else's")
+    really = authority if own else Authority("Another authority")
     with rds(really, name) as database, elasticache(really, name) as cache:
         with appserver(tmp_path, settings(database, cache, file)) as server:
             wait_until(

@@ -68,7 +68,7 @@ def test_the_app_server_is_given_both_passwords(flavour: str) -> None:
     assert len(set(secrets.values())) == 1
 
 
-def test_nobody_reads_the_password_of_redis_from_its_command_line(tmp_path: Path) -> None:
+def test_the_password_of_redis_is_not_on_its_command_line(tmp_path: Path) -> None:
     with redis(containers("envoy", "redis-server")["redis-server"], PASSWORD):
         listed = subprocess.run(["ps", "-eo", "args"], capture_output=True, text=True, check=True).stdout
     assert "redis-server" in listed

@@ -108,7 +108,7 @@ def test_who_keeps_certificates_is_root_no_longer_than_it_takes() -> None:
     """Started by root, it goes on as the sidecar's user, who owns the files; started by another user, it stays that user."""
     owner = 1337 if os.getuid() == 0 else os.getuid()
     group = 1337 if os.getuid() == 0 else os.getgid()
-    # As a task's volume, it belongs to whoever starts the container.
+    # As a task's volume, it belongs to the user that starts the container.
     with tempfile.TemporaryDirectory() as directory:
         Path(directory).chmod(0o755)
         done = tools.run(sys.executable, "-c", _BECOME, tools.INFRA / "certificates", directory)

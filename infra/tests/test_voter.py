@@ -61,7 +61,7 @@ def test_a_yelb_that_works_is_told_of_and_one_that_does_not_is_blamed_on_the_rig
     assert yelb.complaint().endswith("look at the service yelb-appserver")
 
 
-def test_nobody_there_is_the_load_balancers(tmp_path: Path) -> None:
+def test_a_refused_connection_points_to_the_load_balancer(tmp_path: Path) -> None:
     with pytest.raises(NoVote, match="Connection refused.*look at the load balancer"):
         Voter(f"http://127.0.0.1:{reserve_port()}", patience=0).check()
 

@@ -15,12 +15,13 @@ pub const PORT: u16 = 4567;
 /// For `--help`: the names that are accepted besides the primary ones.
 pub const ALIASES: &str = "\
 Also accepted, from the original and its forks:
-  votes       YELB_DB_SERVER_ENDPOINT or DB_HOST, YELB_DB_SERVER_PORT, YELB_DB_NAME, YELB_DB_USERNAME,
-              YELB_DB_PASSWORD or YELB_DB_PASSWORD_FILE; YELB_DDB_RESTAURANTS
+  votes       YELB_DB_SERVER_ENDPOINT or DB_HOST, YELB_DB_SERVER_PORT, YELB_DB_NAME,
+              YELB_DB_USERNAME, YELB_DB_PASSWORD or YELB_DB_PASSWORD_FILE; YELB_DDB_RESTAURANTS
   page views  REDIS_SERVER_ENDPOINT, YELB_REDIS_SERVER_ENDPOINT or CACHE_HOST, REDIS_SERVER_PORT,
               REDIS_PASSWORD or REDIS_PASSWORD_FILE, REDIS_TLS; YELB_DDB_CACHE
   both        RACK_ENV: production or test (yelb-db, redis-server), development (localhost), custom
-For DynamoDB: AWS_REGION, AWS_ENDPOINT_URL_DYNAMODB or AWS_ENDPOINT_URL, and what AWS's SDKs read for credentials.
+For DynamoDB (yelb-appserver only): AWS_REGION, AWS_ENDPOINT_URL_DYNAMODB or AWS_ENDPOINT_URL,
+and what AWS's SDKs read for credentials.
 The log is set by RUST_LOG (a level, or a list such as info,yelb_db=debug).";
 
 const DB_HOST: [&str; 2] = ["YELB_DB_SERVER_ENDPOINT", "DB_HOST"];
@@ -39,10 +40,10 @@ const ORIGINAL_LOGIN: (&str, &str, &str) = ("yelbdatabase", "postgres", "postgre
 /// The flags that say where the stores are.
 #[derive(Debug, Clone, Default, clap::Args)]
 pub struct StoreFlags {
-    /// Where the votes are: postgres://, dynamodb:// or sqlite: [env: `DATABASE_URL`]
+    /// Where the votes are: postgres://, sqlite:, or for yelb-appserver dynamodb:// [env: `DATABASE_URL`]
     #[arg(long, global = true, value_name = "URL")]
     database_url: Option<String>,
-    /// Where the page views are: redis://, rediss://, dynamodb:// or sqlite: [env: `REDIS_URL`] [default: the file of the votes, if they are in one]
+    /// Where the page views are: redis://, rediss://, sqlite:, or for yelb-appserver dynamodb:// [env: `REDIS_URL`] [default: the file of the votes, if they are in one]
     #[arg(long, global = true, value_name = "URL")]
     redis_url: Option<String>,
     /// Who applies pending migrations: `auto` is this process, `never` leaves them to `yelb-appserver migrate`

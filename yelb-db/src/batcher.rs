@@ -175,7 +175,7 @@ impl Default for Arrivals {
 }
 
 impl Arrivals {
-    /// So many inputs are in the queue.
+    /// So many inputs are in the queue. A count that crosses with the task's is a wake-up missed; the pause then ends by itself.
     fn note(&self, waiting: usize) {
         if waiting >= self.awaited.load(Ordering::Relaxed) {
             self.complete.notify_one();
@@ -311,7 +311,7 @@ impl<S: Session> Worker<S> {
                     self.status.connected();
                     let now = Instant::now();
                     if refuse_from <= now {
-                        // Whoever waited has been refused.
+                        // The callers that waited have been refused.
                         self.waiting_since = now;
                     }
                     self.next_ping = now + INTERVAL;

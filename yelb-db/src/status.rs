@@ -143,7 +143,7 @@ impl StatusSender {
                 dependency = keeps,
                 kind = name,
                 reason,
-                "{name} is down: {reason}; {keeps} are answered 503; next attempt in 1 s"
+                "{name} is down: {reason}; what needs it is answered 503; next attempt in 1 s"
             ),
             State::Up => tracing::info!(dependency = keeps, kind = name, "{name} is up"),
             State::Unknown => {}

@@ -73,7 +73,7 @@ impl Health {
             .with_state(self.clone())
     }
 
-    /// Brings the metric `yelb_dependency_up` up to date, for whoever is about to read it.
+    /// Brings the metric `yelb_dependency_up` up to date, just before it is read.
     pub(crate) fn record(&self) {
         for Dependency { name, kind, contact, .. } in self.dependencies() {
             let up = if contact == Contact::Up { 1.0 } else { 0.0 };

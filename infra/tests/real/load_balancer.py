@@ -1,5 +1,5 @@
-"""Stands where the load balancer of an emulated deployment would be: a proxy that whoever opens its URL is sent to, and that
-answers as a Yelb which nobody has voted in does. No task runs in these accounts; test_voter.py has a real Yelb."""
+"""Stands where the load balancer of an emulated deployment would be: a proxy that clients of its URL are sent to, and that
+answers as a Yelb without votes does. No task runs in these accounts; test_voter.py has a real Yelb."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
 """The sidecars: real Envoys with the files of infra/envoy, on one machine.
 
-A task has a network of its own, in which its containers meet on 127.0.0.1 and everybody has the same ports. Here all tasks share
+A task has a network of its own, in which its containers meet on 127.0.0.1, and all tasks use the same ports. Here all tasks share
 one network, and so each address in the files is given a port of its own.
 """
 

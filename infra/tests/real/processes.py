@@ -41,7 +41,7 @@ def accepts(port: int) -> bool:
 
 @contextmanager
 def home() -> Iterator[Path]:
-    """A directory that the user of a store may enter, and nobody else."""
+    """A directory that only the user of a store may enter."""
     directory = Path(tempfile.mkdtemp(prefix="yelb-"))
     if os.getuid() == 0:
         os.chown(directory, _NOBODY, _NOBODY)

@@ -92,7 +92,7 @@ class Postgres:
         self.process = Process(unprivileged(*words), directory / "log", environment)
 
     def wait_until_ready(self) -> None:
-        # While it recovers, it listens already and lets nobody in.
+        # While it recovers, it listens already and refuses all clients.
         ask = ["pg_isready", "--quiet", "--host=127.0.0.1", f"--port={self.port}"]
         self.process.wait_until("Postgres accepts", lambda: subprocess.run(ask, check=False).returncode == 0)
 

@@ -340,7 +340,7 @@ async fn what_was_sent_before_a_store_went_down_is_not_said_to_be_undone() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_session_that_dies_while_idle_is_replaced_before_anybody_needs_it() {
+async fn a_session_that_dies_while_idle_is_replaced_before_an_input_needs_it() {
     let store = Fake::slow(Duration::ZERO);
     let (batcher, status, _workers) = store.start();
     assert_eq!(add(&batcher, 1).await.unwrap().unwrap(), 1);

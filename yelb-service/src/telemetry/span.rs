@@ -160,7 +160,7 @@ fn client(forwarded_for: &str) -> Option<IpAddr> {
     first.parse().ok().or_else(|| Some(first.parse::<SocketAddr>().ok()?.ip()))
 }
 
-/// Nothing of ours is in a query, and nobody knows what else is.
+/// Yelb puts nothing into a query; what a client puts there may be secret.
 fn without_query(url: &str) -> &str {
     url.split('?').next().unwrap_or_default()
 }

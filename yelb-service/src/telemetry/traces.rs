@@ -18,8 +18,8 @@ use super::context::{Decision, Ids};
 use super::settings::{Exporter, Sampling, TraceSettings};
 use super::{otlp, xray};
 
-/// How long a process that ends may go on sending: with the wait for the balancer (3 s) and the drain (6 s) before it, it
-/// still ends before Docker's kill, 10 s after SIGTERM.
+/// How long a process that ends may go on sending: with the wait for the balancer (3 s), the drain (5.6 s) and the stores'
+/// end (0.4 s) before it, it still ends before Docker's kill, 10 s after SIGTERM.
 const FLUSH_LIMIT: Duration = Duration::from_millis(900);
 
 /// A layer on the log's subscriber.

@@ -209,7 +209,7 @@ fn head(case: &mut Case, index: usize) -> bool {
         if moved > 1 {
             case.effects.insert(counter, format!("{:+}", moved - 1));
         }
-        // Whoever came later on the connection saw a count that is one less here.
+        // Later requests on the connection saw a count that is one less here.
         for later in case.exchanges.iter_mut().skip(index + 1).filter_map(|it| it.answer.as_mut()) {
             later.body = later.body.replace("46", "45");
         }
