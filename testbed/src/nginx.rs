@@ -18,6 +18,12 @@ pub struct Nginx {
 }
 
 impl Nginx {
+    /// The program, if it is installed. Debian keeps it where only root's path leads.
+    pub fn find() -> Option<PathBuf> {
+        let debian = PathBuf::from("/usr/sbin/nginx");
+        process::look_for("nginx").or_else(|| debian.is_file().then_some(debian))
+    }
+
     /// Starts one that passes everything on to the server on this port of 127.0.0.1, as the original's UI does.
     ///
     /// It keeps connections to the server, and passes bodies on as they come: the way that leaves most to the server.
@@ -58,12 +64,9 @@ impl Nginx {
     }
 }
 
-/// Debian keeps it where only root's path leads.
 #[track_caller]
 fn installed() -> PathBuf {
-    let debian = PathBuf::from("/usr/sbin/nginx");
-    let found = process::look_for("nginx").or_else(|| debian.is_file().then_some(debian));
-    found.unwrap_or_else(|| process::missing("nginx", "nginx"))
+    Nginx::find().unwrap_or_else(|| process::missing("nginx", "nginx"))
 }
 
 /// Makes a certificate for 127.0.0.1, signed by itself. It is not that of an authority, which no server may have.

@@ -95,7 +95,7 @@ const SERVERS: [Need; 5] = [
         name: "nginx",
         packages: &["nginx"],
         home: "https://nginx.org/en/download.html or `brew install nginx`",
-        is_there: || nginx().is_some(),
+        is_there: || testbed::Nginx::find().is_some(),
     },
     Need {
         name: "setpriv",
@@ -277,12 +277,6 @@ fn has_postgres() -> bool {
     let mut versions = fs::read_dir("/usr/lib/postgresql").into_iter().flatten().flatten();
     run::find("postgres").is_some()
         || versions.any(|version| version.path().join("bin/postgres").is_file())
-}
-
-/// Debian keeps it where only root's path leads.
-pub(crate) fn nginx() -> Option<PathBuf> {
-    let debian = PathBuf::from("/usr/sbin/nginx");
-    run::find("nginx").or_else(|| debian.is_file().then_some(debian))
 }
 
 /// The browser for the tests of the page: that of `$CHROMIUM`, or the first one that answers. Ubuntu has a program of that

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use testbed::{Detour, Envoy, PATIENCE, Postgres, Program, Redis, Running, eventually, http};
 
-use crate::{run, setup};
+use crate::run;
 
 const DATABASE: &str = "yelbdatabase";
 /// How the URL of a database on this machine goes on after the login.
@@ -175,7 +175,7 @@ pub(crate) struct Nginx {
 impl Nginx {
     /// Nothing where there is none.
     pub(crate) fn start() -> Option<Self> {
-        let program = Program::new(setup::nginx()?);
+        let program = Program::new(testbed::Nginx::find()?);
         let home = program.home().to_owned();
         let port = testbed::free_port();
         let configuration = home.join("nginx.conf");
