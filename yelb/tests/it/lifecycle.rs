@@ -60,6 +60,8 @@ fn it_logs_where_it_listens_and_counts_votes_on_the_admin_port() {
         measured[0].contains("http_route=\"/api/ihop\"") && measured[0].ends_with("} 1"),
         "{measured:?}"
     );
+    yelb.interrupt();
+    assert!(yelb.wait(PATIENCE).success(), "{yelb:?}");
     assert_eq!(yelb.stderr().matches(" answered ").count(), 1, "{yelb:?}");
 }
 

@@ -72,9 +72,9 @@ fn a_vote_behind_a_load_balancer_is_one_trace_down_to_the_database() {
     assert_eq!(store["sql"], json!({ "url": database, "database_type": "postgresql" }));
 
     // Each line of the log names the trace, and nothing comes twice.
+    yelb.stop();
     assert_eq!(logged(&yelb.ui), [root(1)]);
     assert_eq!(logged(&yelb.appserver), [root(1)]);
-    yelb.stop();
     assert_eq!(daemon.documents().len(), 4);
 }
 
@@ -226,8 +226,8 @@ fn a_lost_database_is_a_fault_with_its_causes() {
     let api = named(&trace, "yelb-appserver", "segment");
     let cause = api["cause"]["exceptions"][0]["message"].as_str().unwrap();
     assert!(cause.starts_with("a vote was not confirmed: "), "{cause}");
-    let log = yelb.appserver.stderr();
-    assert!(log.contains(cause), "the log has the same words: {log}");
+    // The log has the same words.
+    yelb.appserver.wait_for_line(|line| line.contains(cause), PATIENCE);
 }
 
 #[test]
