@@ -8,23 +8,25 @@
 //! A batch is run after all its inputs have arrived. A read is therefore never answered by a query older than itself, and a
 //! vote never before the store has committed it. A caller that goes away after sending its input changes nothing.
 
+mod batch;
 mod linger;
 
 use std::future::Future;
 use std::panic::AssertUnwindSafe;
 use std::pin::pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use futures_util::FutureExt;
 use tokio::sync::mpsc::error::TrySendError;
-use tokio::sync::{Notify, mpsc, oneshot, watch};
+use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::{Instant, sleep, sleep_until, timeout, timeout_at};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use self::linger::Linger;
+pub use self::batch::Input;
+use self::batch::{Batch, Request};
+use self::linger::{Arrivals, Linger};
 use crate::error::StoreError;
 use crate::status::StatusSender;
 
@@ -70,19 +72,6 @@ pub trait Session: Send + Sized + 'static {
 /// An output for each input of a batch, or the error of the whole batch.
 pub type Outputs<O> = Result<Vec<Result<O, StoreError>>, StoreError>;
 
-/// What one caller wants done.
-pub trait Input: Send + Sync + 'static {
-    /// Whether it may be sent again, though it may have been done already.
-    fn is_repeatable(&self) -> bool;
-}
-
-/// Nothing but the wish to read.
-impl Input for () {
-    fn is_repeatable(&self) -> bool {
-        true
-    }
-}
-
 /// The tasks of a process's stores.
 #[derive(Debug, Clone, Default)]
 pub struct Workers {
@@ -98,14 +87,6 @@ pub struct Batcher<I, O> {
     queue: mpsc::Sender<Request<I, O>>,
     arrivals: Arc<Arrivals>,
 }
-
-#[derive(Debug)]
-struct Request<I, O> {
-    input: I,
-    reply: Reply<O>,
-}
-
-type Reply<O> = oneshot::Sender<Result<O, StoreError>>;
 
 impl<I: Input, O: Send + 'static> Batcher<I, O> {
     /// Starts the task. It connects, and connects again after a loss; `status` tells how it goes.
@@ -160,90 +141,6 @@ impl<I, O> Clone for Batcher<I, O> {
 #[derive(Debug, thiserror::Error)]
 #[error("the task that does it has panicked")]
 struct Panicked;
-
-/// Wakes the task once as many inputs have arrived as it waits for: one wake-up, not one for each of them.
-#[derive(Debug)]
-struct Arrivals {
-    awaited: AtomicUsize,
-    complete: Notify,
-}
-
-impl Default for Arrivals {
-    fn default() -> Self {
-        Self { awaited: AtomicUsize::new(usize::MAX), complete: Notify::new() }
-    }
-}
-
-impl Arrivals {
-    /// So many inputs are in the queue. A count that crosses with the task's is a wake-up missed; the pause then ends by itself.
-    fn note(&self, waiting: usize) {
-        if waiting >= self.awaited.load(Ordering::Relaxed) {
-            self.complete.notify_one();
-        }
-    }
-}
-
-/// Inputs that go to the store together, and where their outputs go.
-struct Batch<I, O> {
-    inputs: Vec<I>,
-    replies: Vec<Reply<O>>,
-    /// Why the session was lost on which it was sent, if it is to be sent once more: it may have been done already.
-    lost: Option<StoreError>,
-}
-
-impl<I: Input, O> Batch<I, O> {
-    fn push(&mut self, request: Request<I, O>) {
-        self.inputs.push(request.input);
-        self.replies.push(request.reply);
-    }
-
-    fn is_empty(&self) -> bool {
-        self.inputs.is_empty()
-    }
-
-    fn clear(&mut self) {
-        *self = Self::default();
-    }
-
-    /// A caller that has gone away has been served all the same.
-    fn reply(&mut self, outputs: impl IntoIterator<Item = Result<O, StoreError>>) {
-        for (reply, output) in self.replies.drain(..).zip(outputs) {
-            let _ = reply.send(output);
-        }
-        self.inputs.clear();
-        self.lost = None;
-    }
-
-    fn fail(&mut self, error: &StoreError) {
-        self.reply(std::iter::repeat_with(|| Err(error.clone())));
-    }
-
-    /// Fails what waits for a session. Only what was never sent is known not to have been done.
-    fn give_up(&mut self) {
-        let reason = self.lost.take().unwrap_or(StoreError::Down);
-        self.fail(&reason);
-    }
-
-    /// Keeps what may be sent once more after its session was lost, and fails the rest.
-    fn fail_unless_repeatable(&mut self, error: &StoreError) {
-        if self.lost.is_some() {
-            return self.fail(error);
-        }
-        let requests = self.inputs.drain(..).zip(self.replies.drain(..));
-        let (kept, lost): (Vec<_>, Vec<_>) = requests.partition(|(input, _)| input.is_repeatable());
-        for (_, reply) in lost {
-            let _ = reply.send(Err(error.clone()));
-        }
-        self.lost = (!kept.is_empty()).then(|| error.clone());
-        (self.inputs, self.replies) = kept.into_iter().unzip();
-    }
-}
-
-impl<I, O> Default for Batch<I, O> {
-    fn default() -> Self {
-        Self { inputs: Vec::new(), replies: Vec::new(), lost: None }
-    }
-}
 
 /// The task that owns a connection.
 struct Worker<S: Session> {
@@ -344,31 +241,28 @@ impl<S: Session> Worker<S> {
 
     /// Waits for inputs, or until it is time for a ping. `false` if the process stops.
     async fn gather(&mut self) -> bool {
-        let first = match self.queue.try_recv() {
-            Ok(request) => request,
-            Err(_) => {
-                let arrived = tokio::select! {
-                    biased;
-                    request = self.queue.recv() => request,
-                    () = sleep_until(self.next_ping) => {
-                        self.waiting_since = Instant::now();
-                        return true;
-                    }
-                    () = self.stop.cancelled() => None,
-                };
-                self.waiting_since = Instant::now();
-                let Some(request) = arrived else { return false };
-                request
-            }
-        };
+        if self.queue.is_empty() {
+            let arrived = tokio::select! {
+                biased;
+                request = self.queue.recv() => request,
+                () = sleep_until(self.next_ping) => {
+                    self.waiting_since = Instant::now();
+                    return true;
+                }
+                () = self.stop.cancelled() => None,
+            };
+            self.waiting_since = Instant::now();
+            let Some(request) = arrived else { return false };
+            self.batch.push(request);
+        }
         // Callers that are ready to send do so first: those whose request has been read, and those who have just been answered
         // and ask again. Batches are fewer and larger for it, and at rest it costs a turn of the scheduler.
         tokio::task::yield_now().await;
-        self.batch.push(first);
-        while self.batch.inputs.len() < CAPACITY
-            && let Ok(request) = self.queue.try_recv()
-        {
-            self.batch.push(request);
+        if !self.queue.is_empty() {
+            let mut arrived = Vec::with_capacity(self.queue.len());
+            let room = CAPACITY - self.batch.inputs.len();
+            self.queue.recv_many(&mut arrived, room).await;
+            self.batch.extend(arrived);
         }
         true
     }
@@ -409,15 +303,7 @@ impl<S: Session> Worker<S> {
         let Some(pause) = self.linger.pause_after(answered, took) else { return };
         let before = self.queue.len();
         let awaited = (before + answered).min(CAPACITY);
-        self.arrivals.awaited.store(awaited, Ordering::Relaxed);
-        let all_came = async {
-            while self.queue.len() < awaited {
-                self.arrivals.complete.notified().await;
-            }
-        };
-        // Whether all came or not, the next batch begins.
-        let _ = timeout(pause, all_came).await;
-        self.arrivals.awaited.store(usize::MAX, Ordering::Relaxed);
+        self.arrivals.wait_for(awaited, || self.queue.len(), pause).await;
         self.linger.learn((self.queue.len() - before) * 2 >= answered);
     }
 

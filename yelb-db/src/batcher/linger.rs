@@ -4,7 +4,11 @@
 //! for that one and then for their own: two round trips for each vote. If one pause lets them in, all of them are in one batch
 //! from then on, and a vote takes one. Clients that come at a rate of their own gain nothing; they meet a pause in 128 batches.
 
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
+
+use tokio::sync::Notify;
+use tokio::time::timeout;
 
 /// The part of a batch's time that the next one may wait; and the most, so that a very slow store is not made slower yet.
 const SHARE: u32 = 4;
@@ -40,6 +44,46 @@ impl Linger {
         let longer = (self.after_a_miss * 2 + 1).min(MOST_WITHOUT);
         self.after_a_miss = if most_came_again { 0 } else { longer };
         self.batches_to_go = self.after_a_miss;
+    }
+}
+
+/// Wakes the task once as many inputs have arrived as it waits for: one wake-up, not one for each of them.
+#[derive(Debug)]
+pub(super) struct Arrivals {
+    awaited: AtomicUsize,
+    complete: Notify,
+}
+
+impl Default for Arrivals {
+    fn default() -> Self {
+        Self { awaited: AtomicUsize::new(usize::MAX), complete: Notify::new() }
+    }
+}
+
+impl Arrivals {
+    /// So many inputs are in the queue. A count that crosses with the task's is a wake-up missed; the pause then ends by itself.
+    pub(super) fn note(&self, waiting: usize) {
+        if waiting >= self.awaited.load(Ordering::Relaxed) {
+            self.complete.notify_one();
+        }
+    }
+
+    /// Waits until `awaited` inputs are in the queue, whose length is `waiting`, for `limit` at most.
+    pub(super) async fn wait_for(
+        &self,
+        awaited: usize,
+        waiting: impl Fn() -> usize,
+        limit: Duration,
+    ) {
+        self.awaited.store(awaited, Ordering::Relaxed);
+        let all_came = async {
+            while waiting() < awaited {
+                self.complete.notified().await;
+            }
+        };
+        // Whether all came or not, the next batch begins.
+        let _ = timeout(limit, all_came).await;
+        self.awaited.store(usize::MAX, Ordering::Relaxed);
     }
 }
 

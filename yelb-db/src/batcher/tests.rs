@@ -1,7 +1,7 @@
 mod schedules;
 
 use std::sync::Mutex;
-use std::sync::atomic::{AtomicBool, AtomicI64};
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicUsize, Ordering};
 
 use tokio::sync::Semaphore;
 use tokio::task::{JoinHandle, JoinSet};

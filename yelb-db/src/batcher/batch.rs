@@ -1,0 +1,94 @@
+//! The inputs that go to a store together.
+
+use tokio::sync::oneshot;
+
+use crate::error::StoreError;
+
+/// What one caller wants done.
+pub trait Input: Send + Sync + 'static {
+    /// Whether it may be sent again, though it may have been done already.
+    fn is_repeatable(&self) -> bool;
+}
+
+/// Nothing but the wish to read.
+impl Input for () {
+    fn is_repeatable(&self) -> bool {
+        true
+    }
+}
+
+/// An input, and where its output goes.
+#[derive(Debug)]
+pub(super) struct Request<I, O> {
+    pub(super) input: I,
+    pub(super) reply: Reply<O>,
+}
+
+/// Where the output of one input goes.
+pub(super) type Reply<O> = oneshot::Sender<Result<O, StoreError>>;
+
+/// Inputs that go to the store together, and where their outputs go.
+pub(super) struct Batch<I, O> {
+    pub(super) inputs: Vec<I>,
+    replies: Vec<Reply<O>>,
+    /// Why the session was lost on which it was sent, if it is to be sent once more: it may have been done already.
+    lost: Option<StoreError>,
+}
+
+impl<I: Input, O> Batch<I, O> {
+    pub(super) fn push(&mut self, request: Request<I, O>) {
+        self.inputs.push(request.input);
+        self.replies.push(request.reply);
+    }
+
+    pub(super) fn extend(&mut self, requests: Vec<Request<I, O>>) {
+        requests.into_iter().for_each(|request| self.push(request));
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.inputs.is_empty()
+    }
+
+    pub(super) fn clear(&mut self) {
+        *self = Self::default();
+    }
+
+    /// A caller that has gone away has been served all the same.
+    pub(super) fn reply(&mut self, outputs: impl IntoIterator<Item = Result<O, StoreError>>) {
+        for (reply, output) in self.replies.drain(..).zip(outputs) {
+            let _ = reply.send(output);
+        }
+        self.inputs.clear();
+        self.lost = None;
+    }
+
+    pub(super) fn fail(&mut self, error: &StoreError) {
+        self.reply(std::iter::repeat_with(|| Err(error.clone())));
+    }
+
+    /// Fails what waits for a session. Only what was never sent is known not to have been done.
+    pub(super) fn give_up(&mut self) {
+        let reason = self.lost.take().unwrap_or(StoreError::Down);
+        self.fail(&reason);
+    }
+
+    /// Keeps what may be sent once more after its session was lost, and fails the rest.
+    pub(super) fn fail_unless_repeatable(&mut self, error: &StoreError) {
+        if self.lost.is_some() {
+            return self.fail(error);
+        }
+        let requests = self.inputs.drain(..).zip(self.replies.drain(..));
+        let (kept, lost): (Vec<_>, Vec<_>) = requests.partition(|(input, _)| input.is_repeatable());
+        for (_, reply) in lost {
+            let _ = reply.send(Err(error.clone()));
+        }
+        self.lost = (!kept.is_empty()).then(|| error.clone());
+        (self.inputs, self.replies) = kept.into_iter().unzip();
+    }
+}
+
+impl<I, O> Default for Batch<I, O> {
+    fn default() -> Self {
+        Self { inputs: Vec::new(), replies: Vec::new(), lost: None }
+    }
+}
