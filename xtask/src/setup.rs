@@ -72,12 +72,18 @@ impl Set {
     }
 }
 
-const SERVERS: [Need; 5] = [
+const SERVERS: [Need; 6] = [
     Need {
         name: "PostgreSQL's server",
         packages: &["postgresql"],
         home: "https://www.postgresql.org/download/ or `brew install postgresql`",
         is_there: has_postgres,
+    },
+    Need {
+        name: "pgbouncer",
+        packages: &["pgbouncer"],
+        home: "https://www.pgbouncer.org/install.html or `brew install pgbouncer`",
+        is_there: || run::find("pgbouncer").is_some(),
     },
     Need {
         name: "redis-server",

@@ -2,6 +2,7 @@
 
 mod record;
 mod schema;
+mod session;
 
 use std::fmt;
 use std::str::FromStr;
@@ -14,6 +15,7 @@ use tokio::time::sleep;
 use yelb_poll::Poll;
 use yelb_resolver::Resolver;
 
+use self::session::BatchSession;
 use crate::Migrate;
 use crate::batcher::{Batcher, Outputs, Session, Workers};
 use crate::error::StoreError;
@@ -31,14 +33,6 @@ static VOTES: StoreKind = StoreKind {
     write: "UPDATE restaurants",
     read: "SELECT restaurants",
 };
-
-/// The server gives a statement up before we give up waiting for it, so that a vote that was answered 503 because of
-/// another session's lock is not counted later. The exception is a batch that waited more than 0.6 s for a login: its 2.4 s
-/// end first, and the database may still count its votes.
-///
-/// A statement is planned when it is first used, which on a new database is when there is no key yet, and the plan is kept:
-/// one that reads the whole table for each batch. At 40,000 keys a batch of 256 took 240 ms by it instead of 4.
-const SESSION: &str = "set statement_timeout = '1800ms'; set enable_seqscan = off";
 
 /// Where the database is and how to log in.
 #[derive(Clone)]
@@ -75,6 +69,14 @@ impl PostgresOptions {
     }
 
     fn new(options: PgConnectOptions) -> Self {
+        // Without a parameter that poolers refuse, and that is for numbers with a fraction.
+        let options = options.extra_float_digits(None);
+        let host = options.get_host().strip_prefix('[').and_then(|host| host.strip_suffix(']'));
+        let options = match host.map(str::to_owned) {
+            // As it stands in a URL; a name is looked up without the brackets.
+            Some(address) => options.host(&address),
+            None => options,
+        };
         Self(Box::new(options.disable_statement_logging()))
     }
 
@@ -128,9 +130,7 @@ pub(crate) async fn migrate(
 ) -> Result<usize, StoreError> {
     let database = Database { options, migrate: Migrate::Auto, poll, resolver };
     let mut connection = database.log_in("yelb-appserver migrate").await?;
-    let pending = schema::pending(&mut connection).await?.len();
-    schema::prepare(&mut connection, Migrate::Auto, &database.poll).await?;
-    Ok(pending)
+    schema::prepare(&mut connection, Migrate::Auto, &database.poll).await
 }
 
 /// A database, and what it is to have.
@@ -143,21 +143,21 @@ struct Database {
 }
 
 impl Database {
-    /// Logs in to the server that has the name now. `application` is what an operator sees in `pg_stat_activity`.
-    async fn log_in(&self, application: &str) -> Result<PgConnection, StoreError> {
+    /// How to log in to the server that has the name now. `application` is what an operator sees in `pg_stat_activity`.
+    async fn options(&self, application: &str) -> PgConnectOptions {
         let host = self.resolver.qualify(self.options.0.get_host()).await;
-        let options = self.options.0.as_ref().clone().host(&host).application_name(application);
+        self.options.0.as_ref().clone().host(&host).application_name(application)
+    }
+
+    async fn log_in(&self, application: &str) -> Result<PgConnection, StoreError> {
+        let options = self.options(application).await;
         PgConnection::connect_with(&options).await.map_err(StoreError::doing("connect"))
     }
 
     /// A session for batches.
-    async fn begin_session(&self) -> Result<PgConnection, StoreError> {
-        let mut connection = self.log_in("yelb-appserver").await?;
-        sqlx::raw_sql(SESSION)
-            .execute(&mut connection)
-            .await
-            .map_err(StoreError::doing("set the limits of a session"))?;
-        Ok(connection)
+    async fn begin_session(&self) -> Result<BatchSession, StoreError> {
+        let options = self.options("yelb-appserver").await;
+        BatchSession::begin(&options).await.map_err(StoreError::doing("connect"))
     }
 }
 
@@ -178,7 +178,8 @@ impl Maintain for Database {
         let mut connection = self.log_in("yelb-appserver maintenance").await?;
         let mut deleted = 0;
         loop {
-            let part = sqlx::query(
+            // As one message, which needs no prepared statement: a pooler may give each to another session.
+            let part = sqlx::raw_sql(
                 "delete from vote_keys where key in (
                      select key from vote_keys where counted_at < now() - interval '1 day' limit 1000 for update skip locked)",
             )
@@ -196,7 +197,7 @@ impl Maintain for Database {
 }
 
 /// A session that counts.
-struct Writer(PgConnection, Vec<&'static str>);
+struct Writer(BatchSession, Vec<&'static str>);
 
 impl Session for Writer {
     type Store = Database;
@@ -204,15 +205,15 @@ impl Session for Writer {
     type Output = Recorded;
 
     async fn connect(database: &Database) -> Result<Self, StoreError> {
-        let mut connection = database.begin_session().await?;
-        check_writable(&mut connection).await?;
-        Ok(Self(connection, database.poll.names()))
+        let mut session = database.begin_session().await?;
+        check_writable(&mut session).await?;
+        Ok(Self(session, database.poll.names()))
     }
 
     async fn run(&mut self, votes: &[Vote]) -> Outputs<Recorded> {
-        let Self(connection, names) = self;
+        let Self(session, names) = self;
         let batch = VoteBatch::new(names, votes);
-        let counted = record::record(connection, &batch).await;
+        let counted = record::record(session, &batch).await;
         Ok(batch.outputs(&counted.map_err(StoreError::doing("count votes"))?))
     }
 
@@ -221,24 +222,21 @@ impl Session for Writer {
     }
 
     async fn close(self) {
-        close(self.0).await;
+        close(self.0.into_connection()).await;
     }
 }
 
 /// A standby, and a primary that is being replaced, say that they are read-only. The name may lead to another server by now.
-async fn check_writable(connection: &mut PgConnection) -> Result<(), StoreError> {
-    let read_only: String = sqlx::query_scalar("show transaction_read_only")
-        .fetch_one(connection)
-        .await
-        .map_err(StoreError::doing("ask whether the server can be written to"))?;
-    if read_only == "on" {
+async fn check_writable(session: &mut BatchSession) -> Result<(), StoreError> {
+    let read_only = session.is_read_only().await;
+    if read_only.map_err(StoreError::doing("ask whether the server can be written to"))? {
         return Err(StoreError::NotReady("the server is read-only".to_owned()));
     }
     Ok(())
 }
 
 /// A session that reads.
-struct Reader(PgConnection, Vec<&'static str>);
+struct Reader(BatchSession, Vec<&'static str>);
 
 impl Session for Reader {
     type Store = Database;
@@ -250,14 +248,8 @@ impl Session for Reader {
     }
 
     async fn run(&mut self, batch: &[()]) -> Outputs<Arc<Tally>> {
-        let Self(connection, names) = self;
-        let rows: Vec<(String, i64)> = sqlx::query_as(
-            "select name::text, coalesce(count, 0)::bigint from restaurants where name = any($1::text[]::bpchar[])",
-        )
-        .bind(&*names)
-        .fetch_all(connection)
-        .await
-        .map_err(StoreError::doing("read the votes"))?;
+        let Self(session, names) = self;
+        let rows = read(session, names).await.map_err(StoreError::doing("read the votes"))?;
         Ok(Tally::new(names, &rows).shared(batch.len()))
     }
 
@@ -266,8 +258,21 @@ impl Session for Reader {
     }
 
     async fn close(self) {
-        close(self.0).await;
+        close(self.0.into_connection()).await;
     }
+}
+
+async fn read(
+    session: &mut BatchSession,
+    names: &[&str],
+) -> Result<Vec<(String, i64)>, sqlx::Error> {
+    let mut attempt = session.attempt().await?;
+    let query = sqlx::query_as(
+        "select name::text, coalesce(count, 0)::bigint from restaurants where name = any($1::text[]::bpchar[])",
+    );
+    let query = query.persistent(attempt.keeps_statements()).bind(names);
+    let rows = query.fetch_all(attempt.connection()).await;
+    attempt.end(rows).await
 }
 
 /// Says goodbye to the server. What goes wrong then is of no consequence.

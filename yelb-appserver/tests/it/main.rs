@@ -2,6 +2,7 @@
 
 mod bad_input;
 mod contract;
+mod databases;
 mod drop_in;
 mod dynamodb;
 mod keys;

@@ -42,7 +42,9 @@ impl<I: Input, O> Batch<I, O> {
     }
 
     pub(super) fn extend(&mut self, requests: Vec<Request<I, O>>) {
-        requests.into_iter().for_each(|request| self.push(request));
+        for request in requests {
+            self.push(request);
+        }
     }
 
     pub(super) fn is_empty(&self) -> bool {

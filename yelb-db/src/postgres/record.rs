@@ -2,8 +2,7 @@
 
 use std::collections::HashMap;
 
-use sqlx::PgConnection;
-
+use super::session::{Attempt, BatchSession};
 use crate::votes::{CountedBatch, VoteBatch};
 
 /// A choice, its count after the batch, and how many of the votes that were counted for it had a key.
@@ -17,19 +16,19 @@ const TRIES: usize = 5;
 
 /// Counts a batch. Missing rows are made.
 pub(super) async fn record(
-    connection: &mut PgConnection,
+    session: &mut BatchSession,
     batch: &VoteBatch<'_>,
 ) -> Result<CountedBatch, sqlx::Error> {
     let columns = Columns::new(batch);
     for _ in 1..TRIES {
-        match try_record(connection, &columns).await {
+        match try_record(session, &columns).await {
             Ok(Some(counted)) => return Ok(counted),
-            Ok(None) => add_rows(connection, &columns).await?,
+            Ok(None) => add_rows(session, &columns).await?,
             Err(error) if is_conflict(&error) => {}
             Err(error) => return Err(error),
         }
     }
-    try_record(connection, &columns).await?.ok_or(sqlx::Error::RowNotFound)
+    try_record(session, &columns).await?.ok_or(sqlx::Error::RowNotFound)
 }
 
 /// A batch as the statements bind it.
@@ -52,14 +51,12 @@ impl<'a> Columns<'a> {
 
 /// Counts a batch, or does nothing and answers `None` if a row is missing.
 async fn try_record(
-    connection: &mut PgConnection,
+    session: &mut BatchSession,
     columns: &Columns<'_>,
 ) -> Result<Option<CountedBatch>, sqlx::Error> {
-    let (totals, remembered) = if columns.keys.is_empty() {
-        (add_plain(connection, columns).await?, Vec::new())
-    } else {
-        add_all(connection, columns).await?
-    };
+    let mut attempt = session.attempt().await?;
+    let added = add(&mut attempt, columns).await;
+    let (totals, remembered) = attempt.end(added).await?;
     let before = |(name, votes): (&&str, &i64)| {
         let (_, count, keyed) = totals.iter().find(|(counted, ..)| counted == name)?;
         Some(count - keyed - votes)
@@ -71,18 +68,30 @@ async fn try_record(
     Ok(before.zip(keyed).map(|(before, keyed)| CountedBatch { before, keyed }))
 }
 
+async fn add(
+    attempt: &mut Attempt<'_>,
+    columns: &Columns<'_>,
+) -> Result<(Vec<Total>, Vec<Remembered>), sqlx::Error> {
+    if columns.keys.is_empty() {
+        Ok((add_plain(attempt, columns).await?, Vec::new()))
+    } else {
+        add_all(attempt, columns).await
+    }
+}
+
 /// The votes of a batch in which none has a key.
 ///
-/// The rows are locked in the order of their names, so that two app servers never wait for each other in a circle. The
-/// casts let it work on the original's `integer` as well as on our `bigint`.
+/// The rows are locked in the order of their names, so that two app servers never wait for each other in a circle. A query
+/// that locks is always run apart from the rest (not only where it says `materialized`, which PostgreSQL 10 and 11 do not
+/// know). The casts let it work on the original's `integer` as well as on our `bigint`.
 async fn add_plain(
-    connection: &mut PgConnection,
+    attempt: &mut Attempt<'_>,
     columns: &Columns<'_>,
 ) -> Result<Vec<Total>, sqlx::Error> {
     sqlx::query_as(
         "with added as (
              select name::bpchar as name, votes from unnest($1::text[], $2::bigint[]) as added (name, votes)
-         ), locked as materialized (
+         ), locked as (
              select restaurants.name from restaurants join added on restaurants.name = added.name
              order by restaurants.name for update of restaurants
          )
@@ -92,9 +101,10 @@ async fn add_plain(
              and (select count(distinct name) from locked) = (select count(*) from added)
          returning restaurants.name::text, restaurants.count::bigint, 0::bigint",
     )
+    .persistent(attempt.keeps_statements())
     .bind(&columns.names)
     .bind(&columns.votes)
-    .fetch_all(connection)
+    .fetch_all(attempt.connection())
     .await
 }
 
@@ -103,7 +113,7 @@ async fn add_plain(
 ///
 /// A key that another app server is counting at this moment violates the primary key, and nothing of the batch is counted.
 async fn add_all(
-    connection: &mut PgConnection,
+    attempt: &mut Attempt<'_>,
     columns: &Columns<'_>,
 ) -> Result<(Vec<Total>, Vec<Remembered>), sqlx::Error> {
     let rows: Vec<(Option<String>, String, i64, i64)> = sqlx::query_as(
@@ -124,7 +134,7 @@ async fn add_all(
                  select name, 1, 1 from fresh
              ) as parts
              group by name
-         ), locked as materialized (
+         ), locked as (
              select restaurants.name from restaurants join added on restaurants.name = added.name
              order by restaurants.name for update of restaurants
          ), counted as (
@@ -145,11 +155,12 @@ async fn add_all(
          union all
          select key, name::text, count, 0 from known",
     )
+    .persistent(attempt.keeps_statements())
     .bind(&columns.names)
     .bind(&columns.votes)
     .bind(&columns.keys)
     .bind(&columns.keyed_names)
-    .fetch_all(connection)
+    .fetch_all(attempt.connection())
     .await?;
     Ok(sorted(rows))
 }
@@ -165,22 +176,23 @@ fn sorted(rows: Vec<(Option<String>, String, i64, i64)>) -> (Vec<Total>, Vec<Rem
     (totals, remembered)
 }
 
-async fn add_rows(connection: &mut PgConnection, columns: &Columns<'_>) -> Result<(), sqlx::Error> {
-    sqlx::query(
+async fn add_rows(session: &mut BatchSession, columns: &Columns<'_>) -> Result<(), sqlx::Error> {
+    let mut attempt = session.attempt().await?;
+    let insert = sqlx::query(
         "insert into restaurants (name, count)
          select distinct name, 0 from unnest($1::text[]) as added (name)
          where not exists (select from restaurants where restaurants.name = added.name::bpchar)
          on conflict do nothing",
     )
-    .bind([&*columns.names, &*columns.keyed_names].concat())
-    .execute(connection)
-    .await
-    .map(drop)
+    .persistent(attempt.keeps_statements())
+    .bind([&*columns.names, &*columns.keyed_names].concat());
+    let added = insert.execute(attempt.connection()).await.map(drop);
+    attempt.end(added).await
 }
 
 /// Whether the statement failed because of what another app server was doing with the same keys: nothing was counted, and
-/// it can be tried again. (`unique_violation`, `deadlock_detected`)
+/// it can be tried again. (`unique_violation`, `deadlock_detected`, `serialization_failure`)
 fn is_conflict(error: &sqlx::Error) -> bool {
     let code = error.as_database_error().and_then(sqlx::error::DatabaseError::code);
-    matches!(code.as_deref(), Some("23505" | "40P01"))
+    matches!(code.as_deref(), Some("23505" | "40P01" | "40001"))
 }

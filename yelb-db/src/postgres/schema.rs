@@ -1,7 +1,7 @@
 //! The schema: migrations, and a row for every choice of the poll.
 
-use sqlx::PgConnection;
 use sqlx::migrate::Migrator;
+use sqlx::{Connection, PgConnection, Postgres, Transaction};
 use yelb_poll::Poll;
 
 use crate::Migrate;
@@ -11,38 +11,57 @@ static MIGRATIONS: Migrator = {
     let mut migrations = sqlx::migrate!("migrations/postgres");
     // A newer release may have been here before it was rolled back.
     migrations.ignore_missing = true;
+    // The lock that sqlx takes is a session's, and outlasts ours where a pooler lends it to others.
+    migrations.locking = false;
     migrations
 };
 
-/// A migration that cannot have its lock steps back: while it queues for one, every vote queues behind it.
-const MIGRATION_LOCK_LIMIT: &str = "set lock_timeout = '5s'";
+/// One transaction for all: in between, a pooler would be free to give the session to another client. Each statement sees what
+/// another process has committed before it.
+const BEGIN: &str = "begin isolation level read committed";
+/// What is done before migrations are applied, which end with their transaction: two processes do not migrate at once, and one
+/// that cannot lock a table steps back, because every vote queues behind it. The number is any that is the same for all.
+const MIGRATION_LOCKS: &str =
+    "set local lock_timeout = '5s'; select pg_advisory_xact_lock(8702361195402)";
+/// Statements are prepared for a session, which a pooler lends to others afterwards.
+const FORGET_STATEMENTS: &str = "deallocate all";
 
-/// Brings schema and rows up to date, or says what is missing.
+/// Brings schema and rows up to date, or says what is missing. Answers with how many migrations were applied.
 pub(super) async fn prepare(
     connection: &mut PgConnection,
     migrate: Migrate,
     poll: &Poll,
-) -> Result<(), StoreError> {
-    let pending = pending(connection).await?;
+) -> Result<usize, StoreError> {
+    let mut transaction =
+        connection.begin_with(BEGIN).await.map_err(StoreError::doing("begin a transaction"))?;
+    let pending = pending(&mut transaction).await?;
     match migrate {
         _ if pending.is_empty() => {}
         Migrate::Never => return Err(pending_error(&pending)),
-        Migrate::Auto => {
-            let doing = StoreError::doing("limit the wait for locks");
-            sqlx::query(MIGRATION_LOCK_LIMIT).execute(&mut *connection).await.map_err(doing)?;
-            // A failed run leaves the lock of the migrations with this session, which ends with it.
-            MIGRATIONS
-                .run_direct(None, connection, false)
-                .await
-                .map_err(StoreError::doing("apply the migrations"))?;
-            tracing::info!(migrations = pending.join(", "), "schema is up to date");
-        }
+        Migrate::Auto => apply(&mut transaction).await?,
     }
-    add_missing(connection, poll).await
+    add_missing(&mut transaction, poll).await?;
+    end(transaction).await.map_err(StoreError::doing("commit what was prepared"))?;
+    if !pending.is_empty() {
+        tracing::info!(migrations = pending.join(", "), "schema is up to date");
+    }
+    Ok(pending.len())
+}
+
+async fn end(mut transaction: Transaction<'_, Postgres>) -> Result<(), sqlx::Error> {
+    sqlx::raw_sql(FORGET_STATEMENTS).execute(&mut *transaction).await?;
+    transaction.commit().await
+}
+
+async fn apply(connection: &mut PgConnection) -> Result<(), StoreError> {
+    let doing = StoreError::doing("wait for another process that applies migrations");
+    sqlx::raw_sql(MIGRATION_LOCKS).execute(&mut *connection).await.map_err(doing)?;
+    let migrated = MIGRATIONS.run_direct(None, connection, false).await;
+    migrated.map_err(StoreError::doing("apply the migrations"))
 }
 
 /// The migrations that the database lacks, by number and name. Reads only: the database may be a read-only replica.
-pub(super) async fn pending(connection: &mut PgConnection) -> Result<Vec<String>, StoreError> {
+async fn pending(connection: &mut PgConnection) -> Result<Vec<String>, StoreError> {
     let applied = applied(connection)
         .await
         .map_err(StoreError::doing("read which migrations are applied"))?;

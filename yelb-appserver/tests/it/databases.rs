@@ -1,0 +1,162 @@
+//! Databases as users bring them: behind a pooler, with roles and schemas of their own.
+
+use std::net::SocketAddr;
+use std::thread;
+
+use testbed::{PATIENCE, Postgres, Program, Running, eventually, free_port, http};
+
+use crate::{DATABASE, await_ready, bare, on};
+
+/// Any user but root, which PgBouncer refuses to run as.
+const USER: u32 = 65_532;
+
+/// PgBouncer, which lends two sessions of the database to all of its clients, for a transaction each.
+struct Pooler {
+    url: String,
+    _program: Running,
+}
+
+impl Pooler {
+    fn start(postgres: &Postgres, setting: &str) -> Self {
+        let port = free_port();
+        let program = Program::installed("pgbouncer", "pgbouncer").as_user(USER);
+        let server = postgres.port();
+        let settings = format!(
+            "[databases]
+             {DATABASE} = host=127.0.0.1 port={server} user=postgres password=postgres_password
+             [pgbouncer]
+             listen_addr = 127.0.0.1
+             listen_port = {port}
+             unix_socket_dir =
+             auth_type = any
+             pool_mode = transaction
+             default_pool_size = 2
+             {setting}"
+        );
+        let file = program.home().join("pgbouncer.ini");
+        let settings: Vec<_> = settings.lines().map(str::trim).collect();
+        std::fs::write(&file, settings.join("\n")).expect("a temporary file can be written");
+        let program = program.arg(file).spawn();
+        program.wait_for_line(|line| line.contains("process up"), PATIENCE);
+        Self { url: format!("postgres://anybody@127.0.0.1:{port}/{DATABASE}"), _program: program }
+    }
+
+    /// What a statement of another client of it answers.
+    fn sql(&self, statement: &str) -> String {
+        let psql = Program::installed("psql", "postgresql-client");
+        let output = psql.args(["-XAtc", statement, &self.url]).run_to_end(PATIENCE);
+        assert!(output.status.success(), "{statement}: {output:?}");
+        output.stdout.trim().to_owned()
+    }
+}
+
+#[test]
+fn through_a_pooler_every_vote_is_counted_and_nothing_stays_in_a_session() {
+    // By default it refuses settings at the login. Many tell it to ignore them, which is worse.
+    for setting in ["", "ignore_startup_parameters = extra_float_digits,options"] {
+        let postgres = Postgres::start();
+        postgres.create_original_schema();
+        let pooler = Pooler::start(&postgres, setting);
+        let program = || bare().env("DATABASE_URL", &pooler.url).env("REDIS_URL", "sqlite:views");
+        let servers = [program().spawn(), program().spawn()];
+        let servers = servers.each_ref().map(|server| server.address("api"));
+        servers.into_iter().for_each(await_ready);
+
+        vote_at_once(&servers);
+        assert_eq!(postgres.sql(DATABASE, "SELECT sum(count) FROM restaurants"), "160");
+        let settings = "SELECT current_setting('statement_timeout'), current_setting('enable_seqscan'), \
+                        current_setting('transaction_isolation'), (SELECT count(*) FROM pg_prepared_statements)";
+        // As many as there are sessions, at once.
+        thread::scope(|scope| {
+            for _ in 0..2 {
+                let kept = format!("SELECT pg_sleep(2); {settings}");
+                scope.spawn(|| assert_eq!(pooler.sql(&{ kept }), "0|on|read committed|0"));
+            }
+        });
+        let locks = "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory'";
+        assert_eq!(postgres.sql(DATABASE, locks), "0");
+    }
+}
+
+#[test]
+fn a_role_with_a_stricter_isolation_loses_no_vote() {
+    for isolation in ["repeatable read", "serializable"] {
+        let postgres = Postgres::start();
+        postgres.create_original_schema();
+        let alter =
+            format!("ALTER ROLE postgres SET default_transaction_isolation = '{isolation}'");
+        postgres.sql("postgres", &alter);
+        let servers = [on(&postgres).spawn(), on(&postgres).spawn()];
+        let servers = servers.each_ref().map(|server| server.address("api"));
+        servers.into_iter().for_each(await_ready);
+        vote_at_once(&servers);
+        assert_eq!(postgres.sql(DATABASE, "SELECT sum(count) FROM restaurants"), "160");
+    }
+}
+
+#[test]
+fn a_table_in_a_later_schema_of_the_search_path_is_not_hidden() {
+    let postgres = Postgres::start();
+    postgres.create_original_schema();
+    postgres.sql(
+        DATABASE,
+        "CREATE ROLE yelb LOGIN PASSWORD 'yelb';
+         CREATE SCHEMA yelb AUTHORIZATION yelb;
+         ALTER TABLE restaurants OWNER TO yelb;
+         UPDATE restaurants SET count = 44 WHERE name = 'ihop'",
+    );
+    let server = on(&postgres).env("DATABASE_URL", url_as(&postgres, "yelb")).spawn();
+    let api = server.address("api");
+    await_ready(api);
+    assert_eq!(http::get(api, "/api/ihop").text(), "45");
+    let tables = "SELECT schemaname FROM pg_tables WHERE tablename = 'restaurants'";
+    assert_eq!(postgres.sql(DATABASE, tables), "public");
+}
+
+#[test]
+fn an_address_of_ipv6_is_a_host() {
+    let postgres = Postgres::start_with(&["listen_addresses=127.0.0.1,::1"]);
+    postgres.create_original_schema();
+    let url = postgres.url(DATABASE).replace("127.0.0.1", "[::1]");
+    let server = on(&postgres).env("DATABASE_URL", url).spawn();
+    let api = server.address("api");
+    await_ready(api);
+    assert_eq!(http::get(api, "/api/ihop").text(), "1");
+}
+
+#[test]
+fn a_login_that_is_refused_is_told_in_the_words_of_the_server() {
+    let postgres = Postgres::start();
+    postgres.create_original_schema();
+    postgres.sql("postgres", "CREATE ROLE yelb LOGIN PASSWORD 'yelb' CONNECTION LIMIT 0");
+    let server = on(&postgres).env("DATABASE_URL", url_as(&postgres, "yelb")).spawn();
+    let api = server.address("api");
+    eventually(PATIENCE, "the reason is told", || {
+        http::get(api, "/readyz").text().contains("too many connections for role")
+    });
+    assert_eq!(http::get(api, "/api/ihop").status, 503);
+}
+
+/// 160 votes from 8 clients, half of them with a key, by turns to each of these app servers; each must be confirmed.
+fn vote_at_once(servers: &[SocketAddr; 2]) {
+    thread::scope(|scope| {
+        for client in 0..8 {
+            scope.spawn(move || {
+                for number in 0..20 {
+                    let key = format!("{client}-{number}");
+                    let key = [("Idempotency-Key", &*key)];
+                    let headers = if number % 2 == 0 { &key[..] } else { &[] };
+                    let server = servers[number % 3 % 2];
+                    let path = ["/api/ihop", "/api/outback"][client % 2];
+                    let vote = http::request(server, "GET", path, headers, b"");
+                    assert_eq!(vote.status, 200, "{}", vote.text());
+                }
+            });
+        }
+    });
+}
+
+/// The URL of the database for a role whose password is its name.
+fn url_as(postgres: &Postgres, role: &str) -> String {
+    postgres.url(DATABASE).replace("postgres:postgres_password@", &format!("{role}:{role}@"))
+}
