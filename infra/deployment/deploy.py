@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import argparse
+import re
 import shlex
+import signal
 import sys
 from typing import Any, Dict, List, Optional, Sequence, Tuple
 
@@ -31,6 +33,9 @@ FAILED, NOT_BEGUN = 1, 2
 
 def main(words: Optional[Sequence[str]] = None) -> int:
     options, given = _options(words)
+    if options.dry_run:
+        # What is printed may be cut short by its reader, such as `head`. A run that changes things goes on without a reader.
+        signal.signal(signal.SIGPIPE, signal.SIG_DFL)
     commands: Commands = DryCommands() if options.dry_run else Commands()
     deployment = Deployment(commands, options, given)
     try:
@@ -136,7 +141,12 @@ def _remembered_arguments(parser: argparse.ArgumentParser) -> None:
     add("--keep-page-views", help="page views outlive the task of the container Redis, as votes do anyway", **switch)
     add("--vpc-cidr", metavar="CIDR", help="addresses [default: 10.0.0.0/16]")
     add("--nat-gateways", type=int, choices=(1, 2), help="one, or one a zone [default: 1]")
-    add("--desired-count", type=int, metavar="N", help="tasks of the page and of the app server at rest [default: 2]")
+    add(
+        "--desired-count",
+        type=_desired_count,
+        metavar="N",
+        help=f"tasks of the page and of the app server at rest, up to {_MOST_TASKS} [default: 2]",
+    )
     add(
         "--certificate-arn", metavar="ARN", help="of a certificate in Certificate Manager, for HTTPS; '' for plain HTTP"
     )
@@ -145,7 +155,28 @@ def _remembered_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="NAME",
         help="the name to vote at, which the certificate is for and which you let lead there",
     )
-    add("--image-tag", metavar="TAG", help="of the images in ECR; '' for digests of their sources [default: '']")
+    add("--image-tag", type=_image_tag, metavar="TAG", help="of the images in ECR; '' for digests of their sources [default: '']")
+
+
+_MOST_TASKS = 6
+"""How many they scale to: the default of the template's MaximumCount."""
+
+_TAG = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}")
+"""https://docs.docker.com/reference/cli/docker/image/tag/"""
+
+
+def _desired_count(text: str) -> int:
+    if not text.isascii() or not text.isdigit() or not 1 <= int(text) <= _MOST_TASKS:
+        raise argparse.ArgumentTypeError(f"{text}: a number from 1 to {_MOST_TASKS}, to which the tasks scale")
+    return int(text)
+
+
+def _image_tag(text: str) -> str:
+    if text and not _TAG.fullmatch(text):
+        raise argparse.ArgumentTypeError(
+            f"{text}: up to 128 letters, digits, underscores, periods and hyphens, of which the last two not at the beginning"
+        )
+    return text
 
 
 class Deployment:

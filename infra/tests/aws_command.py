@@ -6,6 +6,7 @@ fork of that process, with the caller's arguments, directory and streams. What r
 
 from __future__ import annotations
 
+import contextlib
 import gc
 import os
 import select
@@ -36,14 +37,23 @@ _SERVICES = (
     "elasticache",
 )
 
-# By the modules beneath `socket` and `json`, which take longer to load than all the rest.
+# One for each form in which services are asked, and in which answers are printed.
+_CALLS = (
+    "sts get-caller-identity --query Account --output text",
+    "cloudformation describe-stacks --output json",
+    "ec2 describe-vpcs --query Vpcs[].VpcId --output text",
+    "secretsmanager list-secrets --output json",
+    "ram get-resource-shares --resource-owner SELF --output json",
+)
+
+# By the modules beneath `socket` and `os`, which take longer to load than all the rest.
 _SHIM = """#!{python} -ISE
-import _socket, array, os, sys
+import _socket, posix, sys
 
 door = _socket.socket(_socket.AF_UNIX)
 door.connect({door!r})
-words = chr(0).join([os.getcwd(), *sys.argv[1:]]).encode()
-streams = array.array("i", [0, 1, 2])
+words = chr(0).join([posix.getcwd(), *sys.argv[1:]]).encode()
+streams = b"".join(stream.to_bytes(4, sys.byteorder) for stream in (0, 1, 2))
 door.sendmsg([len(words).to_bytes(4, "big")], [(_socket.SOL_SOCKET, _socket.SCM_RIGHTS, streams)])
 while words:
     words = words[door.send(words):]
@@ -64,7 +74,9 @@ def serve(door: Path) -> None:
     from awscli.clidriver import create_clidriver
 
     driver = create_clidriver()
-    _warm(driver.session.get_component("data_loader"))
+    _load_descriptions(driver.session.get_component("data_loader"))
+    _load_tables(driver)
+    _load_by_calls(driver.session.get_component("data_loader"))
     # A fork that collects no garbage shares its memory with this process, and so is begun and ended sooner.
     gc.disable()
     gc.freeze()
@@ -85,7 +97,7 @@ def serve(door: Path) -> None:
         caller.close()
 
 
-def _warm(loader: Any) -> None:
+def _load_descriptions(loader: Any) -> None:
     """Loads what describes the services that a deployment calls; forks find it in memory."""
     loader.load_data("endpoints")
     loader.list_available_services(type_name="service-2")
@@ -97,6 +109,26 @@ def _warm(loader: Any) -> None:
         ]
         for kind in available:
             loader.load_service_model(service, kind)
+
+
+def _load_tables(driver: Any) -> None:
+    """Works out which commands the services have."""
+    services = driver._get_command_table()
+    for service in _SERVICES:
+        services[service]._get_command_table()
+
+
+def _load_by_calls(loader: Any) -> None:
+    """Loads what is loaded by the first call only, by calls that change nothing. Their driver is not that of the forks, so that
+    these find the profile, its Region and its credentials themselves."""
+    from awscli.clidriver import create_clidriver
+
+    with open(os.devnull, "w") as nowhere, contextlib.redirect_stdout(nowhere):
+        for call in _CALLS:
+            driver = create_clidriver()
+            driver.session.register_component("data_loader", loader)
+            status = driver.main(["--profile", "backend", *call.split()])
+            assert status == 0, call
 
 
 def _answer(driver: Any, caller: socket.socket) -> None:

@@ -101,6 +101,11 @@ class TwoAccounts:
         assert process.stdout.readline(), (self.directory / "server.log").read_text()
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Begins with the tests that deploy, which take longest: else one of them would go on when the other workers are done."""
+    items.sort(key=lambda item: "accounts" not in getattr(item, "fixturenames", ()))
+
+
 @pytest.fixture(scope="session")
 def accounts(tmp_path_factory: pytest.TempPathFactory) -> Iterator[TwoAccounts]:
     """Two accounts of one organization: empty, as each test that deploys leaves them."""

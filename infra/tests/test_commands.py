@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import ast
+import sys
 from pathlib import Path
 
 import pytest
 import tools
+from cloudformation.template import load_file
 from deployment import prices
 from deployment import stacks as stacks_module
 from deployment.bundle import bundle
 from deployment.command import Answer, CommandFailed, Commands, DryCommands
+from deployment.deploy import _MOST_TASKS, main
 from deployment.images import needed
 from deployment.options import Options, app_mesh_envoy
 from deployment.plan import ORDER, Images, Stack, stacks, subnets, supplies
@@ -58,6 +61,38 @@ def test_what_is_printed_can_be_run(capsys: pytest.CaptureFixture[str], tmp_path
     script.write_text(capsys.readouterr().out)
     done = tools.run("sh", script)
     assert done.stdout == "a name|it's|$HOME|K=two words|--parameter-overrides|A=b c|D=e|"
+
+
+@pytest.mark.parametrize(
+    ("words", "reason"),
+    [
+        (("--desired-count", "0"), "0: a number from 1 to 6"),
+        (("--desired-count", "7"), "7: a number from 1 to 6"),
+        (("--desired-count", "-1"), "-1: a number from 1 to 6"),
+        (("--desired-count", "two"), "two: a number from 1 to 6"),
+        (("--image-tag", "two words"), "two words: up to 128 letters"),
+        (("--image-tag", "-a"), "expected one argument"),
+        (("--image-tag=.a",), ".a: up to 128 letters"),
+        (("--image-tag", "a" * 129), "up to 128 letters"),
+    ],
+)
+def test_an_option_that_the_last_stack_would_fail_for_is_refused_first(
+    capsys: pytest.CaptureFixture[str], words: tuple[str, ...], reason: str
+) -> None:
+    with pytest.raises(SystemExit) as raised:
+        main(words)
+    assert raised.value.code == 2
+    assert reason in capsys.readouterr().err
+
+
+def test_the_most_tasks_are_those_of_the_template() -> None:
+    parameters = load_file(tools.INFRA / "account_frontend/app_and_frontend.yml")["Parameters"]
+    assert parameters["MaximumCount"]["Default"] == _MOST_TASKS
+
+
+def test_a_reader_may_have_enough_of_a_dry_run() -> None:
+    done = tools.run("sh", "-c", f"{sys.executable} {tools.INFRA / 'deploy'} --dry-run | head -n 1")
+    assert (done.stdout, done.stderr) == ("# pre-flight\n", "")
 
 
 def test_a_secret_holds_what_certificates_sh_has_made(tmp_path: Path) -> None:

@@ -111,6 +111,28 @@ def test_no_docker_to_build_with(accounts: TwoAccounts) -> None:
     assert "yelb-ui (frontend)" in message and "Cannot connect to the Docker daemon" in message
 
 
+_AWS_THAT_DELETES_NO_SHARE = """#!/bin/sh
+case "$*" in *delete-resource-share*) echo "An error occurred (AccessDeniedException)" >&2; exit 254;; esac
+exec "{aws}" "$@"
+"""
+
+
+def test_a_share_that_cannot_be_deleted_again_is_said_to_be_left(accounts: TwoAccounts, tmp_path: Path) -> None:
+    """Pre-flight makes one to see whether sharing works."""
+    aws = tmp_path / "aws"
+    aws.write_text(_AWS_THAT_DELETES_NO_SHARE.format(aws=accounts.directory / "aws"))
+    aws.chmod(0o755)
+    done = accounts.run("env", f"PATH={tmp_path}:{accounts.environment['PATH']}", tools.INFRA / "deploy")
+    assert done.returncode == NOT_BEGUN, done.stdout + done.stderr
+    said = re.search(r"nothing was changed: but for the empty resource share (\S+), which", done.stderr)
+    assert said is not None, done.stderr
+    assert "AccessDeniedException" in done.stderr
+
+    listed = ("ram", "get-resource-shares", "--resource-owner", "SELF", "--query", "resourceShares[].resourceShareArn")
+    assert accounts.aws("backend", *listed) == said.group(1)
+    accounts.aws("backend", "ram", "delete-resource-share", "--resource-share-arn", said.group(1))
+
+
 def test_an_unknown_flavour(accounts: TwoAccounts) -> None:
     done = accounts.run(tools.INFRA / "deploy", "--flavour", "istio")
     assert done.returncode == NOT_BEGUN

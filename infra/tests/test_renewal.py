@@ -21,7 +21,7 @@ from conftest import TwoAccounts
 from deployment.command import Commands
 from deployment.options import Options
 from deployment.progress import Progress, Step
-from deployment.secrets import NODES, Secrets
+from deployment.secrets import NODES, PREVIOUS, Secrets
 from deployment.tasks import Tasks
 from real.authority import Authority, now
 from real.mesh import Mesh
@@ -67,24 +67,16 @@ class Deployment:
     def secret(self, node: str) -> str:
         return f"{self.options.project}/certificate/{node}"
 
-    def begin(self, authority: Callable[[], Authority]) -> datetime.datetime:
-        """Starts everything with certificates of an authority that is made now; their end, which is also the authority's."""
-        # What takes its time comes before the certificates' begins.
+    def begin(self) -> None:
+        """Starts everything with certificates that are valid for a day."""
         database = self.running.enter_context(postgres(containers("envoy", "yelb-db")["yelb-db"], PASSWORD))
         cache = self.running.enter_context(redis(containers("envoy", "redis-server")["redis-server"], PASSWORD))
         self.database = database.port
         self.mesh.set_port("yelb-db", 5432, database.port)
         self.mesh.set_port("redis-server", 6379, cache)
-        self.authority = authority()
-        end = self.authority.certificate.not_valid_after_utc
-        version = str(uuid.uuid4())
-        for node, account in NODES.items():
-            directory = self.mesh.directory / "first" / node
-            self.authority.issue(directory, f"spiffe://yelb.local/{node}", f"{node}.yelb.local")
-            bundle = {"authority": "ca.crt", "certificate": "tls.crt", "key": "tls.key"}
-            text = json.dumps({name: (directory / file).read_text() for name, file in bundle.items()})
-            words = ("--secret-string", text, "--client-request-token", version, "--name", self.secret(node))
-            self.accounts.aws(account, "secretsmanager", "create-secret", *words)
+        for account, words in self._bundles(Authority("First")):
+            self.accounts.aws(account, "secretsmanager", "create-secret", "--name", *words)
+        for node in NODES:
             self.keep(node)
         for node in NODES:
             self.running.enter_context(self.mesh.sidecar(node))
@@ -103,7 +95,30 @@ class Deployment:
         self.running.callback(server.process.stop)
         wait_until("the stores are up", lambda: all(each["state"] == "up" for each in server.dependencies().values()))
         wait_until("the first vote", lambda: self.vote() is None)
+
+    def begin_with_certificates_that_end(self, after: datetime.timedelta) -> datetime.datetime:
+        """Their end, which is also their authority's. What takes its time comes before they are made."""
+        self.begin()
+        self.authority = Authority("Second", after)
+        for account, words in self._bundles(self.authority):
+            self.accounts.aws(account, "secretsmanager", "put-secret-value", "--secret-id", *words)
+        self.secrets._label(PREVIOUS, None)
+        for node in NODES:
+            wait_until("one authority", lambda: self.tasks.last_line(node, node)["trusted"] == [self.version])
+        wait_until("the first vote", lambda: self.vote_at_the_stores() is None and self.vote() is None)
+        end = self.authority.certificate.not_valid_after_utc
+        assert now() < end, "the machine is too slow for this test: the certificates have ended before it began"
         return end
+
+    def _bundles(self, authority: Authority) -> Iterator[tuple[str, tuple[str, ...]]]:
+        """Each node's account, and the name and the new version of its secret as words of a command."""
+        self.version = str(uuid.uuid4())
+        for node, account in NODES.items():
+            directory = self.mesh.directory / self.version / node
+            authority.issue(directory, f"spiffe://yelb.local/{node}", f"{node}.yelb.local")
+            files = {"authority": "ca.crt", "certificate": "tls.crt", "key": "tls.key"}
+            text = json.dumps({name: (directory / file).read_text() for name, file in files.items()})
+            yield account, (self.secret(node), "--secret-string", text, "--client-request-token", self.version)
 
     def keep(self, node: str) -> None:
         environment = self.accounts.environment | {
@@ -194,8 +209,7 @@ class Voters:
 
 
 def test_a_renewal_under_votes_loses_none_when_the_old_certificates_end(deployment: Deployment) -> None:
-    end = deployment.begin(lambda: Authority("First", datetime.timedelta(seconds=60)))
-    assert now() < end, "the machine is too slow for this test: the first certificates have ended before it began"
+    end = deployment.begin_with_certificates_that_end(datetime.timedelta(seconds=60))
     before = {name: deployment.counted(name) for name in ("ihop", "outback")}
     with Voters(deployment.vote, deployment.vote_at_the_stores) as voters:
         deployment.secrets.renew(Step("", silent=True))
@@ -218,7 +232,7 @@ def test_a_renewal_under_votes_loses_none_when_the_old_certificates_end(deployme
 def test_certificates_that_have_ended_are_an_outage_that_a_renewal_ends_without_a_restart(
     deployment: Deployment,
 ) -> None:
-    end = deployment.begin(lambda: Authority("First", datetime.timedelta(seconds=30)))
+    end = deployment.begin_with_certificates_that_end(datetime.timedelta(seconds=30))
     wait_until("the certificates have ended", lambda: now() > end, 120)
     assert deployment.vote_at_the_stores() is not None
     assert "502" in (deployment.vote_by_a_new_sidecar() or "")
@@ -231,6 +245,10 @@ def test_certificates_that_have_ended_are_an_outage_that_a_renewal_ends_without_
     assert deployment.vote_by_a_new_sidecar() is None
     said = deployment.secrets.expiry()
     assert said is not None and said.startswith("valid until ") and "364 days" in said
+
+
+def directories(parent: Path) -> list[str]:
+    return [each.name for each in parent.iterdir() if each.is_dir() and not each.is_symlink()]
 
 
 def test_a_keeper_that_cannot_read_leaves_what_is_there(accounts: TwoAccounts, tmp_path: Path) -> None:
@@ -254,9 +272,8 @@ def test_a_keeper_that_cannot_read_leaves_what_is_there(accounts: TwoAccounts, t
         accounts.aws("backend", *put, json.dumps({"authority": "A2", "certificate": "C2", "key": "K2"}))
         keeper.wait_until("the new files", lambda: (tmp_path / "tls/tls.key").read_text() == "K2")
         # The previous version is the one that is no JSON; with it gone, only directories that are needed are left.
-        assert [each.name for each in (tmp_path / "tls").iterdir() if each.is_dir() and not each.is_symlink()] == [
-            os.readlink(tmp_path / "tls/current")
-        ]
+        current = tmp_path / "tls/current"
+        keeper.wait_until("one directory", lambda: directories(current.parent) == [os.readlink(current)])
     finally:
         keeper.stop()
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import http.server
+import signal
 import threading
 from collections.abc import Iterator
 from contextlib import ExitStack
@@ -53,7 +54,8 @@ def test_a_yelb_that_works_is_told_of_and_one_that_does_not_is_blamed_on_the_rig
     assert Voter(yelb.url).vote() == "one vote for ihop was cast and read back: 0 before, 1 after"
     assert "ihop 1" in Voter(yelb.url).check()
 
-    yelb.database.process.stop()
+    # As its image says: asked otherwise, Postgres waits for its clients to go.
+    yelb.database.process.stop(signal.SIGINT)
     wait_until("the database is away", lambda: yelb.appserver.dependencies()["votes"]["state"] != "up")
     assert yelb.complaint().endswith("look at the service yelb-db")
 

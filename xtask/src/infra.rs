@@ -28,8 +28,8 @@ pub(crate) fn tests() -> Result<Outcome> {
     // Cargo puts them where it has put this program.
     let this = std::env::current_exe()?;
     let pytest = python::INFRA.program("pytest");
-    // Two at a time: most of the time goes into a command waiting for the emulator.
-    let mut command = run::command(&pytest.to_string_lossy(), &["--numprocesses", "2"]);
+    // Three at a time, whatever the machine: some of the tests wait, for the end of a certificate for example.
+    let mut command = run::command(&pytest.to_string_lossy(), &["--numprocesses", "3"]);
     command
         .env("CFN_GUARD", guard())
         .env("CHECKOV", python::CHECKOV.program("checkov"))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -52,8 +53,18 @@ def same_organization(one: str, other: str) -> bool:
 def _client(service: str, endpoint: str, key: str, secret: str) -> Any:
     # What moto does not know is an error at once, and no reason to try again.
     config = Config(retries={"total_max_attempts": 1}, parameter_validation=True)
-    session = boto3.session.Session(aws_access_key_id=key, aws_secret_access_key=secret, region_name=REGION)
-    return session.client(service, endpoint_url=endpoint, config=config)
+    keys = {"aws_access_key_id": key, "aws_secret_access_key": secret}
+    # A session makes one client at a time. It reads what describes AWS's services once, for all accounts.
+    with _making:
+        return _session().client(service, endpoint_url=endpoint, config=config, **keys)
+
+
+_making = threading.Lock()
+
+
+@functools.cache
+def _session() -> boto3.session.Session:
+    return boto3.session.Session(region_name=REGION)
 
 
 def _access_key(account: str) -> tuple[str, str]:

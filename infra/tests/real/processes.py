@@ -95,4 +95,5 @@ class Process:
             except subprocess.TimeoutExpired:
                 self.child.kill()
                 self.child.wait()
+                raise AssertionError(f"not within {PATIENCE:.0f} s: the end of {self.words}") from None
         self.child = None

@@ -27,7 +27,7 @@ def _postgres(name: str) -> str:
     return str(found[-1]) if found else name
 
 
-# What the base image's entry point does, as far as the container relies on it.
+# What the base image's entry point does, as far as the container relies on it; but a test's database need not outlive the machine.
 # https://github.com/docker-library/postgres/blob/master/docker-entrypoint.sh
 _ENTRY_POINT = """#!/bin/sh
 set -eu
@@ -35,7 +35,7 @@ set -eu
 if [ ! -s "$PGDATA/PG_VERSION" ]; then
     mkdir -p "$PGDATA"
     printf %s "$POSTGRES_PASSWORD" > "$HOME/password"
-    initdb --pgdata "$PGDATA" --username postgres --pwfile "$HOME/password" ${POSTGRES_INITDB_ARGS-}
+    initdb --pgdata "$PGDATA" --username postgres --pwfile "$HOME/password" --no-sync ${POSTGRES_INITDB_ARGS-}
     printf '\\nhost all all all %s\\n' "${POSTGRES_HOST_AUTH_METHOD-scram-sha-256}" >> "$PGDATA/pg_hba.conf"
     pg_ctl --pgdata "$PGDATA" --options "-c listen_addresses= -p $PORT -k $HOME" --wait start
     PGHOST=$HOME PGPORT=$PORT sh "$INIT_SCRIPT"
