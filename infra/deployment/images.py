@@ -1,7 +1,8 @@
-"""The images: those in ECR already are used, others are built and pushed."""
+"""The images: released ones are used as they are, those in ECR already too, others are built and pushed."""
 
 from __future__ import annotations
 
+import argparse
 import hashlib
 import re
 from dataclasses import dataclass
@@ -48,6 +49,28 @@ _NO_SOURCES = {"target", "node_modules", "tests", "benches", "__pycache__"}
 
 _DEPENDENCIES = re.compile(r"^\[(target\..*\.)?(build-)?dependencies(\.(?P<crate>[\w-]+))?]$")
 _DEPENDENCY = re.compile(r"^(?P<crate>[\w-]+)\s*(\.|=)")
+
+
+_PATH = re.compile(r"[a-z0-9.-]+(:[0-9]+)?(/[a-z0-9]+([._-]+[a-z0-9]+)*)*")
+_VERSION = re.compile(r'^\[workspace\.package\]$[^\[]*^version = "(?P<version>[^"]+)"$', re.MULTILINE)
+
+
+def registry_path(word: str) -> str:
+    """The value of `--images`: a registry and the path there, to which the name of an image is added."""
+    found = word.rstrip("/")
+    if found and not (_PATH.fullmatch(found) and ("." in found.split("/")[0] or ":" in found.split("/")[0])):
+        raise argparse.ArgumentTypeError(
+            f"{word!r}: a registry's host, the path there in small letters, no scheme and no tag: ghcr.io/OWNER"
+        )
+    return found
+
+
+def version(checkout: Path = CHECKOUT) -> str:
+    """That of the programs in this checkout, which is the tag of their released images."""
+    found = _VERSION.search((checkout / "Cargo.toml").read_text())
+    if found is None:
+        raise NotReady(f"{checkout / 'Cargo.toml'} has no version: name the images' tag by --image-tag")
+    return found.group("version")
 
 
 def needed(options: Options) -> List[Tuple[str, str]]:
@@ -128,14 +151,18 @@ class Registry:
         self.options = options
         self.accounts = accounts
         self.region = region
-        self.tags = {image: options.image_tag or tag_of_sources(image) for image in _BUILDS}
+        self.tags = {image: options.image_tag or self._own_tag(image) for image in _BUILDS}
         self.logged_in: List[str] = []
+
+    def _own_tag(self, image: str) -> str:
+        return version() if self.options.images else tag_of_sources(image)
 
     def host(self, account: str) -> str:
         return f"{self.accounts[account]}.dkr.ecr.{self.region}.amazonaws.com"
 
     def name(self, account: str, image: str) -> str:
-        return f"{self.host(account)}/{self.options.project}/{image}:{self.tags[image]}"
+        place = self.options.images or f"{self.host(account)}/{self.options.project}"
+        return f"{place}/{image}:{self.tags[image]}"
 
     def has(self, account: str, image: str) -> bool:
         try:
@@ -159,9 +186,17 @@ class Registry:
         return True
 
     def missing(self) -> List[Tuple[str, str]]:
-        """Those that are not in ECR; a dry run does not know, and takes it that none is."""
+        """Those that are not in ECR; a dry run does not know, and takes it that none is. Of released images, none."""
+        if self.options.images:
+            return []
         wanted = needed(self.options)
         return wanted if self.commands.dry else [one for one in wanted if not self.has(*one)]
+
+    def found(self, missing: List[Tuple[str, str]]) -> str:
+        """One line about where the images are."""
+        if self.options.images:
+            return f"released, {self.options.images}/…:{self.options.image_tag or version()}"
+        return f"{len(needed(self.options)) - len(missing)} in ECR, {len(missing)} to be built and pushed"
 
     def provide(self, missing: List[Tuple[str, str]], progress: Progress) -> None:
         for account, image in missing:
@@ -208,7 +243,7 @@ def check_docker(commands: Commands, options: Options, missing: List[Tuple[str, 
         names = ", ".join(f"{image} ({account})" for account, image in missing)
         raise NotReady(
             f"not in ECR and to be built: {names}; but docker does not answer: {error}\n"
-            "  start it, or push the images yourself and name their tag by --image-tag"
+            "  start it, or push the images yourself and name their tag by --image-tag, or take released ones by --images"
         ) from error
     for image in {image for _, image in missing}:
         dockerfile = CHECKOUT / _BUILDS[image].dockerfile
