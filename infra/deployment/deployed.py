@@ -75,7 +75,6 @@ class Deployed:
             return None
         return tags.pop() if len(tags) == 1 else ""
 
-
     def _registry(self) -> str:
         """The registry that was given for released images, and the path there; nothing for an account's own images."""
         image = self.parameter("frontend", "frontend-and-appserver", "UIImage")

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Dict, Iterator, List, Optional, Set, Tuple
 
+from . import released
 from .command import CommandFailed, Commands
 from .options import CHECKOUT, NotReady, Options, app_mesh_envoy, path
 from .plan import Images
@@ -52,6 +53,7 @@ _DEPENDENCY = re.compile(r"^(?P<crate>[\w-]+)\s*(\.|=)")
 
 
 _PATH = re.compile(r"[a-z0-9.-]+(:[0-9]+)?(/[a-z0-9]+([._-]+[a-z0-9]+)*)*")
+_ACCOUNTS_OWN = re.compile(r"\.dkr\.ecr\.[a-z0-9-]+\.amazonaws\.com(\.cn)?$")
 _VERSION = re.compile(r'^\[workspace\.package\]$[^\[]*^version = "(?P<version>[^"]+)"$', re.MULTILINE)
 
 
@@ -61,6 +63,10 @@ def registry_path(word: str) -> str:
     if found and not (_PATH.fullmatch(found) and ("." in found.split("/")[0] or ":" in found.split("/")[0])):
         raise argparse.ArgumentTypeError(
             f"{word!r}: a registry's host, the path there in small letters, no scheme and no tag: ghcr.io/OWNER"
+        )
+    if _ACCOUNTS_OWN.search(found.split("/")[0]):
+        raise argparse.ArgumentTypeError(
+            f"{word!r}: an account's own registry is used without this option; name its images' tag by --image-tag"
         )
     return found
 
@@ -193,10 +199,27 @@ class Registry:
         return wanted if self.commands.dry else [one for one in wanted if not self.has(*one)]
 
     def found(self, missing: List[Tuple[str, str]]) -> str:
-        """One line about where the images are."""
+        """One line about where the images are. Released ones have to be there for everybody, as far as can be asked."""
         if self.options.images:
-            return f"released, {self.options.images}/…:{self.options.image_tag or version()}"
+            where = f"{self.options.images}/…:{self.options.image_tag or version()}"
+            try:
+                self._released()
+            except released.Unreachable as reason:
+                return f"released, {where}; not looked at, because it cannot be reached from here: {reason}"
+            return f"released, {where}"
         return f"{len(needed(self.options)) - len(missing)} in ECR, {len(missing)} to be built and pushed"
+
+    def _released(self) -> None:
+        names = dict.fromkeys(self.name(account, image) for account, image in needed(self.options))
+        troubles = [
+            f"{name}: {trouble}" for name, trouble in ((name, released.trouble(name)) for name in names) if trouble
+        ]
+        if troubles:
+            listed = "\n  ".join(troubles)
+            raise NotReady(
+                f"tasks cannot get all released images:\n  {listed}\n"
+                "  name what was released by --images and --image-tag, or leave both as '' to build this checkout's images"
+            )
 
     def provide(self, missing: List[Tuple[str, str]], progress: Progress) -> None:
         for account, image in missing:

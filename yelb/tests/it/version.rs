@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::path::Path;
+use std::process::Command;
 
 use testbed::{PATIENCE, http};
 
@@ -46,4 +47,29 @@ fn it_can_be_asked_whether_it_lives() {
     let asked = crate::yelb().arg("healthcheck").env("PORT", &port).run_to_end(PATIENCE);
     assert_eq!(asked.status.code(), Some(1), "{asked:?}");
     assert!(asked.stderr.contains(&format!("http://127.0.0.1:{port}/livez")), "{asked:?}");
+}
+
+#[test]
+fn the_vote_of_a_release_is_counted_or_the_script_fails() {
+    let script = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap().join(".ci/release/vote");
+    let vote = |url: &str| {
+        let mut command = Command::new(&script);
+        command.arg(url).env("VOTE_WAIT", "0").output().unwrap()
+    };
+    let yelb = yelb().spawn();
+    let (page, _) = crate::addresses(&yelb);
+    let output = vote(&format!("http://{page}/"));
+    let said = String::from_utf8_lossy(&output.stdout).into_owned();
+    assert_eq!(
+        said,
+        format!("http://{page}: vote number 1 for ihop, 1 votes together\n"),
+        "{output:?}"
+    );
+    assert_eq!(http::get(page, "/api/ihop").text(), "2");
+
+    yelb.kill();
+    yelb.wait(PATIENCE);
+    let output = vote(&format!("http://{page}"));
+    assert_eq!(output.status.code(), Some(1), "{output:?}");
+    assert!(String::from_utf8_lossy(&output.stderr).contains("gives no votes"), "{output:?}");
 }
