@@ -1,15 +1,20 @@
-# The images of both servers.
+# The images of the whole application in one process, and of both servers.
 #
+#     docker build --target yelb --tag yelb .
 #     docker build --target yelb-appserver --tag yelb-appserver .
 #     docker build --target yelb-ui --tag yelb-ui .
 #
 # or, for several platforms, `docker buildx bake` (docker-bake.hcl). The database's image is yelb-db/image/Dockerfile.
 ARG RUST_IMAGE=docker.io/library/rust:1.95-bookworm
 ARG RUNTIME_IMAGE=gcr.io/distroless/cc-debian12:nonroot
+# The version of the programs, as Cargo.toml has it.
+ARG VERSION=0.1.0
+# The commit that they are built from, if it is known.
+ARG REVISION=""
 
 # ---- the programs
 
-FROM ${RUST_IMAGE} AS build
+FROM ${RUST_IMAGE} AS dependencies
 # For `setcap`, below.
 RUN apt-get update --quiet \
     && apt-get install --quiet --yes --no-install-recommends libcap2-bin \
@@ -18,7 +23,7 @@ WORKDIR /yelb
 ENV CARGO_TERM_COLOR=never
 
 # First the dependencies alone, in a layer that lasts until one of them changes: the manifests, and an empty crate for each, with
-# the benchmarks that manifests name.
+# the benchmarks that manifests name. `yelb` comes first: the servers share most of what it needs, and it needs no SDK of AWS.
 COPY Cargo.toml Cargo.lock ./
 COPY crates/yelb-poll/Cargo.toml crates/yelb-poll/
 COPY crates/yelb-resolver/Cargo.toml crates/yelb-resolver/
@@ -34,7 +39,23 @@ RUN for crate in crates/yelb-poll crates/yelb-resolver e2e testbed xtask yelb ye
         mkdir --parents $crate/src $crate/benches && touch $crate/src/lib.rs && echo 'fn main() {}' > $crate/src/main.rs; \
     done \
     && touch yelb-db/benches/batch.rs yelb-service/benches/request.rs \
-    && cargo build --locked --release --package yelb-appserver --package yelb-ui \
+    && cargo build --locked --release --package yelb \
+    && rm --recursive --force target/release/.fingerprint/yelb*
+
+FROM dependencies AS build-yelb
+COPY crates crates
+COPY yelb-service yelb-service
+COPY yelb-db yelb-db
+COPY yelb-appserver yelb-appserver
+COPY yelb-ui yelb-ui
+COPY yelb yelb
+ARG REVISION
+RUN YELB_REVISION="$REVISION" cargo build --locked --release --package yelb \
+    # The folder of the votes, empty.
+    && mkdir data
+
+FROM dependencies AS build
+RUN cargo build --locked --release --package yelb-appserver --package yelb-ui \
     && rm --recursive --force target/release/.fingerprint/yelb*
 
 COPY crates crates
@@ -42,7 +63,8 @@ COPY yelb-service yelb-service
 COPY yelb-db yelb-db
 COPY yelb-appserver yelb-appserver
 COPY yelb-ui yelb-ui
-RUN cargo build --locked --release --package yelb-appserver --package yelb-ui \
+ARG REVISION
+RUN YELB_REVISION="$REVISION" cargo build --locked --release --package yelb-appserver --package yelb-ui \
     # Permitted, not effective: yelb-service/src/privileged_port.rs says why.
     && setcap cap_net_bind_service=p target/release/yelb-ui \
     && setcap cap_net_bind_service=p target/release/yelb-appserver
@@ -50,14 +72,31 @@ RUN cargo build --locked --release --package yelb-appserver --package yelb-ui \
 # ---- the images: a program each, and nothing to run besides
 
 FROM ${RUNTIME_IMAGE} AS runtime
+ARG VERSION
+ARG REVISION
 LABEL org.opencontainers.image.licenses="Apache-2.0" \
-      org.opencontainers.image.vendor="Yelb in Rust"
+      org.opencontainers.image.vendor="Yelb in Rust" \
+      org.opencontainers.image.version="${VERSION}" \
+      org.opencontainers.image.revision="${REVISION}"
 # Any other user will do, too: nothing is written.
 USER 65532:65532
 # Inside of a container somebody else decides who may reach it. One arena for all threads: with one for each, glibc keeps an
 # eighth more memory for what one thread allocates and another frees.
 ENV YELB_BIND=0.0.0.0 \
     MALLOC_ARENA_MAX=1
+
+FROM runtime AS yelb
+LABEL org.opencontainers.image.title="yelb" \
+      org.opencontainers.image.description="Yelb in one process: the page, its API, and the votes in a file"
+COPY --from=build-yelb /yelb/target/release/yelb /usr/local/bin/yelb
+# The votes are in a volume: a named one keeps them, an anonymous one goes with the container of `docker run --rm`. The
+# embedded store writes nowhere else, so that the root file system can be read-only.
+COPY --from=build-yelb --chown=65532:65532 /yelb/data /data
+VOLUME /data
+ENV XDG_DATA_HOME=/data
+EXPOSE 8080 4567 9464
+HEALTHCHECK --interval=5s --timeout=2s --start-period=10s CMD ["/usr/local/bin/yelb", "healthcheck"]
+ENTRYPOINT ["/usr/local/bin/yelb"]
 
 FROM runtime AS yelb-ui
 LABEL org.opencontainers.image.title="yelb-ui" \

@@ -8,29 +8,43 @@
 # With a slash at its end.
 variable "REGISTRY" { default = "" }
 variable "TAG" { default = "latest" }
+# As Cargo.toml has it.
+variable "VERSION" { default = "0.1.0" }
 # The commit that the images are made of.
 variable "REVISION" { default = "" }
 
 group "default" {
-  targets = ["yelb-ui", "yelb-appserver", "yelb-db", "yelb-envoy", "yelb-certificates"]
+  targets = ["yelb", "yelb-ui", "yelb-appserver", "yelb-db", "yelb-envoy", "yelb-certificates"]
 }
 
 target "every" {
   platforms = ["linux/amd64", "linux/arm64"]
   labels = {
-    "org.opencontainers.image.version"  = TAG
+    "org.opencontainers.image.version"  = VERSION
     "org.opencontainers.image.revision" = REVISION
   }
 }
 
-target "yelb-ui" {
+# Those that have a program of this workspace, which tells its version and commit, too.
+target "program" {
   inherits = ["every"]
+  args     = { VERSION = VERSION, REVISION = REVISION }
+}
+
+target "yelb" {
+  inherits = ["program"]
+  target   = "yelb"
+  tags     = ["${REGISTRY}yelb:${TAG}"]
+}
+
+target "yelb-ui" {
+  inherits = ["program"]
   target   = "yelb-ui"
   tags     = ["${REGISTRY}yelb-ui:${TAG}"]
 }
 
 target "yelb-appserver" {
-  inherits = ["every"]
+  inherits = ["program"]
   target   = "yelb-appserver"
   tags     = ["${REGISTRY}yelb-appserver:${TAG}"]
 }

@@ -125,6 +125,7 @@ _REMEMBERED = {
     "desired_count",
     "certificate_arn",
     "domain",
+    "images",
     "image_tag",
 }
 
@@ -155,7 +156,18 @@ def _remembered_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="NAME",
         help="the name to vote at, which the certificate is for and which you let lead there",
     )
-    add("--image-tag", type=_image_tag, metavar="TAG", help="of the images in ECR; '' for digests of their sources [default: '']")
+    add(
+        "--images",
+        type=images.registry_path,
+        metavar="REGISTRY/PATH",
+        help="where released images are, which are then neither built nor pushed; '' for this checkout's, in ECR [default: '']",
+    )
+    add(
+        "--image-tag",
+        type=_image_tag,
+        metavar="TAG",
+        help="of the images; '' for this checkout's version with --images, else for digests of their sources [default: '']",
+    )
 
 
 _MOST_TASKS = 6
@@ -201,8 +213,7 @@ class Deployment:
         missing = registry.missing()
         images.check_docker(self.commands, options, missing)
         if not self.commands.dry:
-            found = len(images.needed(options)) - len(missing)
-            print(f"  {'images':<13} {found} in ECR, {len(missing)} to be built and pushed")
+            print(f"  {'images':<13} {registry.found(missing)}")
         self._look_at_stores(deployed, registry.images())
 
         self.progress.steps = self._steps(missing)

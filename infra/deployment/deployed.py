@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import dataclass
 from typing import Any, Dict, List, Mapping, Tuple
 
@@ -63,6 +64,7 @@ class Deployed:
         tag = self._image_tag()
         if tag is not None:
             found["image_tag"] = tag
+            found["images"] = self._registry()
         return found
 
     def _image_tag(self) -> Any:
@@ -73,6 +75,15 @@ class Deployed:
             return None
         return tags.pop() if len(tags) == 1 else ""
 
+    def _registry(self) -> str:
+        """The registry that was given for released images, and the path there; nothing for an account's own images."""
+        image = self.parameter("frontend", "frontend-and-appserver", "UIImage")
+        place = image.rpartition("/")[0]
+        return "" if _OWN_REGISTRY.match(place) else place
+
+
+# An account's registry in ECR, where infra/deploy pushes what it builds: the account of the page's own stacks.
+_OWN_REGISTRY = re.compile(r"\d{12}\.dkr\.ecr\.[a-z0-9-]+\.amazonaws\.com/")
 
 _WHERE = {
     "flavour": ("backend", "infra", "Flavour"),

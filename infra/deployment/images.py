@@ -1,13 +1,15 @@
-"""The images: those in ECR already are used, others are built and pushed."""
+"""The images: released ones are used as they are, those in ECR already too, others are built and pushed."""
 
 from __future__ import annotations
 
+import argparse
 import hashlib
 import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Dict, Iterator, List, Optional, Set, Tuple
 
+from . import released
 from .command import CommandFailed, Commands
 from .options import CHECKOUT, NotReady, Options, app_mesh_envoy, path
 from .plan import Images
@@ -48,6 +50,33 @@ _NO_SOURCES = {"target", "node_modules", "tests", "benches", "__pycache__"}
 
 _DEPENDENCIES = re.compile(r"^\[(target\..*\.)?(build-)?dependencies(\.(?P<crate>[\w-]+))?]$")
 _DEPENDENCY = re.compile(r"^(?P<crate>[\w-]+)\s*(\.|=)")
+
+
+_PATH = re.compile(r"[a-z0-9.-]+(:[0-9]+)?(/[a-z0-9]+([._-]+[a-z0-9]+)*)*")
+_ACCOUNTS_OWN = re.compile(r"\.dkr\.ecr\.[a-z0-9-]+\.amazonaws\.com(\.cn)?$")
+_VERSION = re.compile(r'^\[workspace\.package\]$[^\[]*^version = "(?P<version>[^"]+)"$', re.MULTILINE)
+
+
+def registry_path(word: str) -> str:
+    """The value of `--images`: a registry and the path there, to which the name of an image is added."""
+    found = word.rstrip("/")
+    if found and not (_PATH.fullmatch(found) and ("." in found.split("/")[0] or ":" in found.split("/")[0])):
+        raise argparse.ArgumentTypeError(
+            f"{word!r}: a registry's host, the path there in small letters, no scheme and no tag: ghcr.io/OWNER"
+        )
+    if _ACCOUNTS_OWN.search(found.split("/")[0]):
+        raise argparse.ArgumentTypeError(
+            f"{word!r}: an account's own registry is used without this option; name its images' tag by --image-tag"
+        )
+    return found
+
+
+def version(checkout: Path = CHECKOUT) -> str:
+    """That of the programs in this checkout, which is the tag of their released images."""
+    found = _VERSION.search((checkout / "Cargo.toml").read_text())
+    if found is None:
+        raise NotReady(f"{checkout / 'Cargo.toml'} has no version: name the images' tag by --image-tag")
+    return found.group("version")
 
 
 def needed(options: Options) -> List[Tuple[str, str]]:
@@ -128,14 +157,18 @@ class Registry:
         self.options = options
         self.accounts = accounts
         self.region = region
-        self.tags = {image: options.image_tag or tag_of_sources(image) for image in _BUILDS}
+        self.tags = {image: options.image_tag or self._own_tag(image) for image in _BUILDS}
         self.logged_in: List[str] = []
+
+    def _own_tag(self, image: str) -> str:
+        return version() if self.options.images else tag_of_sources(image)
 
     def host(self, account: str) -> str:
         return f"{self.accounts[account]}.dkr.ecr.{self.region}.amazonaws.com"
 
     def name(self, account: str, image: str) -> str:
-        return f"{self.host(account)}/{self.options.project}/{image}:{self.tags[image]}"
+        place = self.options.images or f"{self.host(account)}/{self.options.project}"
+        return f"{place}/{image}:{self.tags[image]}"
 
     def has(self, account: str, image: str) -> bool:
         try:
@@ -159,9 +192,34 @@ class Registry:
         return True
 
     def missing(self) -> List[Tuple[str, str]]:
-        """Those that are not in ECR; a dry run does not know, and takes it that none is."""
+        """Those that are not in ECR; a dry run does not know, and takes it that none is. Of released images, none."""
+        if self.options.images:
+            return []
         wanted = needed(self.options)
         return wanted if self.commands.dry else [one for one in wanted if not self.has(*one)]
+
+    def found(self, missing: List[Tuple[str, str]]) -> str:
+        """One line about where the images are. Released ones have to be there for everybody, as far as can be asked."""
+        if self.options.images:
+            where = f"{self.options.images}/…:{self.options.image_tag or version()}"
+            try:
+                self._released()
+            except released.Unreachable as reason:
+                return f"released, {where}; not looked at, because it cannot be reached from here: {reason}"
+            return f"released, {where}"
+        return f"{len(needed(self.options)) - len(missing)} in ECR, {len(missing)} to be built and pushed"
+
+    def _released(self) -> None:
+        names = dict.fromkeys(self.name(account, image) for account, image in needed(self.options))
+        troubles = [
+            f"{name}: {trouble}" for name, trouble in ((name, released.trouble(name)) for name in names) if trouble
+        ]
+        if troubles:
+            listed = "\n  ".join(troubles)
+            raise NotReady(
+                f"tasks cannot get all released images:\n  {listed}\n"
+                "  name what was released by --images and --image-tag, or leave both as '' to build this checkout's images"
+            )
 
     def provide(self, missing: List[Tuple[str, str]], progress: Progress) -> None:
         for account, image in missing:
@@ -208,7 +266,7 @@ def check_docker(commands: Commands, options: Options, missing: List[Tuple[str, 
         names = ", ".join(f"{image} ({account})" for account, image in missing)
         raise NotReady(
             f"not in ECR and to be built: {names}; but docker does not answer: {error}\n"
-            "  start it, or push the images yourself and name their tag by --image-tag"
+            "  start it, or push the images yourself and name their tag by --image-tag, or take released ones by --images"
         ) from error
     for image in {image for _, image in missing}:
         dockerfile = CHECKOUT / _BUILDS[image].dockerfile

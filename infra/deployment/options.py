@@ -55,6 +55,8 @@ class Options:
     desired_count: int = 2
     certificate_arn: str = ""
     domain: str = ""
+    images: str = ""
+    """A registry that has the images already, and the path there; without it they are in ECR."""
     image_tag: str = ""
     renew_certificates: bool = False
     replace_stores: Tuple[str, ...] = ()

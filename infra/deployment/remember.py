@@ -51,6 +51,7 @@ _FLAGS: Dict[str, Callable[[Any], str]] = {
     "certificate_arn": _valued("--certificate-arn"),
     "domain": _valued("--domain"),
     "mesh": _valued("--mesh-name"),
+    "images": _valued("--images"),
     "image_tag": _valued("--image-tag"),
 }
 

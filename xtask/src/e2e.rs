@@ -104,9 +104,10 @@ fn tests_on(engine: &Engine, programs: &Programs) -> Result<Outcome> {
 
     // By the second line, whose builder is Docker's usual one since 23: the older one loses the capabilities of files.
     let mut build = run::command(&programs.compose.v2.to_string_lossy(), &[]);
-    build.args(["--file", "docker-compose.yml", "build"]).env("DOCKER_HOST", engine.host());
-    Quiet::new("building the images of docker-compose.yml", "build", BUILD_LIMIT)
-        .run(&mut build)?;
+    build
+        .args(["--file", "docker-compose.yml", "--file", "e2e/one-process.yml", "build"])
+        .env("DOCKER_HOST", engine.host());
+    Quiet::new("building all images", "build", BUILD_LIMIT).run(&mut build)?;
 
     // The programs: some tests run them without containers, and Cargo does not know.
     if !run::stream(&mut run::cargo(&["build", "--workspace"]), |_| ())?.success() {

@@ -65,7 +65,7 @@ async fn serve(environment: &Environment) -> anyhow::Result<()> {
 }
 
 async fn run(environment: &Environment) -> anyhow::Result<()> {
-    let metrics = Metrics::install()?;
+    let metrics = Metrics::install("yelb-appserver")?;
     let listening = Listening::from_environment(environment, ADMIN_PORT)?;
     let stop = StopOptions::watch(listening.stop_wait)?;
     let config = Config::from_environment(environment, None)?;

@@ -6,10 +6,12 @@
 //! - [`listening`] binds; [`stop`] watches for signals; [`server`] serves until one comes, and drains; `connection` is one of
 //!   its connections;
 //! - [`observe`] gives each request its span, log line and metrics, [`problem`] each failure its answer;
-//! - [`health`] and [`metrics`] tell others how the process is, on the [`admin`] port; [`healthcheck`] asks it;
+//! - [`health`] and [`metrics`] tell others how the process is, on the [`admin`] port, and `build_info` which build it is;
+//!   [`healthcheck`] asks it;
 //! - [`exit()`] ends it.
 
 pub mod admin;
+mod build_info;
 mod connection;
 mod exit;
 pub mod health;

@@ -7,6 +7,7 @@ use axum::http::header;
 use axum::routing::get;
 use metrics_exporter_prometheus::{BuildError, Matcher, PrometheusBuilder, PrometheusHandle};
 
+use crate::build_info;
 use crate::health::Health;
 
 /// The bounds of OpenTelemetry's semantic conventions for `http.server.request.duration`, in seconds, and three below
@@ -24,14 +25,15 @@ const UPKEEP_INTERVAL: Duration = Duration::from_millis(200);
 pub struct Metrics(PrometheusHandle);
 
 impl Metrics {
-    /// Starts to record. For `main` alone, within the runtime: it is global.
-    pub fn install() -> Result<Self, BuildError> {
+    /// Starts to record, first which build of the program this is. For `main` alone, within the runtime: it is global.
+    pub fn install(program: &'static str) -> Result<Self, BuildError> {
         let handle = PrometheusBuilder::new()
             .set_buckets_for_metric(
                 Matcher::Suffix("_duration_seconds".to_owned()),
                 &DURATION_BUCKETS,
             )?
             .install_recorder()?;
+        build_info::record(program);
         tokio::spawn(upkeep(handle.clone()));
         Ok(Self(handle))
     }

@@ -66,7 +66,7 @@ async fn serve(environment: &Environment) -> anyhow::Result<()> {
 }
 
 async fn run(environment: &Environment) -> anyhow::Result<()> {
-    let metrics = Metrics::install()?;
+    let metrics = Metrics::install("yelb-ui")?;
     let listening = Listening::from_environment(environment, ADMIN_PORT)?;
     let stop = StopOptions::watch(listening.stop_wait)?;
     let config = Config::from_environment(environment)?;

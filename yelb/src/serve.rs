@@ -53,7 +53,7 @@ pub(crate) async fn run(flags: ServeFlags) -> anyhow::Result<()> {
 }
 
 async fn serve(environment: &Environment) -> anyhow::Result<()> {
-    let metrics = Metrics::install()?;
+    let metrics = Metrics::install("yelb")?;
     let listening = Listening::from_environment(environment, yelb_appserver::ADMIN_PORT)?;
     let stop = StopOptions::watch(listening.stop_wait)?;
     let config = Config::from_environment(environment, Some(default_file(environment)?))?;

@@ -1,12 +1,20 @@
-//! The servers' images, by themselves.
+//! The images of our programs, by themselves.
 
-use std::process::{Command, Stdio};
+use std::net::SocketAddr;
+use std::process::{self, Command, Stdio};
 
-use testbed::{PATIENCE, eventually};
+use testbed::{PATIENCE, eventually, http};
 
 use crate::docker::{docker, ended, said};
 
 const SERVERS: [&str; 2] = ["yelb-ui", "yelb-appserver"];
+
+/// With the one that is the whole application.
+const PROGRAMS: [&str; 3] = ["yelb", "yelb-ui", "yelb-appserver"];
+
+/// What takes all rights away that a container can do without.
+const CONFINED: [&str; 5] =
+    ["--read-only", "--cap-drop", "ALL", "--security-opt", "no-new-privileges"];
 
 /// 30 MB, compressed as a registry keeps it.
 const LARGEST: u64 = 30_000_000;
@@ -25,6 +33,22 @@ impl Container {
         said(&mut docker(&["inspect", "--format", format, &self.0]))
     }
 
+    /// Where a port of it is published.
+    #[track_caller]
+    fn address(&self, port: u16) -> SocketAddr {
+        let published = said(&mut docker(&["port", &self.0, &port.to_string()]));
+        published.lines().next().unwrap_or_default().parse().unwrap()
+    }
+
+    /// Ends it as Ctrl-C does, and waits until `--rm` has removed it.
+    #[track_caller]
+    fn stop(self) {
+        said(&mut docker(&["kill", "--signal", "INT", &self.0]));
+        eventually(PATIENCE, "the container is gone", || {
+            !ended(&mut docker(&["inspect", &self.0])).status.success()
+        });
+    }
+
     #[track_caller]
     fn is_healthy(&self) {
         eventually(PATIENCE, "the image's own health check says so", || {
@@ -40,8 +64,8 @@ impl Drop for Container {
 }
 
 #[test]
-fn the_servers_images_are_small() {
-    for server in SERVERS {
+fn the_images_are_small() {
+    for server in PROGRAMS {
         let mut save = docker(&["save", server]).stdout(Stdio::piped()).spawn().unwrap();
         let mut gzip = Command::new("gzip");
         let compressed = gzip.arg("--stdout").stdin(save.stdout.take().unwrap()).output().unwrap();
@@ -65,10 +89,9 @@ fn the_page_has_port_80_without_being_root_where_low_ports_are_roots() {
 #[test]
 fn the_servers_run_without_any_capability_as_anybody_on_a_read_only_file_system() {
     for server in SERVERS {
-        let confined = ["--read-only", "--cap-drop", "ALL", "--security-opt", "no-new-privileges"];
         // Stores that are away: it lives all the same.
         let stores = ["--env", "RACK_ENV=production"];
-        let run = [&confined[..], &stores, &["--user", "4242:4242", server]].concat();
+        let run = [&CONFINED[..], &stores, &["--user", "4242:4242", server]].concat();
         Container::run(&run).is_healthy();
     }
 }
@@ -94,8 +117,8 @@ fn a_port_that_nobody_grants_is_one_line_that_says_so() {
 }
 
 #[test]
-fn there_is_nothing_in_them_to_run_but_the_server() {
-    for server in SERVERS {
+fn there_is_nothing_in_them_to_run_but_the_program() {
+    for server in PROGRAMS {
         assert_eq!(
             said(&mut docker(&["inspect", "--format", "{{.Config.User}}", server])),
             "65532:65532"
@@ -104,5 +127,59 @@ fn there_is_nothing_in_them_to_run_but_the_server() {
             let output = ended(&mut docker(&["run", "--rm", "--entrypoint", shell, server]));
             assert_eq!(output.status.code(), Some(127), "{server}: {output:?}");
         }
+    }
+}
+
+/// The whole application in one container, which ends as `docker run --rm` lets it.
+#[track_caller]
+fn yelb(options: &[&str]) -> Container {
+    let run = [&["--rm", "--publish", "127.0.0.1::8080", "--publish", "127.0.0.1::4567"], options];
+    let container = Container::run(&[&run.concat()[..], &["yelb"]].concat());
+    container.is_healthy();
+    container
+}
+
+#[test]
+fn the_whole_application_is_one_docker_run_and_a_volume_keeps_its_votes() {
+    let volume = format!("yelb-e2e-{}", process::id());
+    let kept = ["--volume", &format!("{volume}:/data")];
+    for count in 1..3 {
+        let container = yelb(&[&CONFINED[..], &kept].concat());
+        assert_eq!(container.inspect("{{.Config.User}}"), "65532:65532");
+        let page = container.address(8080);
+        assert!(http::get(page, "/").text().contains("<title>"));
+        assert_eq!(http::get(page, "/api/ihop").text(), (2 * count - 1).to_string());
+        assert_eq!(http::get(container.address(4567), "/api/ihop").text(), (2 * count).to_string());
+        container.stop();
+    }
+    said(&mut docker(&["volume", "rm", &volume]));
+}
+
+#[test]
+fn without_a_volume_its_votes_go_with_the_container() {
+    for _ in 0..2 {
+        let container = yelb(&["--read-only"]);
+        assert_eq!(http::get(container.address(8080), "/api/ihop").text(), "1");
+        let volume = container.inspect("{{range .Mounts}}{{.Name}}{{end}}");
+        container.stop();
+        assert!(!ended(&mut docker(&["volume", "inspect", &volume])).status.success(), "{volume}");
+    }
+}
+
+#[test]
+fn a_folder_that_it_may_not_write_is_one_line_that_says_so() {
+    let output = ended(&mut docker(&["run", "--rm", "--user", "4242:4242", "yelb"]));
+    assert_eq!(output.status.code(), Some(2), "{output:?}");
+    let line = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(line.contains("/data") && line.trim().lines().count() == 1, "{line}");
+}
+
+#[test]
+fn the_labels_tell_the_version_of_the_program() {
+    for program in PROGRAMS {
+        let label = r#"{{index .Config.Labels "org.opencontainers.image.version"}}"#;
+        let label = said(&mut docker(&["inspect", "--format", label, program]));
+        let version = said(&mut docker(&["run", "--rm", program, "--version"]));
+        assert_eq!(version, format!("{program} {label}"));
     }
 }

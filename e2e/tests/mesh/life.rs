@@ -21,6 +21,20 @@ fn both_generations_of_compose_find_nothing_to_complain_about() {
 }
 
 #[test]
+fn both_generations_of_compose_take_released_images_where_they_are_named() {
+    for compose in GENERATIONS {
+        let mut config = compose.command("yelb");
+        config.env("YELB_IMAGES", "registry.example/someone/").env("YELB_TAG", "1.2.3");
+        let text = said(config.arg("config"));
+        for image in ["yelb-ui", "yelb-appserver", "yelb-db", "yelb-envoy"] {
+            let image = format!("image: registry.example/someone/{image}:1.2.3");
+            assert!(text.contains(&image), "{compose:?}: no {image} in {text}");
+        }
+        assert!(!text.contains("image: yelb"), "{compose:?} would build an image: {text}");
+    }
+}
+
+#[test]
 fn it_comes_up_healthy_counts_a_vote_and_leaves_nothing() {
     for compose in GENERATIONS {
         let began = Instant::now();

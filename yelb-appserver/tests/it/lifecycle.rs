@@ -37,6 +37,7 @@ fn it_says_where_it_listens_and_shows_metrics_on_the_admin_port_alone() {
         ("yelb_votes_total", &["restaurant=\"ihop\""][..], "2"),
         ("yelb_page_views_total", &[], "1"),
         ("yelb_dependency_up", &["dependency=\"votes\""], "1"),
+        ("yelb_build_info", &["program=\"yelb-appserver\"", "version="], "1"),
         (requests, &["method=\"GET\"", "route=\"/api/ihop\"", "status_code=\"200\""], "2"),
         (requests, &["route=\"unmatched\"", "status_code=\"404\""], "1"),
     ] {

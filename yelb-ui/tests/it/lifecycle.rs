@@ -42,6 +42,7 @@ fn it_says_where_it_listens_and_shows_metrics_on_the_admin_port_alone() {
     }
     assert!(!metrics.text().contains("ihop"), "what a client makes up is no label");
     assert!(metrics.text().contains("yelb_dependency_up{dependency=\"yelb-appserver\""));
+    assert!(metrics.text().contains("yelb_build_info{program=\"yelb-ui\",version="));
 
     assert_eq!(http::get(page, "/metrics").status, 404);
     assert_eq!(http::get(admin, "/").status, 404);

@@ -2,6 +2,7 @@
 
 mod lifecycle;
 mod settings;
+mod version;
 
 use std::net::SocketAddr;
 
