@@ -20,9 +20,9 @@ ENV CARGO_TERM_COLOR=never
 # First the dependencies alone, in a layer that lasts until one of them changes: the manifests, and an empty crate for each, with
 # the benchmarks that manifests name.
 COPY Cargo.toml Cargo.lock ./
+COPY crates/e2e/Cargo.toml crates/e2e/
 COPY crates/yelb-poll/Cargo.toml crates/yelb-poll/
 COPY crates/yelb-resolver/Cargo.toml crates/yelb-resolver/
-COPY e2e/Cargo.toml e2e/
 COPY testbed/Cargo.toml testbed/
 COPY xtask/Cargo.toml xtask/
 COPY yelb/Cargo.toml yelb/
@@ -30,14 +30,15 @@ COPY yelb-appserver/Cargo.toml yelb-appserver/
 COPY yelb-db/Cargo.toml yelb-db/
 COPY yelb-service/Cargo.toml yelb-service/
 COPY yelb-ui/Cargo.toml yelb-ui/
-RUN for crate in crates/yelb-poll crates/yelb-resolver e2e testbed xtask yelb yelb-appserver yelb-db yelb-service yelb-ui; do \
+RUN for crate in crates/yelb-poll crates/yelb-resolver crates/e2e testbed xtask yelb yelb-appserver yelb-db yelb-service yelb-ui; do \
         mkdir --parents $crate/src $crate/benches && touch $crate/src/lib.rs && echo 'fn main() {}' > $crate/src/main.rs; \
     done \
     && touch yelb-db/benches/batch.rs yelb-service/benches/request.rs \
     && cargo build --locked --release --package yelb-appserver --package yelb-ui \
     && rm --recursive --force target/release/.fingerprint/yelb*
 
-COPY crates crates
+COPY crates/yelb-poll crates/yelb-poll
+COPY crates/yelb-resolver crates/yelb-resolver
 COPY yelb-service yelb-service
 COPY yelb-db yelb-db
 COPY yelb-appserver yelb-appserver
