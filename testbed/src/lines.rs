@@ -1,5 +1,6 @@
 //! What a child process has written so far, line by line.
 
+use std::fmt;
 use std::io::{BufRead, BufReader, Read};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread;
@@ -29,7 +30,16 @@ pub(crate) enum Missing {
     /// The process closed its outputs without having written it.
     Ended,
     /// The limit passed.
-    TimedOut,
+    TimedOut(Duration),
+}
+
+impl fmt::Display for Missing {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Ended => f.write_str("it ended without"),
+            Self::TimedOut(limit) => write!(f, "not within {limit:?}"),
+        }
+    }
 }
 
 impl Lines {
@@ -72,7 +82,7 @@ impl Lines {
             }
             let left = deadline.saturating_duration_since(Instant::now());
             if left.is_zero() {
-                return Err(Missing::TimedOut);
+                return Err(Missing::TimedOut(limit));
             }
             written =
                 self.0.1.wait_timeout(written, left).unwrap_or_else(PoisonError::into_inner).0;
@@ -87,16 +97,20 @@ impl Lines {
     /// What one of the outputs has carried so far.
     pub(crate) fn text(&self, stream: Stream) -> String {
         let written = self.written();
-        let mut text = String::new();
-        for (_, line) in written.lines.iter().filter(|(from, _)| *from == stream) {
-            text.push_str(line);
-            text.push('\n');
-        }
-        text
+        let lines = written.lines.iter().filter(|(from, _)| *from == stream);
+        lines.fold(String::new(), |text, (_, line)| text + line + "\n")
     }
 
     fn written(&self) -> MutexGuard<'_, Written> {
         // A predicate of a test may panic while it holds the lock; the lines are sound all the same.
         self.0.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl fmt::Display for Lines {
+    /// All the output so far, for a panic's message.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (stdout, stderr) = (self.text(Stream::Stdout), self.text(Stream::Stderr));
+        write!(f, "its stdout:\n{stdout}\nits stderr:\n{stderr}")
     }
 }

@@ -5,7 +5,7 @@ use std::io::Write;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::time::{Duration, Instant};
 
-use testbed::{Detour, Envoy, PATIENCE, Postgres, Program, Redis, Running, eventually, http};
+use testbed::{DelayProxy, Envoy, PATIENCE, Postgres, Program, Redis, Running, eventually, http};
 
 use crate::run;
 
@@ -95,18 +95,18 @@ impl AppServer {
 
     /// Another one on the same stores, with a way to the database that can be made longer; nothing if the database is on
     /// another machine.
-    pub(crate) fn another_by_detour(&self) -> Option<(Running, Detour)> {
+    pub(crate) fn another_by_delay_proxy(&self) -> Option<(Running, DelayProxy)> {
         let url = &self.databases.postgres_url;
         let (_, after) = url.split_once(LOCAL)?;
         let port = after.split('/').next()?;
-        let detour = Detour::to(port.parse().ok()?);
+        let proxy = DelayProxy::to(port.parse().ok()?);
         let [straight, longer] =
-            [port, &detour.port().to_string()].map(|port| format!("{LOCAL}{port}"));
+            [port, &proxy.port().to_string()].map(|port| format!("{LOCAL}{port}"));
         let longer = url.replacen(&straight, &longer, 1);
         let program = self.databases.with(release("yelb-appserver"));
         let server = program.env("DATABASE_URL", longer).spawn();
         await_ready(server.address("api"));
-        Some((server, detour))
+        Some((server, proxy))
     }
 
     /// The CPU time that it has used so far.

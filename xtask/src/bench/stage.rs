@@ -152,8 +152,8 @@ impl Stage {
     /// What a vote takes when each round trip to the database takes longer; nothing where the database is somebody's own.
     pub(crate) fn slow(&self, time: Duration) -> Result<Option<Slow>> {
         const DELAY_MS: u64 = 20;
-        let Some((server, detour)) = self.yelb.another_by_detour() else { return Ok(None) };
-        detour.takes(Duration::from_millis(DELAY_MS));
+        let Some((server, proxy)) = self.yelb.another_by_delay_proxy() else { return Ok(None) };
+        proxy.takes(Duration::from_millis(DELAY_MS));
         let vote = Subject::new("vote, slow database", server.address("api"), "/api/ihop");
         let alone = vote.measure(1, time)?;
         let crowd = vote.measure(256, time)?;
