@@ -1,6 +1,6 @@
 //! Images that stand in for published ones where there is no registry: the same names, the same protocol, other files.
 //!
-//! They are made of Debian's packages and of what is on this machine, by the Dockerfiles in `xtask/images`. Each has a label
+//! They are made of Debian's packages and of what is on this machine, by the Dockerfiles in `crates/e2e/stand-ins`. Each has a label
 //! that tells what it was made of, so that one that was made of the same is left alone.
 
 use std::fs;
@@ -34,7 +34,7 @@ const LIMIT: Duration = Duration::from_mins(20);
 pub(super) struct Recipe {
     /// The image it stands in for, by the name that the Dockerfiles and the compose file have for it.
     pub(super) image: &'static str,
-    /// Of its Dockerfile, below `xtask/images`.
+    /// Of its Dockerfile, below `crates/e2e/stand-ins`.
     directory: &'static str,
     /// What it is in truth.
     what: &'static str,
@@ -192,7 +192,7 @@ fn certificates() -> Result<&'static Path> {
 }
 
 fn recipes() -> PathBuf {
-    run::root().join("xtask/images")
+    run::root().join("crates/e2e/stand-ins")
 }
 
 /// Takes in the names and the content of a directory's files.
@@ -221,7 +221,8 @@ mod tests {
             let name = path.file_name().unwrap().to_str().unwrap();
             if name == "Dockerfile" {
                 found.push(path);
-            } else if path.is_dir() && !["target", "node_modules", ".git", "xtask"].contains(&name)
+            } else if path.is_dir()
+                && !["target", "node_modules", ".git", "stand-ins"].contains(&name)
             {
                 dockerfiles(&path, found);
             }
