@@ -1,14 +1,14 @@
-//! Every check and every test of the project, one after the other, and a count of them all.
+//! Every check and every test of the project, and a count of them all.
 
 use std::process::{Command, ExitCode};
+use std::thread;
 
-use anyhow::Result;
+use anyhow::{Result, anyhow};
 use clap::{Args, ValueEnum};
 
-use crate::count::{self, Count};
 use crate::report::{Outcome, Report};
-use crate::setup::{self, Set};
-use crate::{browser, e2e, infra, run};
+use crate::setup::{self, Step};
+use crate::{browser, count, dependencies, e2e, infra, run};
 
 /// What `cargo xtask test` can be told.
 #[derive(Args, Debug)]
@@ -18,31 +18,10 @@ pub(crate) struct Options {
     only: Vec<Part>,
 }
 
-impl Options {
-    fn wants(&self, part: Part) -> bool {
-        self.only.is_empty() || self.only.contains(&part)
-    }
-
-    fn needs(&self) -> Vec<Set> {
-        let mut needs = Vec::new();
-        for (part, sets) in [
-            (Part::Rust, &[Set::Servers, Set::Python][..]),
-            (Part::Browser, &[Set::Browser]),
-            (Part::Infra, &[Set::Servers, Set::Infra]),
-            (Part::E2e, &e2e::NEEDS),
-        ] {
-            if self.wants(part) {
-                needs.extend(sets);
-            }
-        }
-        needs
-    }
-}
-
 /// A part of the checks and tests.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-enum Part {
-    /// Formatting, clippy, documentation
+pub(crate) enum Part {
+    /// Formatting, clippy, documentation, unused dependencies
     Lint,
     /// The crates' tests
     Rust,
@@ -54,61 +33,83 @@ enum Part {
     E2e,
 }
 
+impl Options {
+    pub(crate) fn only(part: Part) -> Self {
+        Self { only: vec![part] }
+    }
+
+    fn wants(&self, part: Part) -> bool {
+        self.only.is_empty() || self.only.contains(&part)
+    }
+
+    fn needs(&self) -> Vec<Step> {
+        let steps = [
+            (Part::Rust, Step::Rust),
+            (Part::Browser, Step::Browser),
+            (Part::Infra, Step::Infra),
+            (Part::E2e, Step::E2e),
+        ];
+        steps.into_iter().filter(|(part, _)| self.wants(*part)).map(|(_, step)| step).collect()
+    }
+}
+
 /// `cargo xtask test`
 pub(crate) fn run(options: &Options) -> Result<ExitCode> {
-    if !setup::provide(&options.needs())? {
-        return Ok(ExitCode::from(setup::NOT_BEGUN));
+    if let Some(code) = setup::provide(&options.needs())? {
+        return Ok(code);
     }
-
     let mut report = Report::default();
     if options.wants(Part::Lint) {
-        report.step("formatting", || check(&mut run::cargo(&["fmt", "--all", "--check"])));
-        report.step("clippy", || {
-            let warnings = ["--", "--deny", "warnings"];
-            check(run::cargo(&["clippy", "--workspace", "--all-targets"]).args(warnings))
-        });
-        report.step("documentation", || {
-            let arguments = ["doc", "--workspace", "--no-deps", "--document-private-items"];
-            check(run::cargo(&arguments).env("RUSTDOCFLAGS", "--deny warnings"))
-        });
+        lint(&mut report);
     }
-    if options.wants(Part::Rust) || options.wants(Part::Browser) {
+    if options.wants(Part::Rust) {
         report.step("yelb by itself", yelb_by_itself);
-        // The programs: tests of one crate run those of another, and Cargo does not know.
-        let built = report.step("build", || check(&mut run::cargo(&["build", "--workspace"])));
-        if options.wants(Part::Rust) {
-            report.step(
-                "cargo test",
-                || if built { cargo_tests() } else { Ok(Outcome::not_built()) },
-            );
+    }
+    // The programs: tests of one crate run those of another, and Cargo does not know.
+    let built = options.only == [Part::Lint] || report.step("build", || check(&mut run::build()));
+    let mut after_build = |part, name, work: fn() -> Result<Outcome>| {
+        if options.wants(part) {
+            report.step(name, || if built { work() } else { Ok(Outcome::not_built()) });
         }
-        if options.wants(Part::Browser) {
-            report.step("browser tests", || {
-                if built { browser::tests() } else { Ok(Outcome::not_built()) }
-            });
+    };
+    after_build(Part::Rust, "cargo test", cargo_tests);
+    after_build(Part::Browser, "browser tests", browser::tests);
+    thread::scope(|scope| {
+        // While the tests of the deployment wait for an emulator, the processors are free for images.
+        let stack = (built && options.wants(Part::E2e)).then(|| scope.spawn(e2e::Stack::provide));
+        if options.wants(Part::Infra) {
+            report.step("infra tests", infra::tests);
         }
-    }
-    if options.wants(Part::Infra) {
-        report.step("infra tests", infra::tests);
-    }
-    if options.wants(Part::E2e) {
-        report.step(e2e::STEP, || e2e::tests(e2e::Afterwards::Stop));
-    }
-
+        let Some(stack) = stack else { return };
+        report.step("e2e", || stack.join().map_err(|_| anyhow!("a panic, see above"))??.tests());
+    });
     Ok(report.conclude())
+}
+
+fn lint(report: &mut Report) {
+    report.step("formatting", || check(&mut run::cargo(&["fmt", "--all", "--check"])));
+    report.step("clippy", || {
+        let warnings = ["--", "--deny", "warnings"];
+        check(run::cargo(&["clippy", "--workspace", "--all-targets"]).args(warnings))
+    });
+    report.step("documentation", || {
+        let mut doc = run::cargo(&["doc", "--workspace", "--no-deps", "--document-private-items"]);
+        // With examples the features are those of clippy's run, so that nothing is checked anew.
+        doc.args(["--lib", "--bins", "--examples"]);
+        check(doc.env("RUSTDOCFLAGS", "--deny warnings"))
+    });
+    report.step("dependencies", dependencies::check);
 }
 
 /// A command that passes or fails as a whole.
 fn check(command: &mut Command) -> Result<Outcome> {
-    let status = run::stream(command, |_| ())?;
-    let outcome = Outcome { passed: 1, ..Outcome::default() };
-    Ok(if status.success() { outcome } else { Outcome::failure("it found something, see above") })
+    Ok(Outcome::of_check(run::succeeds(command)?))
 }
 
 /// `yelb` leaves DynamoDB out and says where it is. A build of the whole workspace would give it the features of all: so it
 /// is built alone, as for `cargo run`.
 fn yelb_by_itself() -> Result<Outcome> {
-    if !run::stream(&mut run::cargo(&["build", "--package", "yelb"]), |_| ())?.success() {
+    if !run::succeeds(&mut run::cargo(&["build", "--package", "yelb"]))? {
         return Ok(Outcome::not_built());
     }
     let mut yelb = run::cargo(&["run", "--quiet", "--package", "yelb"]);
@@ -119,17 +120,14 @@ fn yelb_by_itself() -> Result<Outcome> {
     let is_refused = refused.status.code() == Some(2)
         && said.starts_with("yelb: DATABASE_URL:")
         && said.contains("cargo run --package yelb-appserver");
-    let outcome = Outcome { passed: 1, ..Outcome::default() };
-    Ok(if is_refused { outcome } else { Outcome::failure("a dynamodb:// URL is not refused") })
+    let failure = Outcome::failure("a dynamodb:// URL is not refused");
+    Ok(if is_refused { Outcome::success() } else { failure })
 }
 
+/// The crates' tests, without those that need the whole stack: they have a step of their own.
 fn cargo_tests() -> Result<Outcome> {
-    let mut count = Count::default();
-    // Without the tests that need the whole stack: they have a step of their own.
     let arguments = ["test", "--workspace", "--exclude", e2e::PACKAGE, "--no-fail-fast"];
-    let mut command = run::cargo(&arguments);
-    let status = run::stream(&mut command, |line| count += count::cargo_line(line))?;
-    Ok(Outcome::of_tests(count, status.success()))
+    count::by_libtest(&mut run::cargo(&arguments))
 }
 
 #[cfg(test)]
@@ -140,17 +138,15 @@ mod tests {
     fn a_part_is_wanted_unless_another_was_asked_for() {
         let all = Options { only: Vec::new() };
         assert!(all.wants(Part::Lint) && all.wants(Part::Browser));
-        let one = Options { only: vec![Part::Rust] };
+        let one = Options::only(Part::Rust);
         assert!(one.wants(Part::Rust) && !one.wants(Part::Lint));
     }
 
     #[test]
     fn a_part_needs_what_its_tests_run() {
-        let needs = |part| Options { only: vec![part] }.needs();
+        let needs = |part| Options::only(part).needs();
         assert_eq!(needs(Part::Lint), []);
-        assert_eq!(needs(Part::Browser), [Set::Browser]);
-        assert!(needs(Part::Rust).contains(&Set::Servers));
-        assert!(needs(Part::E2e).contains(&Set::Containers));
-        assert!(!needs(Part::Rust).contains(&Set::Containers));
+        assert_eq!(needs(Part::Browser), [Step::Browser]);
+        assert_eq!(needs(Part::E2e), [Step::E2e]);
     }
 }

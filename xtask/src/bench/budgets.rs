@@ -1,7 +1,6 @@
 //! What the figures have to be.
 
-use super::figures::Figures;
-use super::stage::{GETSTATS, GETVOTES, STATIC, VOTE};
+use super::figures::{Figures, GETSTATS, GETVOTES, STATIC, VOTE};
 
 /// Votes and reads at 256 connections, as a part of the static reply.
 const LEAST_RATIO: f64 = 0.8;

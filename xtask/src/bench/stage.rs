@@ -5,18 +5,11 @@ use std::str::FromStr;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
-use testbed::Envoy;
+use testbed::{Envoy, Nginx};
 
-use super::figures::Slow;
-use super::servers::{AppServer, Nginx, Page, Single};
-use super::{Options, Row, wrk};
-
-/// The static reply that everything is compared with.
-pub(crate) const STATIC: &str = "static reply, `/api/hostname`";
-pub(crate) const VOTE: &str = "vote, committed";
-pub(crate) const GETVOTES: &str = "`getvotes`";
-pub(crate) const GETSTATS: &str = "`getstats`, which counts a page view";
-pub(crate) const SINGLE: &str = "one statement for each vote";
+use super::figures::{GETSTATS, GETVOTES, Row, SINGLE, STATIC, Slow, VOTE};
+use super::servers::{self, Databases, Served};
+use super::wrk;
 
 /// A thing to ask for, again and again.
 pub(crate) struct Subject {
@@ -48,7 +41,7 @@ fn calls(server: SocketAddr) -> Vec<Subject> {
     ]
 }
 
-/// Somebody's own Yelb, told as `NAME=URL`.
+/// Another Yelb, given as `NAME=URL`.
 #[derive(Debug, Clone)]
 pub(crate) struct Beside {
     name: String,
@@ -82,25 +75,30 @@ impl Beside {
 
 /// All servers, until it is dropped.
 pub(crate) struct Stage {
-    yelb: AppServer,
-    page: Page,
+    yelb: Served,
+    page: Served,
     envoy: Envoy,
-    single: Single,
-    nginx: Option<Nginx>,
+    single: Served,
+    nginx: Nginx,
+    /// After the servers, which use them: fields are dropped in their order.
+    databases: Databases,
     beside: Option<Beside>,
 }
 
 impl Stage {
-    pub(crate) fn start(options: &Options) -> Self {
-        let given = options.database_url.as_deref().zip(options.redis_url.as_deref());
-        let yelb = AppServer::start(given);
+    /// Starts them, on the Postgres and the Redis of these URLs or on their own.
+    pub(crate) fn start(given: Option<(&str, &str)>, beside: Option<Beside>) -> Self {
+        let databases = given
+            .map_or_else(Databases::own, |(postgres, redis)| Databases::given(postgres, redis));
+        let yelb = databases.app_server();
         Self {
-            page: Page::start(&yelb),
-            envoy: yelb.behind_envoy(),
-            single: Single::start(&yelb),
-            nginx: Nginx::start(),
-            beside: options.beside.clone(),
+            page: servers::page(&yelb),
+            envoy: servers::envoy(&yelb),
+            single: databases.single(),
+            nginx: Nginx::with_a_static_reply(),
+            beside,
             yelb,
+            databases,
         }
     }
 
@@ -113,19 +111,12 @@ impl Stage {
             Subject::new("vote behind Envoy", self.envoy.address(), "/api/ihop"),
             Subject::new("the page, from yelb-ui", page, "/"),
             Subject::new("vote through yelb-ui", page, "/api/ihop"),
+            Subject::new("nginx, static", self.nginx.address(), "/"),
         ]);
-        if let Some(nginx) = &self.nginx {
-            subjects.push(Subject::new("nginx, static", nginx.address(), "/"));
-        }
         if let Some(beside) = &self.beside {
             subjects.extend(beside.subjects());
         }
         subjects
-    }
-
-    /// What cannot be measured here, and why.
-    pub(crate) fn missing(&self) -> Option<(&'static str, &'static str)> {
-        self.nginx.is_none().then_some(("nginx, static", "nginx is not installed"))
     }
 
     /// The CPU time that the app server has used so far.
@@ -133,15 +124,15 @@ impl Stage {
         self.yelb.cpu()
     }
 
-    /// The most memory that servers which had served nobody have, once each kind of load was on them.
+    /// The most memory that new servers have, once each kind of load was on them.
     pub(crate) fn memory_mib(&self, time: Duration) -> Result<Vec<(&'static str, f64)>> {
         const CROWD: u32 = 256;
-        let yelb = self.yelb.another();
+        let yelb = self.databases.app_server();
         for subject in calls(yelb.address()) {
             subject.measure(CROWD, time)?;
         }
         let mut most = vec![("app server", yelb.most_memory_mib())];
-        let page = Page::start(&yelb);
+        let page = servers::page(&yelb);
         for (name, path) in [("yelb-ui, the page", "/"), ("yelb-ui, votes as well", "/api/ihop")] {
             Subject::new(name, page.address(), path).measure(CROWD, time)?;
             most.push((name, page.most_memory_mib()));
@@ -149,12 +140,12 @@ impl Stage {
         Ok(most)
     }
 
-    /// What a vote takes when each round trip to the database takes longer; nothing where the database is somebody's own.
+    /// What a vote takes when each round trip to the database takes longer; nothing where the database was given.
     pub(crate) fn slow(&self, time: Duration) -> Result<Option<Slow>> {
         const DELAY_MS: u64 = 20;
-        let Some((server, proxy)) = self.yelb.another_by_delay_proxy() else { return Ok(None) };
+        let Some((server, proxy)) = self.databases.behind_delay_proxy() else { return Ok(None) };
         proxy.takes(Duration::from_millis(DELAY_MS));
-        let vote = Subject::new("vote, slow database", server.address("api"), "/api/ihop");
+        let vote = Subject::new("vote, slow database", server.address(), "/api/ihop");
         let alone = vote.measure(1, time)?;
         let crowd = vote.measure(256, time)?;
         Ok(Some(Slow { delay_ms: DELAY_MS, alone, crowd }))

@@ -7,17 +7,6 @@ use anyhow::{Context, Result, ensure};
 use super::figures::Row;
 use crate::run;
 
-/// A key for each request of each thread.
-const KEYS: &str = r#"
-local thread, threads = 0, 0
-function setup(t) t:set("id", threads) threads = threads + 1 end
-function init() math.randomseed(os.time() + id) run = math.random(1, 1e9) n = 0 end
-function request()
-    n = n + 1
-    return wrk.format("POST", nil, { ["Idempotency-Key"] = run .. "-" .. id .. "-" .. n })
-end
-"#;
-
 /// How often a URL is answered.
 pub(crate) fn run(url: &str, connections: u32, time: Duration) -> Result<Row> {
     measure(url, connections, time, &[])
@@ -25,9 +14,8 @@ pub(crate) fn run(url: &str, connections: u32, time: Duration) -> Result<Row> {
 
 /// The same for votes, each with a key of its own.
 pub(crate) fn run_with_keys(url: &str, connections: u32, time: Duration) -> Result<Row> {
-    let script = run::tools().join("keys.lua");
-    std::fs::write(&script, KEYS).context("cannot write wrk's script")?;
-    measure(url, connections, time, &["-s", &script.to_string_lossy()])
+    const SCRIPT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/src/bench/keys.lua");
+    measure(url, connections, time, &["-s", SCRIPT])
 }
 
 fn measure(url: &str, connections: u32, time: Duration, more: &[&str]) -> Result<Row> {
