@@ -57,9 +57,7 @@ impl Server<Configuration> {
     /// Starts a server with settings of `postgresql.conf`, such as `&["max_connections=10", "log_statement=all"]`.
     #[track_caller]
     pub fn start_with(settings: &[&str]) -> Self {
-        let configuration = Configuration::new(settings, None, Ipv4Addr::LOCALHOST);
-        template::copy_to(&configuration.data());
-        Self::launch(configuration)
+        Self::launch(Configuration::new(settings, None, Ipv4Addr::LOCALHOST).with_data())
     }
 
     /// Starts a server inside a network of the test's own, as in a container: on port 5432, which is free there, of every
@@ -69,16 +67,13 @@ impl Server<Configuration> {
         let namespace = Some(namespace.clone());
         let configuration =
             Configuration::new(&["listen_addresses=*"], namespace, Ipv4Addr::LOCALHOST);
-        template::copy_to(&configuration.data());
-        Self::launch_at(PORT, configuration)
+        Self::launch_at(PORT, configuration.with_data())
     }
 
     /// As [`Self::start_inside`], on port 5432 of this loopback address alone, so that there may be several.
     #[track_caller]
     pub fn start_inside_at(namespace: &Namespace, address: Ipv4Addr) -> Self {
-        let configuration = Configuration::alone_at(namespace, address);
-        template::copy_to(&configuration.data());
-        Self::launch_at(PORT, configuration)
+        Self::launch_at(PORT, Configuration::alone_at(namespace, address).with_data())
     }
 
     /// A streaming standby of this server, on port 5432 of another loopback address of its network.
@@ -158,13 +153,15 @@ impl Configuration {
         Self::new(&[&listen], Some(namespace.clone()), address)
     }
 
+    /// The same with an empty database.
+    fn with_data(self) -> Self {
+        template::copy_to(&self.data());
+        self
+    }
+
     /// One of PostgreSQL's programs, where the server is.
     fn program_named(&self, name: &str) -> Program {
-        let program = installation::program(name, &self.home);
-        match &self.namespace {
-            Some(namespace) => program.inside(namespace),
-            None => program,
-        }
+        installation::program(name, &self.home).at(self.namespace.as_ref())
     }
 
     fn data(&self) -> PathBuf {

@@ -79,11 +79,7 @@ impl Configuration {
 
     /// One of Redis's programs, where the server is.
     fn program_named(&self, name: &str) -> Program {
-        let program = Program::at_home(path::find(name, "redis"), &self.home);
-        match &self.namespace {
-            Some(namespace) => program.inside(namespace),
-            None => program,
-        }
+        Program::at_home(path::find(name, "redis"), &self.home).at(self.namespace.as_ref())
     }
 }
 

@@ -7,7 +7,8 @@ use std::time::Duration;
 use rustix::process::Signal;
 
 use crate::port;
-use crate::program::{Program, Running};
+use crate::program::Program;
+use crate::running::Running;
 use crate::wait::{PATIENCE, happens};
 
 /// Ports to try before giving up: one that was free may be taken by the time the server asks for it.

@@ -13,7 +13,7 @@ use std::fs;
 use std::process::ExitCode;
 use std::time::Duration;
 
-use anyhow::{Context, Result};
+use anyhow::Result;
 use clap::Args;
 
 use crate::run;
@@ -59,7 +59,6 @@ pub(crate) fn run(options: &Options) -> Result<ExitCode> {
     println!("\n{}", page::table(&figures));
     if !options.dry {
         let folder = run::root().join(FOLDER);
-        fs::create_dir_all(&folder).context("cannot make the folder of the figures")?;
         fs::write(folder.join("README.md"), page::page(&figures))?;
         fs::write(folder.join("votes.svg"), plot::svg(&figures))?;
         println!("written to {}", folder.display());

@@ -70,11 +70,8 @@ fn name(thing: &Value) -> &str {
 
 /// Whether a text has this word.
 fn names(text: &str, word: &str) -> bool {
-    let is_part = |letter: char| letter.is_alphanumeric() || letter == '_';
-    text.match_indices(word).any(|(at, _)| {
-        let after = &text[at + word.len()..];
-        !text[..at].ends_with(is_part) && !after.starts_with(is_part)
-    })
+    let is_apart = |letter: char| !letter.is_alphanumeric() && letter != '_';
+    text.split(is_apart).any(|other| other == word)
 }
 
 /// The lines of all Rust files below a directory, but for those that are comments.

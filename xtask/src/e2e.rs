@@ -3,7 +3,7 @@
 use std::fs;
 use std::io::{BufRead, BufReader};
 use std::os::unix::process::CommandExt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
 use anyhow::{Context, Result, ensure};
@@ -33,10 +33,7 @@ impl Stack {
         fs::create_dir_all(directory())?;
         let engine = Engine::find_or_start()?;
         let compose_v1 = compose::first().context("there is no docker-compose 1.29")?;
-        let compose_v2 = match compose::second(&engine.host) {
-            Some(program) => program,
-            None => download_compose()?,
-        };
+        let compose_v2 = compose::second(&engine.host).map_or_else(download_compose, Ok)?;
         let stack = Self { engine, compose_v1, compose_v2 };
         if let Some(mut images) = stand_in("images") {
             images.arg(directory()).arg(&stack.compose_v2).arg(python::PROGRAMS.program("python"));
@@ -64,10 +61,17 @@ impl Stack {
         let mut command = run::cargo(&["test", "--workspace", "--no-fail-fast"]);
         // Most of the time goes into waiting for containers.
         command.args(tests).args(["--", "--test-threads=2"]);
-        command.env("DOCKER_HOST", &self.engine.host);
-        command.env("YELB_COMPOSE_V1", &self.compose_v1).env("YELB_COMPOSE_V2", &self.compose_v2);
-        command.env("YELB_NODE", node).env("CHROMIUM", browser);
-        count::by_libtest(&mut command)
+        let variables = [
+            ("DOCKER_HOST", Path::new(&self.engine.host)),
+            ("YELB_COMPOSE_V1", &self.compose_v1),
+            ("YELB_COMPOSE_V2", &self.compose_v2),
+            ("YELB_NODE", &node),
+            ("CHROMIUM", &browser),
+        ];
+        for (name, value) in variables {
+            println!("{name}={}", value.display());
+        }
+        count::by_libtest(command.envs(variables))
     }
 }
 
@@ -83,20 +87,16 @@ struct Engine {
 impl Engine {
     /// The engine of `$DOCKER_HOST` or this machine's, which are left running; only when there is none of them, a new one.
     fn find_or_start() -> Result<Self> {
-        if let Some(host) = run::variable("DOCKER_HOST").filter(|host| !host.is_empty()) {
-            let host = host.to_string_lossy().into_owned();
-            ensure!(
-                answers(&host),
-                "no container engine answers at {host}, which is in DOCKER_HOST: start it, or unset DOCKER_HOST"
-            );
-            println!("container engine: {host}, from DOCKER_HOST");
-            return Ok(Self { host, _keeper: None });
-        }
+        // Docker's client has the value of `$DOCKER_HOST` here, if it is set.
         let endpoint = ["context", "inspect", "--format", "{{.Endpoints.docker.Host}}"];
         if let Some(host) = run::answer("docker", &endpoint).filter(|host| answers(host)) {
-            println!("container engine: this machine's, {host}");
+            println!("container engine: {host}");
             return Ok(Self { host, _keeper: None });
         }
+        ensure!(
+            run::variable("DOCKER_HOST").is_none(),
+            "no container engine answers at DOCKER_HOST: start it, or unset DOCKER_HOST"
+        );
         let start = stand_in("engine").context("no container engine answers: start Docker")?;
         let (keeper, host) = Keeper::start(start)?;
         println!("container engine: none answered, so one was started at {host}");

@@ -38,7 +38,7 @@ fn main() -> anyhow::Result<ExitCode> {
         Chore::Bench(options) => bench::run(&options),
         Chore::Setup => setup::run(),
         Chore::Test(options) => test::run(&options),
-        Chore::E2e => test::run(&test::Options::only(test::Part::E2e)),
+        Chore::E2e => test::run(&test::Options::only(setup::Step::E2e)),
     }
 }
 

@@ -1,7 +1,7 @@
 //! Running other programs.
 
 use std::ffi::OsString;
-use std::fs::{self, File};
+use std::fs::File;
 use std::io::{BufRead, BufReader, Write};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -93,19 +93,11 @@ pub(crate) fn succeed_logged(what: &str, log: &Path, command: &mut Command) -> R
     command.stdout(file.try_clone()?).stderr(file);
     let began = Instant::now();
     if !succeeds(command)? {
-        println!("{}", last_lines(log)?);
+        self::succeeds(self::command("tail", &["-n", "30"]).arg(log))?;
         bail!("{what}: failed, see {}", log.display());
     }
     println!("    done in {:.1} s", began.elapsed().as_secs_f32());
     Ok(())
-}
-
-fn last_lines(log: &Path) -> Result<String> {
-    const LINES: usize = 30;
-    let text = fs::read(log)?;
-    let text = String::from_utf8_lossy(&text);
-    let lines: Vec<&str> = text.lines().collect();
-    Ok(lines[lines.len().saturating_sub(LINES)..].join("\n"))
 }
 
 /// What a command prints, or nothing when it fails or is not there.
@@ -152,14 +144,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_end_of_what_a_command_said_is_shown_if_it_fails() {
+    fn what_a_command_says_is_in_its_log_which_its_failure_names() {
         let directory = tempfile::tempdir().unwrap();
         let log = directory.path().join("log");
-        let script = "seq 100; echo last >&2; exit 3";
-        let mut command = command("/bin/sh", &["-c", script]);
-        let error = succeed_logged("testing", &log, &mut command).unwrap_err().to_string();
-        assert!(error.starts_with("testing: failed, see "), "{error}");
-        let lines = last_lines(&log).unwrap();
-        assert!(lines.starts_with("72\n") && lines.ends_with("\n100\nlast"), "{lines}");
+        let mut failing = command("/bin/sh", &["-c", "echo one; echo two >&2; exit 3"]);
+        let error = succeed_logged("testing", &log, &mut failing).unwrap_err().to_string();
+        assert_eq!(error, format!("testing: failed, see {}", log.display()));
+        assert_eq!(std::fs::read_to_string(&log).unwrap(), "one\ntwo\n");
+        succeed_logged("testing", &log, &mut command("true", &[])).unwrap();
     }
 }

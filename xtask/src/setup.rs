@@ -4,23 +4,27 @@ use std::fs;
 use std::process::ExitCode;
 
 use anyhow::Result;
+use clap::ValueEnum;
 
 use crate::{browser, compose, infra, python, run};
 
 /// The ending of a run that cannot begin, as opposed to one that found something.
 const NOT_BEGUN: u8 = 2;
 
-/// What needs programs.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// A part of the checks and tests, or what else needs programs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Step {
-    /// The crates' tests.
+    /// Formatting, clippy, documentation, unused dependencies
+    Lint,
+    /// The crates' tests
     Rust,
-    /// The page's tests.
+    /// The page's tests in a browser
     Browser,
-    /// The tests of `infra/`.
+    /// CloudFormation, and deployment to two emulated accounts
     Infra,
-    /// The tests of the whole stack.
+    /// The tests of the whole stack in containers, as `cargo xtask e2e` runs them
     E2e,
+    #[value(skip)]
     Bench,
 }
 
@@ -57,8 +61,12 @@ const ENGINE: &str = "Docker's engine";
 const COMPOSE: &str = "docker-compose 1.29";
 
 impl Step {
+    pub(crate) const OF_TESTS: [Self; 5] =
+        [Self::Lint, Self::Rust, Self::Browser, Self::Infra, Self::E2e];
+
     fn needs(self) -> Vec<Need> {
         let lists: &[&[Need]] = match self {
+            Self::Lint => return Vec::new(),
             Self::Rust => &[&SERVERS],
             Self::Browser => &[&NPM, &BROWSER],
             Self::Infra => &[&SERVERS, &NPM],
@@ -73,10 +81,8 @@ impl Step {
 
 /// `cargo xtask setup`
 pub(crate) fn run() -> Result<ExitCode> {
-    let mut steps = vec![Step::Rust, Step::Browser, Step::Infra];
-    if cfg!(target_os = "linux") {
-        steps.push(Step::E2e);
-    }
+    let is_possible = |step: &Step| *step != Step::E2e || cfg!(target_os = "linux");
+    let steps: Vec<Step> = Step::OF_TESTS.into_iter().filter(is_possible).collect();
     if let Some(code) = provide(&steps)? {
         return Ok(code);
     }
@@ -107,7 +113,7 @@ pub(crate) fn provide(steps: &[Step]) -> Result<Option<ExitCode>> {
         println!("missing, install first: {}", list.collect::<Vec<_>>().join(", "));
         return Ok(Some(ExitCode::from(NOT_BEGUN)));
     }
-    if steps.iter().any(|step| *step != Step::Browser) {
+    if steps.iter().any(|step| step.needs().contains(&SERVERS[0])) {
         python::PROGRAMS.provide()?;
     }
     if steps.contains(&Step::Infra) {

@@ -4,7 +4,7 @@ use std::process::{Command, ExitCode};
 use std::thread;
 
 use anyhow::{Result, anyhow};
-use clap::{Args, ValueEnum};
+use clap::Args;
 
 use crate::report::{Outcome, Report};
 use crate::setup::{self, Step};
@@ -15,69 +15,45 @@ use crate::{browser, count, dependencies, e2e, infra, run};
 pub(crate) struct Options {
     /// Runs only a part, for a short loop; may be repeated
     #[arg(long, value_enum)]
-    only: Vec<Part>,
-}
-
-/// A part of the checks and tests.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub(crate) enum Part {
-    /// Formatting, clippy, documentation, unused dependencies
-    Lint,
-    /// The crates' tests
-    Rust,
-    /// The page's tests in a browser
-    Browser,
-    /// CloudFormation, and deployment to two emulated accounts
-    Infra,
-    /// The tests of the whole stack in containers, as `cargo xtask e2e` runs them
-    E2e,
+    only: Vec<Step>,
 }
 
 impl Options {
-    pub(crate) fn only(part: Part) -> Self {
-        Self { only: vec![part] }
+    pub(crate) fn only(step: Step) -> Self {
+        Self { only: vec![step] }
     }
 
-    fn wants(&self, part: Part) -> bool {
-        self.only.is_empty() || self.only.contains(&part)
-    }
-
-    fn needs(&self) -> Vec<Step> {
-        let steps = [
-            (Part::Rust, Step::Rust),
-            (Part::Browser, Step::Browser),
-            (Part::Infra, Step::Infra),
-            (Part::E2e, Step::E2e),
-        ];
-        steps.into_iter().filter(|(part, _)| self.wants(*part)).map(|(_, step)| step).collect()
+    fn wants(&self, step: Step) -> bool {
+        self.only.is_empty() || self.only.contains(&step)
     }
 }
 
 /// `cargo xtask test`
 pub(crate) fn run(options: &Options) -> Result<ExitCode> {
-    if let Some(code) = setup::provide(&options.needs())? {
+    let steps = if options.only.is_empty() { &Step::OF_TESTS[..] } else { &options.only };
+    if let Some(code) = setup::provide(steps)? {
         return Ok(code);
     }
     let mut report = Report::default();
-    if options.wants(Part::Lint) {
+    if options.wants(Step::Lint) {
         lint(&mut report);
     }
-    if options.wants(Part::Rust) {
+    if options.wants(Step::Rust) {
         report.step("yelb by itself", yelb_by_itself);
     }
     // The programs: tests of one crate run those of another, and Cargo does not know.
-    let built = options.only == [Part::Lint] || report.step("build", || check(&mut run::build()));
-    let mut after_build = |part, name, work: fn() -> Result<Outcome>| {
-        if options.wants(part) {
+    let built = options.only == [Step::Lint] || report.step("build", || check(&mut run::build()));
+    let mut after_build = |step, name, work: fn() -> Result<Outcome>| {
+        if options.wants(step) {
             report.step(name, || if built { work() } else { Ok(Outcome::not_built()) });
         }
     };
-    after_build(Part::Rust, "cargo test", cargo_tests);
-    after_build(Part::Browser, "browser tests", browser::tests);
+    after_build(Step::Rust, "cargo test", cargo_tests);
+    after_build(Step::Browser, "browser tests", browser::tests);
     thread::scope(|scope| {
         // While the tests of the deployment wait for an emulator, the processors are free for images.
-        let stack = (built && options.wants(Part::E2e)).then(|| scope.spawn(e2e::Stack::provide));
-        if options.wants(Part::Infra) {
+        let stack = (built && options.wants(Step::E2e)).then(|| scope.spawn(e2e::Stack::provide));
+        if options.wants(Step::Infra) {
             report.step("infra tests", infra::tests);
         }
         let Some(stack) = stack else { return };
@@ -135,18 +111,10 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_part_is_wanted_unless_another_was_asked_for() {
+    fn a_step_is_wanted_unless_another_was_asked_for() {
         let all = Options { only: Vec::new() };
-        assert!(all.wants(Part::Lint) && all.wants(Part::Browser));
-        let one = Options::only(Part::Rust);
-        assert!(one.wants(Part::Rust) && !one.wants(Part::Lint));
-    }
-
-    #[test]
-    fn a_part_needs_what_its_tests_run() {
-        let needs = |part| Options::only(part).needs();
-        assert_eq!(needs(Part::Lint), []);
-        assert_eq!(needs(Part::Browser), [Step::Browser]);
-        assert_eq!(needs(Part::E2e), [Step::E2e]);
+        assert!(all.wants(Step::Lint) && all.wants(Step::Browser));
+        let one = Options::only(Step::Rust);
+        assert!(one.wants(Step::Rust) && !one.wants(Step::Lint));
     }
 }
