@@ -35,7 +35,7 @@ impl Raw {
         }
     }
 
-    /// As [`Self::connect`], but that nobody is there is for the test to judge.
+    /// As [`Self::connect`], but that nothing listens is for the test to judge.
     pub fn try_connect(address: SocketAddr) -> io::Result<Self> {
         let stream = TcpStream::connect_timeout(&address, PATIENCE)?;
         stream.set_nodelay(true)?;
