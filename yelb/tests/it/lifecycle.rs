@@ -60,6 +60,8 @@ fn it_logs_where_it_listens_and_counts_votes_on_the_admin_port() {
         measured[0].contains("http_route=\"/api/ihop\"") && measured[0].ends_with("} 1"),
         "{measured:?}"
     );
+    // The line is written after the answer.
+    yelb.wait_for_line(|line| line.contains(" answered "), PATIENCE);
     assert_eq!(yelb.stderr().matches(" answered ").count(), 1, "{yelb:?}");
 }
 
