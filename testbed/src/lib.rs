@@ -38,7 +38,6 @@ mod delay_proxy;
 mod directory;
 mod dynamodb;
 mod envoy;
-pub mod history;
 pub mod http;
 mod lines;
 mod namespace;

@@ -4,6 +4,7 @@ mod bad_input;
 mod contract;
 mod drop_in;
 mod dynamodb;
+mod history;
 mod keys;
 mod lifecycle;
 mod linearizable;

@@ -7,18 +7,18 @@
 
 /// What one client did and saw.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Operation {
+pub(crate) struct Operation {
     /// When it was sent, on a clock that all clients share.
-    pub began: u64,
+    pub(crate) began: u64,
     /// When it was answered.
-    pub ended: u64,
+    pub(crate) ended: u64,
     /// What it was, and what came of it.
-    pub saw: Saw,
+    pub(crate) saw: Saw,
 }
 
 /// What came of an operation.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Saw {
+pub(crate) enum Saw {
     /// A vote that was told the count that it made.
     Vote(i64),
     /// A read, and the count.
@@ -44,7 +44,7 @@ impl Operation {
 }
 
 /// Whether one counter that began at `start` could have answered all of these; if not, what contradicts it.
-pub fn check(start: i64, operations: &[Operation]) -> Result<(), String> {
+pub(crate) fn check(start: i64, operations: &[Operation]) -> Result<(), String> {
     follows_the_clock(start, operations)?;
     every_count_has_a_vote(start, operations)
 }
