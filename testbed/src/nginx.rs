@@ -11,6 +11,7 @@ use crate::server::{Kind, Server};
 use crate::wait::PATIENCE;
 
 const TEMPLATE: &str = include_str!("nginx.conf");
+const TLS: &str = "ssl; ssl_certificate certificate.pem; ssl_certificate_key key.pem;";
 const CERTIFICATE: &str = "certificate.pem";
 const KEY: &str = "key.pem";
 
@@ -22,9 +23,10 @@ pub type Nginx = Server<Configuration>;
 pub struct Configuration {
     /// What `http` has besides the server.
     upstream: String,
-    /// What it does with every request: the inside of its only `location`.
-    location: &'static str,
-    tls: bool,
+    /// What it does with requests.
+    locations: &'static str,
+    /// What follows `listen` and its address.
+    tls: &'static str,
     workers: &'static str,
     home: Arc<Directory>,
 }
@@ -47,16 +49,22 @@ impl Server<Configuration> {
     /// Starts one that speaks TLS with its clients, with a certificate of its own.
     #[track_caller]
     pub fn with_tls_before(server: u16) -> Self {
-        let configuration = Configuration { tls: true, ..Configuration::before(server) };
+        let configuration = Configuration { tls: TLS, ..Configuration::before(server) };
         make_certificate(&configuration.home);
         Self::launch(configuration)
     }
 
-    /// Starts one that answers everything with a short text, with a worker for each processor.
+    /// Starts one that answers `/` with a short text and passes `/api` on to the server on this port, as the original's UI does,
+    /// with a worker for each processor and connections that are never closed.
     #[track_caller]
-    pub fn with_a_static_reply() -> Self {
+    pub fn in_place_of_ui(server: u16) -> Self {
         Self::launch(Configuration {
-            location: "keepalive_requests 100000000; default_type text/plain; return 200 vm;",
+            upstream: format!(
+                "keepalive_requests 100000000;
+                 upstream api {{ server 127.0.0.1:{server}; keepalive 512; keepalive_requests 100000000; }}"
+            ),
+            locations: "location / { default_type text/plain; return 200 vm; }
+                 location /api/ { proxy_pass http://api; proxy_http_version 1.1; proxy_set_header Connection \"\"; }",
             workers: "worker_processes auto;",
             ..Configuration::new()
         })
@@ -84,25 +92,22 @@ impl Configuration {
     fn new() -> Self {
         let home = Arc::new(Directory::make());
         let workers = "master_process off;";
-        Self { upstream: String::new(), location: "", tls: false, workers, home }
+        Self { upstream: String::new(), locations: "", tls: ";", workers, home }
     }
 
     fn before(server: u16) -> Self {
         Self {
             upstream: format!("upstream server {{ server 127.0.0.1:{server}; keepalive 8; }}"),
-            location: "proxy_pass http://server; proxy_http_version 1.1; proxy_set_header Connection \"\"; \
-                       proxy_request_buffering off;",
+            locations: "location / { proxy_pass http://server; proxy_http_version 1.1; proxy_set_header Connection \"\"; \
+                       proxy_request_buffering off; }",
             ..Self::new()
         }
     }
 
     fn text(&self, port: u16) -> String {
-        let tls = format!(
-            "listen 127.0.0.1:{port} ssl; ssl_certificate {CERTIFICATE}; ssl_certificate_key {KEY};"
-        );
-        let listen = if self.tls { tls } else { format!("listen 127.0.0.1:{port};") };
-        let text = TEMPLATE.replace("WORKERS", self.workers).replace("UPSTREAM", &self.upstream);
-        text.replace("LISTEN", &listen).replace("LOCATION", self.location)
+        let text = TEMPLATE.replace("PORT", &port.to_string()).replace("WORKERS", self.workers);
+        let text = text.replace("TLS", self.tls).replace("UPSTREAM", &self.upstream);
+        text.replace("LOCATIONS", self.locations)
     }
 }
 

@@ -76,6 +76,12 @@ impl<K: Kind> Server<K> {
         self.port
     }
 
+    /// Its first process, while it runs.
+    #[track_caller]
+    pub fn pid(&self) -> u32 {
+        self.running().as_ref().expect("it runs").pid()
+    }
+
     /// Where it listens.
     pub fn address(&self) -> SocketAddr {
         (Ipv4Addr::LOCALHOST, self.port).into()

@@ -18,7 +18,7 @@ use clap::Args;
 
 use crate::run;
 use crate::setup::{self, Step};
-use figures::{CONNECTIONS, Figures, VOTE};
+use figures::{CONNECTIONS, Figures};
 use stage::{Beside, Stage};
 
 /// Where the figures go.
@@ -75,14 +75,15 @@ fn measure(options: &Options) -> Result<Figures> {
     let subjects = stage.subjects();
     let loads = usize::from(options.passes) * CONNECTIONS.len() * subjects.len();
     let mut done = 0;
-    for _ in 0..options.passes {
+    for pass in 0..options.passes {
         for connections in CONNECTIONS {
-            for subject in &subjects {
-                let used = stage.cpu();
+            // There and back: a machine that slows down meets the first as often as the last.
+            let mut in_turn: Vec<_> = subjects.iter().collect();
+            if pass % 2 == 1 {
+                in_turn.reverse();
+            }
+            for subject in in_turn {
                 let row = subject.measure(connections, time)?;
-                if subject.name == VOTE {
-                    figures.votes_took(stage.cpu().saturating_sub(used), row.requests);
-                }
                 done += 1;
                 println!("[{done}/{loads}] {}, {connections}: {row}", subject.name);
                 figures.add(&subject.name, connections, row)?;

@@ -12,6 +12,10 @@ pub(crate) const STATIC: &str = "static reply, `/api/hostname`";
 pub(crate) const VOTE: &str = "vote, committed";
 pub(crate) const GETVOTES: &str = "`getvotes`";
 pub(crate) const GETSTATS: &str = "`getstats`, which counts a page view";
+/// What the page sends: through yelb-ui, and through nginx in its place.
+pub(crate) const KEYED_BY_UI: &str = "vote with a key through yelb-ui";
+pub(crate) const KEYED_BY_NGINX: &str = "vote with a key through nginx, `proxy_pass`";
+pub(crate) const KEYED_BY_MESH: &str = "vote with a key through Envoy, yelb-ui and Envoy";
 pub(crate) const SINGLE: &str = "one statement for each vote";
 
 /// As few, some, and many.
@@ -25,6 +29,16 @@ pub(crate) struct Row {
     pub(crate) p99_ms: f64,
     pub(crate) requests: u64,
     pub(crate) failed: u64,
+    /// CPU time of the process in question for each request; 0 where it is not asked for.
+    pub(crate) cpu_us: f64,
+}
+
+impl Row {
+    /// The same, for which a process used so much CPU time.
+    #[expect(clippy::cast_precision_loss, reason = "a mean of millions needs no more")]
+    pub(crate) fn with_cpu(self, used: Duration) -> Self {
+        Self { cpu_us: used.as_secs_f64() * 1e6 / self.requests.max(1) as f64, ..self }
+    }
 }
 
 impl fmt::Display for Row {
@@ -69,8 +83,6 @@ pub(crate) struct Figures {
     /// How much else the machine was doing.
     pub(crate) load: Option<f64>,
     pub(crate) subjects: Vec<Subject>,
-    /// The app server's CPU time for votes, and how many they were.
-    pub(crate) votes: (Duration, u64),
     /// What another Yelb's votes and `getvotes` are called here, if there is one.
     pub(crate) beside: Option<[String; 2]>,
     /// The most that each server had.
@@ -89,7 +101,6 @@ impl Figures {
             passes,
             load: load_average(),
             subjects: Vec::new(),
-            votes: (Duration::ZERO, 0),
             beside: None,
             memory_mib: Vec::new(),
             sync_us: Vec::new(),
@@ -115,12 +126,6 @@ impl Figures {
         &mut self.subjects[place]
     }
 
-    /// Votes were counted, with so much CPU time.
-    pub(crate) fn votes_took(&mut self, time: Duration, votes: u64) {
-        self.votes.0 += time;
-        self.votes.1 += votes;
-    }
-
     /// What was measured at 256 connections, in the order of the table.
     pub(crate) fn at_256(&self) -> impl Iterator<Item = (&str, f64)> {
         let rate = |subject: &Subject| median(&subject.rows[2], |row| row.per_second);
@@ -136,6 +141,21 @@ impl Figures {
     pub(crate) fn ratio(&self, one: &str, other: &str, place: usize) -> Option<f64> {
         let (one, other) = (&self.rows(one)?[place], &self.rows(other)?[place]);
         Some(median(one.iter().zip(other), |(one, other)| one.per_second / other.per_second))
+    }
+
+    /// How many times as much CPU time a request of `one` took as of `other`, in the same way.
+    pub(crate) fn cpu_ratio(&self, one: (&str, usize), other: (&str, usize)) -> Option<f64> {
+        let (one, other) = (&self.rows(one.0)?[one.1], &self.rows(other.0)?[other.1]);
+        Some(median(one.iter().zip(other), |(one, other)| one.cpu_us / other.cpu_us))
+    }
+
+    /// CPU time for each request, of the processes of which it was measured.
+    pub(crate) fn cpu_times(&self) -> impl Iterator<Item = (String, String)> {
+        self.subjects.iter().filter_map(|Subject { name, rows }| {
+            let [_, some, many] = rows.each_ref().map(|rows| median(rows, |row| row.cpu_us));
+            let figure = format!("{some:.1} µs at 32 connections, {many:.1} µs at 256");
+            (many > 0.0).then_some((format!("CPU time of the process for a {name}"), figure))
+        })
     }
 }
 
@@ -179,7 +199,8 @@ mod tests {
     #[test]
     fn a_load_that_fails_is_no_figure() {
         let mut figures = Figures::new(Duration::from_secs(3), 1);
-        let failed = Row { per_second: 9.0, p50_ms: 0.1, p99_ms: 0.2, requests: 9, failed: 9 };
+        let failed =
+            Row { per_second: 9.0, p50_ms: 0.1, p99_ms: 0.2, requests: 9, failed: 9, cpu_us: 0.0 };
         assert!(figures.add(VOTE, 1, failed).is_err());
         assert_eq!(Row { failed: 1, ..failed }.to_string(), "9 (200 µs; 11.1 % failed)");
     }

@@ -24,7 +24,7 @@ pub(crate) fn table(figures: &Figures) -> String {
             .expect("a string takes everything");
     }
     text.push('\n');
-    for (what, figure) in others(figures) {
+    for (what, figure) in others(figures).into_iter().chain(figures.cpu_times()) {
         writeln!(text, "- {what}: {figure}").expect("a string takes everything");
     }
     text
@@ -47,11 +47,6 @@ fn others(figures: &Figures) -> Vec<(String, String)> {
         let micros = median(&figures.sync_us, |micros| **micros);
         let figure = format!("{micros:.0} µs, the median; no commit is faster");
         say("`fdatasync` of 8 KiB on this disk meanwhile", figure);
-    }
-    if let (time, votes @ 1..) = figures.votes {
-        #[expect(clippy::cast_precision_loss, reason = "a mean of millions needs no more")]
-        let micros = time.as_secs_f64() * 1e6 / votes as f64;
-        say("CPU time of the app server for a vote", format!("{micros:.1} µs"));
     }
     if let Some(Slow { delay_ms, alone, crowd }) = &figures.slow {
         say(
@@ -93,7 +88,7 @@ mod tests {
     use super::*;
 
     fn row(per_second: f64) -> Row {
-        Row { per_second, p50_ms: 0.1, p99_ms: 0.2, requests: 1, failed: 0 }
+        Row { per_second, p50_ms: 0.1, p99_ms: 0.2, requests: 1, failed: 0, cpu_us: 0.0 }
     }
 
     #[test]

@@ -85,16 +85,27 @@ impl Served {
         f64::from(kib) / 1024.0
     }
 
-    /// The CPU time that it has used so far.
-    pub(crate) fn cpu(&self) -> Duration {
-        let stat = fs::read_to_string(format!("/proc/{}/stat", self.program.pid()));
-        let stat = stat.unwrap_or_default();
-        // The name, in parentheses, may have spaces; user and system time are 12 and 13 fields after it.
-        let fields = stat.rsplit_once(')').map_or("", |(_, fields)| fields);
-        let times = fields.split_whitespace().skip(11).take(2);
-        let ticks: u64 = times.filter_map(|ticks| ticks.parse::<u64>().ok()).sum();
-        Duration::from_millis(ticks * 1000 / TICKS_PER_SECOND)
+    /// Its process.
+    pub(crate) fn pid(&self) -> u32 {
+        self.program.pid()
     }
+}
+
+/// The CPU time that a process and its children, such as nginx's workers, have used so far.
+pub(crate) fn cpu(pid: u32) -> Duration {
+    let children = fs::read_to_string(format!("/proc/{pid}/task/{pid}/children"));
+    let children = children.unwrap_or_default();
+    let children = children.split_whitespace().filter_map(|child| child.parse().ok());
+    children.chain([pid]).map(cpu_of_one).sum()
+}
+
+fn cpu_of_one(pid: u32) -> Duration {
+    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+    // The name, in parentheses, may have spaces; user and system time are 12 and 13 fields after it.
+    let fields = stat.rsplit_once(')').map_or("", |(_, fields)| fields);
+    let times = fields.split_whitespace().skip(11).take(2);
+    let ticks: u64 = times.filter_map(|ticks| ticks.parse::<u64>().ok()).sum();
+    Duration::from_millis(ticks * 1000 / TICKS_PER_SECOND)
 }
 
 impl Databases {
@@ -122,9 +133,9 @@ impl Databases {
     }
 }
 
-/// The page's server, with an app server behind it.
-pub(crate) fn page(yelb: &Served) -> Served {
-    let api = format!("http://{}", yelb.address());
+/// The page's server, with an app server behind it, or what leads to one.
+pub(crate) fn page(api: SocketAddr) -> Served {
+    let api = format!("http://{api}");
     Served::start(release("yelb-ui").env("YELB_APPSERVER_ENDPOINT", api), "page")
 }
 
