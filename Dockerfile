@@ -21,13 +21,15 @@ RUN apt-get update --quiet \
     && rm --recursive --force /var/lib/apt/lists/*
 WORKDIR /yelb
 ENV CARGO_TERM_COLOR=never
+# `quick` is for images that are only tested (Cargo.toml).
+ARG PROFILE=release
 
 # First the dependencies alone, in a layer that lasts until one of them changes: the manifests, and an empty crate for each, with
 # the benchmarks that manifests name. `yelb` comes first: the servers share most of what it needs, and it needs no SDK of AWS.
 COPY Cargo.toml Cargo.lock ./
+COPY crates/e2e/Cargo.toml crates/e2e/
 COPY crates/yelb-poll/Cargo.toml crates/yelb-poll/
 COPY crates/yelb-resolver/Cargo.toml crates/yelb-resolver/
-COPY e2e/Cargo.toml e2e/
 COPY testbed/Cargo.toml testbed/
 COPY xtask/Cargo.toml xtask/
 COPY yelb/Cargo.toml yelb/
@@ -35,39 +37,46 @@ COPY yelb-appserver/Cargo.toml yelb-appserver/
 COPY yelb-db/Cargo.toml yelb-db/
 COPY yelb-service/Cargo.toml yelb-service/
 COPY yelb-ui/Cargo.toml yelb-ui/
-RUN for crate in crates/yelb-poll crates/yelb-resolver e2e testbed xtask yelb yelb-appserver yelb-db yelb-service yelb-ui; do \
+RUN for crate in crates/e2e crates/yelb-poll crates/yelb-resolver testbed xtask yelb yelb-appserver yelb-db yelb-service yelb-ui; do \
         mkdir --parents $crate/src $crate/benches && touch $crate/src/lib.rs && echo 'fn main() {}' > $crate/src/main.rs; \
     done \
     && touch yelb-db/benches/batch.rs yelb-service/benches/request.rs \
-    && cargo build --locked --release --package yelb \
-    && rm --recursive --force target/release/.fingerprint/yelb*
+    && cargo build --locked --profile "$PROFILE" --package yelb \
+    && rm --recursive --force "target/$PROFILE"/.fingerprint/yelb*
 
 FROM dependencies AS build-yelb
-COPY crates crates
+ARG PROFILE=release
+COPY crates/yelb-poll crates/yelb-poll
+COPY crates/yelb-resolver crates/yelb-resolver
 COPY yelb-service yelb-service
 COPY yelb-db yelb-db
 COPY yelb-appserver yelb-appserver
 COPY yelb-ui yelb-ui
 COPY yelb yelb
 ARG REVISION
-RUN YELB_REVISION="$REVISION" cargo build --locked --release --package yelb \
+RUN YELB_REVISION="$REVISION" cargo build --locked --profile "$PROFILE" --package yelb \
+    && install -D "target/$PROFILE/yelb" /programs/yelb \
     # The folder of the votes, empty.
     && mkdir data
 
 FROM dependencies AS build
-RUN cargo build --locked --release --package yelb-appserver --package yelb-ui \
-    && rm --recursive --force target/release/.fingerprint/yelb*
+ARG PROFILE=release
+RUN cargo build --locked --profile "$PROFILE" --package yelb-appserver --package yelb-ui \
+    && rm --recursive --force "target/$PROFILE"/.fingerprint/yelb*
 
-COPY crates crates
+COPY crates/yelb-poll crates/yelb-poll
+COPY crates/yelb-resolver crates/yelb-resolver
 COPY yelb-service yelb-service
 COPY yelb-db yelb-db
 COPY yelb-appserver yelb-appserver
 COPY yelb-ui yelb-ui
 ARG REVISION
-RUN YELB_REVISION="$REVISION" cargo build --locked --release --package yelb-appserver --package yelb-ui \
+RUN YELB_REVISION="$REVISION" cargo build --locked --profile "$PROFILE" --package yelb-appserver --package yelb-ui \
     # Permitted, not effective: yelb-service/src/privileged_port.rs says why.
-    && setcap cap_net_bind_service=p target/release/yelb-ui \
-    && setcap cap_net_bind_service=p target/release/yelb-appserver
+    && install --directory /programs \
+    && install "target/$PROFILE/yelb-ui" "target/$PROFILE/yelb-appserver" /programs \
+    && setcap cap_net_bind_service=p /programs/yelb-ui \
+    && setcap cap_net_bind_service=p /programs/yelb-appserver
 
 # ---- the images: a program each, and nothing to run besides
 
@@ -88,7 +97,7 @@ ENV YELB_BIND=0.0.0.0 \
 FROM runtime AS yelb
 LABEL org.opencontainers.image.title="yelb" \
       org.opencontainers.image.description="Yelb in one process: the page, its API, and the votes in a file"
-COPY --from=build-yelb /yelb/target/release/yelb /usr/local/bin/yelb
+COPY --from=build-yelb /programs/yelb /usr/local/bin/yelb
 # The votes are in a volume: a named one keeps them, an anonymous one goes with the container of `docker run --rm`. The
 # embedded store writes nowhere else, so that the root file system can be read-only.
 COPY --from=build-yelb --chown=65532:65532 /yelb/data /data
@@ -101,7 +110,7 @@ ENTRYPOINT ["/usr/local/bin/yelb"]
 FROM runtime AS yelb-ui
 LABEL org.opencontainers.image.title="yelb-ui" \
       org.opencontainers.image.description="Yelb's page, and /api passed on to the app server"
-COPY --from=build /yelb/target/release/yelb-ui /usr/local/bin/yelb-ui
+COPY --from=build /programs/yelb-ui /usr/local/bin/yelb-ui
 ENV PORT=80
 EXPOSE 80 9465
 HEALTHCHECK --interval=5s --timeout=2s --start-period=10s CMD ["/usr/local/bin/yelb-ui", "healthcheck"]
@@ -110,7 +119,7 @@ ENTRYPOINT ["/usr/local/bin/yelb-ui"]
 FROM runtime AS yelb-appserver
 LABEL org.opencontainers.image.title="yelb-appserver" \
       org.opencontainers.image.description="Yelb's API: votes, page views, stats"
-COPY --from=build /yelb/target/release/yelb-appserver /usr/local/bin/yelb-appserver
+COPY --from=build /programs/yelb-appserver /usr/local/bin/yelb-appserver
 # As the original's image: the stores are `yelb-db` and `redis-server` unless a setting says otherwise.
 ENV RACK_ENV=production
 # For `sslmode=verify-full` against Amazon RDS, whose authorities are in no system's list.

@@ -11,7 +11,7 @@ import rendered
 import tools
 from test_templates import TASKS
 
-CONFIGURATIONS = tools.CHECKOUT / "e2e/tests/interception/proxy_configurations.json"
+CONFIGURATIONS = tools.CHECKOUT / "crates/e2e/tests/interception/proxy_configurations.json"
 
 
 def test_the_interception_test_is_driven_by_the_templates() -> None:

@@ -1,6 +1,7 @@
 //! Temporary directories that go with the test process, however it ends.
 
 use std::io::Write;
+use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::sync::{Mutex, PoisonError};
@@ -8,12 +9,12 @@ use std::sync::{Mutex, PoisonError};
 use rustix::process::Pid;
 use tempfile::TempDir;
 
-use crate::process;
+use crate::spawner;
 
-/// Waits for the end of its input, which is the end of the test process. Then it clears up what nobody else would: the
-/// directory, and processes that stand still and so cannot notice that they are orphans. Each line of its input lists the
-/// processes that stand still at that time. The second is for the others to die, who were still writing.
-const HEIR: &str = r#"
+/// Waits for the end of its input, which is the end of the test process. Then it removes what would be left: the directory,
+/// and processes that stand still and so cannot notice that their parent is gone. Each line of its input lists the processes
+/// that stand still at that time. The second is for the others to die, who were still writing.
+const REAPER: &str = r#"
     while read -r line; do frozen=$line; done
     if [ -n "$frozen" ]; then kill -KILL $frozen; fi
     sleep 1
@@ -24,12 +25,12 @@ const HEIR: &str = r#"
 #[derive(Debug)]
 pub(crate) struct Directory {
     directory: TempDir,
-    /// Dismissed after the directory is removed: fields are dropped in their order.
-    heir: Heir,
+    /// Ended after the directory is removed: fields are dropped in their order.
+    reaper: Reaper,
 }
 
 #[derive(Debug)]
-struct Heir(Mutex<Child>);
+struct Reaper(Mutex<Child>);
 
 impl Directory {
     pub(crate) fn make() -> Self {
@@ -39,12 +40,12 @@ impl Directory {
             .expect("a temporary directory can be made");
 
         let mut command = Command::new("/bin/sh");
-        command.args(["-c", HEIR, "heir"]).arg(directory.path());
+        command.args(["-c", REAPER, "reaper"]).arg(directory.path());
         command.stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::null());
         // Out of reach of an interrupt typed at the terminal: that is when it is needed.
-        std::os::unix::process::CommandExt::process_group(&mut command, 0);
-        let heir = process::spawn_in_long_lived_thread(command).expect("there is a shell");
-        Self { directory, heir: Heir(Mutex::new(heir)) }
+        command.process_group(0);
+        let reaper = spawner::spawn(command).expect("there is a shell");
+        Self { directory, reaper: Reaper(Mutex::new(reaper)) }
     }
 
     pub(crate) fn path(&self) -> &Path {
@@ -54,18 +55,18 @@ impl Directory {
     /// Notes which processes stand still and are to be killed should this process end before it lets them go on.
     pub(crate) fn note_frozen(&self, pids: &[Pid]) {
         let pids: Vec<_> = pids.iter().map(|pid| pid.as_raw_nonzero().to_string()).collect();
-        let mut heir = self.heir.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let input = heir.stdin.as_mut().expect("its input is a pipe of ours");
+        let mut reaper = self.reaper.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let input = reaper.stdin.as_mut().expect("its input is a pipe of ours");
         writeln!(input, "{}", pids.join(" "))
-            .expect("the heir reads as long as this process lives");
+            .expect("the reaper reads as long as this process lives");
     }
 }
 
-impl Drop for Heir {
+impl Drop for Reaper {
     fn drop(&mut self) {
-        let heir = self.0.get_mut().unwrap_or_else(PoisonError::into_inner);
-        drop(heir.kill());
-        drop(heir.wait());
+        let reaper = self.0.get_mut().unwrap_or_else(PoisonError::into_inner);
+        drop(reaper.kill());
+        drop(reaper.wait());
     }
 }
 
@@ -74,6 +75,7 @@ mod tests {
     use rustix::process::Signal;
 
     use super::*;
+    use crate::process::{self, Owned, Place};
     use crate::{PATIENCE, eventually};
 
     #[test]
@@ -81,14 +83,14 @@ mod tests {
         let directory = Directory::make();
         let path = directory.path().to_owned();
         std::fs::write(path.join("data"), "1").unwrap();
-        let mut command = process::command(Path::new("/bin/sleep"));
+        let mut command = process::command(&Place::default(), Path::new("/bin/sleep"));
         command.arg("60");
-        let sleeper = process::Owned::spawn(command);
-        process::freeze(sleeper.pid());
+        let sleeper = Owned::spawn(command);
+        sleeper.freeze();
         directory.note_frozen(&[sleeper.pid()]);
 
-        // What the heir sees of the end of this process: its input ends.
-        drop(directory.heir.0.lock().unwrap().stdin.take());
+        // What the reaper sees of the end of this process: its input ends.
+        drop(directory.reaper.0.lock().unwrap().stdin.take());
         eventually(PATIENCE, "the directory is removed", || !path.exists());
         let status = sleeper.wait(PATIENCE).unwrap();
         let signal = std::os::unix::process::ExitStatusExt::signal(&status);

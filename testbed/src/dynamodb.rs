@@ -1,65 +1,46 @@
 //! A private emulator of DynamoDB.
 
-use std::net::{Ipv4Addr, SocketAddr};
-use std::sync::{Mutex, MutexGuard, PoisonError};
-
 use serde_json::{Value, json};
 
-use crate::program::{Program, Running};
-use crate::{PATIENCE, happens, http, port};
+use crate::http;
+use crate::program::Program;
+use crate::server::{Kind, Server};
 
-/// Runs moto's server such that requests take turns. DynamoDB does one after the other what concerns the same item; moto
-/// leaves that to whoever calls it, and its transactions put a whole table back that others have written to meanwhile. It
-/// also copies the whole table for each item of a transaction; here it does so once.
-const EMULATOR: &str = "
-import copy, sys, threading
-from moto.dynamodb import models
-from moto.moto_server.werkzeug_app import DomainDispatcherApplication, MotoRequestHandler, create_backend_app
-from werkzeug.serving import run_simple
-class Copies:
-    kept = {}
-    def deepcopy(self, original):
-        if not isinstance(original, models.Table):
-            return copy.deepcopy(original)
-        if original.name not in self.kept:
-            self.kept[original.name] = copy.deepcopy(original)
-        return self.kept[original.name]
-models.copy = Copies()
-server, turn = DomainDispatcherApplication(create_backend_app), threading.Lock()
-def one_at_a_time(environment, respond):
-    with turn:
-        models.copy.kept.clear()
-        return list(server(environment, respond))
-run_simple('127.0.0.1', int(sys.argv[1]), one_at_a_time, threaded=True, request_handler=MotoRequestHandler)
-";
+const EMULATOR: &str = include_str!("dynamodb.py");
 
-/// Where its tables are.
-const REGION: &str = "eu-west-1";
-/// Whoever signs with this is let in; no signature is verified.
+/// A request that is signed with this is let in; no signature is verified.
 const LOGIN: &str = "AWS4-HMAC-SHA256 Credential=test/20260101/eu-west-1/dynamodb/aws4_request, \
                      SignedHeaders=host, Signature=0";
 
-/// An emulator of DynamoDB of the test's own. It keeps nothing on disk: after [`DynamoDb::start_again`] it is empty.
+/// An emulator of DynamoDB of the test's own. It keeps nothing on disk: after `start_again` it is empty.
+pub type DynamoDb = Server<Emulator>;
+
+/// How the emulator is started.
 #[derive(Debug)]
-pub struct DynamoDb {
-    port: u16,
-    server: Mutex<Option<Running>>,
+pub struct Emulator {
+    region: &'static str,
 }
 
-impl DynamoDb {
+impl Kind for Emulator {
+    const NAME: &'static str = "the emulator of DynamoDB";
+
+    fn program(&self, port: u16) -> Program {
+        Program::of_python("python").args(["-c", EMULATOR, &port.to_string()])
+    }
+}
+
+impl Server<Emulator> {
     /// Starts one, without a table.
     #[track_caller]
     pub fn start() -> Self {
-        let emulator = Self { port: port::reserve(), server: Mutex::new(None) };
-        emulator.start_again();
-        emulator
+        Self::launch(Emulator { region: "eu-west-1" })
     }
 
     /// The variables by which a program finds it, for [`Program::envs`].
     pub fn variables(&self) -> String {
+        let (region, endpoint) = (self.region(), self.endpoint());
         format!(
-            "AWS_REGION={REGION}, AWS_ACCESS_KEY_ID=test, AWS_SECRET_ACCESS_KEY=test, AWS_ENDPOINT_URL_DYNAMODB={}",
-            self.endpoint()
+            "AWS_REGION={region}, AWS_ACCESS_KEY_ID=test, AWS_SECRET_ACCESS_KEY=test, AWS_ENDPOINT_URL_DYNAMODB={endpoint}"
         )
     }
 
@@ -70,10 +51,10 @@ impl DynamoDb {
 
     /// The region that [`Self::variables`] name.
     pub fn region(&self) -> &'static str {
-        REGION
+        self.kind().region
     }
 
-    /// Makes the original's tables: `votes` with nobody's votes in it, and `views` with no page view.
+    /// Makes the original's tables: `votes` with no votes in it, and `views` with no page view.
     #[track_caller]
     pub fn create_original_tables(&self, votes: &str, views: &str) {
         self.create_table(votes, "name");
@@ -123,49 +104,6 @@ impl DynamoDb {
         let answer = http::request(self.address(), "POST", "/", &fields, body.as_bytes());
         assert_eq!(answer.status, 200, "{operation} {request}: {}", answer.text());
         answer.json()
-    }
-
-    /// Ends it without warning, and its tables with it.
-    #[track_caller]
-    pub fn kill(&self) {
-        if let Some(server) = self.server().take() {
-            server.kill();
-        }
-    }
-
-    /// Starts it again on the same port, after [`Self::kill`].
-    #[track_caller]
-    pub fn start_again(&self) {
-        assert!(self.server().is_none(), "the emulator is still running: kill it first");
-        let arguments = ["-c", EMULATOR, &self.port.to_string()];
-        let server = Program::of_python("python").args(arguments).spawn();
-        let answers = || std::net::TcpStream::connect(self.address()).is_ok();
-        let started = happens(PATIENCE, || !server.is_running() || answers());
-        assert!(started && server.is_running(), "the emulator does not start: {server:?}");
-        *self.server() = Some(server);
-    }
-
-    /// Makes it stand still: it accepts connections, as the kernel does that, and answers nothing.
-    #[track_caller]
-    pub fn freeze(&self) {
-        if let Some(server) = &*self.server() {
-            server.freeze();
-        }
-    }
-
-    /// Lets it go on.
-    pub fn thaw(&self) {
-        if let Some(server) = &*self.server() {
-            server.thaw();
-        }
-    }
-
-    fn address(&self) -> SocketAddr {
-        (Ipv4Addr::LOCALHOST, self.port).into()
-    }
-
-    fn server(&self) -> MutexGuard<'_, Option<Running>> {
-        self.server.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

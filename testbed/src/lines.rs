@@ -1,5 +1,6 @@
 //! What a child process has written so far, line by line.
 
+use std::fmt;
 use std::io::{BufRead, BufReader, Read};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread;
@@ -23,15 +24,6 @@ struct Written {
     open: usize,
 }
 
-/// Why a line did not come.
-#[derive(Debug)]
-pub(crate) enum Missing {
-    /// The process closed its outputs without having written it.
-    Ended,
-    /// The limit passed.
-    TimedOut,
-}
-
 impl Lines {
     /// Reads `output` to its end in a thread of its own.
     pub(crate) fn follow(&self, stream: Stream, output: impl Read + Send + 'static) {
@@ -51,12 +43,12 @@ impl Lines {
         });
     }
 
-    /// The first line for which `pick` has an answer, already written or still to come.
+    /// The first line for which `pick` has an answer, already written or still to come; or why it did not come.
     pub(crate) fn find<T>(
         &self,
         limit: Duration,
         mut pick: impl FnMut(Stream, &str) -> Option<T>,
-    ) -> Result<T, Missing> {
+    ) -> Result<T, String> {
         let deadline = Instant::now() + limit;
         let mut seen = 0;
         let mut written = self.written();
@@ -68,11 +60,11 @@ impl Lines {
             }
             seen = written.lines.len();
             if written.open == 0 {
-                return Err(Missing::Ended);
+                return Err("it ended without".to_owned());
             }
             let left = deadline.saturating_duration_since(Instant::now());
             if left.is_zero() {
-                return Err(Missing::TimedOut);
+                return Err(format!("not within {limit:?}"));
             }
             written =
                 self.0.1.wait_timeout(written, left).unwrap_or_else(PoisonError::into_inner).0;
@@ -80,23 +72,28 @@ impl Lines {
     }
 
     /// Waits until every output has ended, so that [`Self::text`] is all there will be.
-    pub(crate) fn wait_for_end(&self, limit: Duration) -> bool {
-        matches!(self.find(limit, |_, _| None::<()>), Err(Missing::Ended))
+    pub(crate) fn wait_for_end(&self, limit: Duration) {
+        let is_open = |written: &mut Written| written.open > 0;
+        drop(self.0.1.wait_timeout_while(self.written(), limit, is_open));
     }
 
     /// What one of the outputs has carried so far.
     pub(crate) fn text(&self, stream: Stream) -> String {
         let written = self.written();
-        let mut text = String::new();
-        for (_, line) in written.lines.iter().filter(|(from, _)| *from == stream) {
-            text.push_str(line);
-            text.push('\n');
-        }
-        text
+        let lines = written.lines.iter().filter(|(from, _)| *from == stream);
+        lines.fold(String::new(), |text, (_, line)| text + line + "\n")
     }
 
     fn written(&self) -> MutexGuard<'_, Written> {
         // A predicate of a test may panic while it holds the lock; the lines are sound all the same.
         self.0.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl fmt::Display for Lines {
+    /// All the output so far, for a panic's message.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (stdout, stderr) = (self.text(Stream::Stdout), self.text(Stream::Stderr));
+        write!(f, "its stdout:\n{stdout}\nits stderr:\n{stderr}")
     }
 }

@@ -3,23 +3,22 @@
 use std::fs::{self, File};
 use std::panic::resume_unwind;
 use std::path::{Path, PathBuf};
-use std::process::Command;
 use std::sync::Arc;
 use std::thread;
 
 use rustix::process::getuid;
 
-use crate::{PATIENCE, Program, Running, process};
+use crate::directory::Directory;
+use crate::path;
+use crate::process::{self, Network, Owned, Place};
+use crate::wait::PATIENCE;
 
-/// Keeps the namespace while nobody else is in it. Low ports are anybody's, as in a container.
-const HOLDER: &str = "
+/// Keeps the namespace while no other process is in it. Every user may have low ports, as in a container.
+const KEEPER: &str = "
     ip link set lo up &&
     echo 0 > /proc/sys/net/ipv4/ip_unprivileged_port_start &&
     echo ready && exec sleep infinity
 ";
-
-/// Gives a program the names of the network that it is in, and nobody else: the mount is the program's own.
-const WITH_NAMES: &str = r#"mount --bind "$0" /etc/hosts && exec "$@""#;
 
 /// A network of the test's own, with nothing in it but the loopback interface and what the test adds: a network namespace of
 /// Linux, as the containers of a task or a pod share one.
@@ -27,7 +26,15 @@ const WITH_NAMES: &str = r#"mount --bind "$0" /etc/hosts && exec "$@""#;
 /// Cloning it clones a handle. It has no name that could collide with another's, and is gone with the last handle and the
 /// last program in it, or with the test process. Making one takes root on Linux, and `ip`.
 #[derive(Clone, Debug)]
-pub struct Namespace(Arc<Running>);
+pub struct Namespace(Arc<Keeper>);
+
+/// The process that keeps a namespace.
+#[derive(Debug)]
+struct Keeper {
+    process: Owned,
+    /// Has the file that programs inside see as `/etc/hosts`.
+    directory: Directory,
+}
 
 impl Namespace {
     /// Makes one.
@@ -37,18 +44,24 @@ impl Namespace {
             cfg!(target_os = "linux") && getuid().is_root(),
             "network namespaces are Linux's, and only root makes them: run this test as root on Linux"
         );
-        process::find("ip", "iproute2");
-        let holder = Program::installed("unshare", "util-linux");
-        fs::write(holder.home().join("hosts"), "127.0.0.1 localhost\n")
-            .expect("a temporary file can be written");
-        let holder = holder.args(["--net", "--", "/bin/sh", "-c", HOLDER]).spawn();
-        holder.wait_for_line(|line| line == "ready", PATIENCE);
-        Self(Arc::new(holder))
+        path::find("ip", "iproute2");
+        let directory = Directory::make();
+        let unshare = path::find("unshare", "util-linux");
+        let mut command = process::command(&Place::default(), &unshare);
+        command.args(["--net", "--", "/bin/sh", "-c", KEEPER]);
+        let process = Owned::spawn(command);
+        let ready = process.lines().find(PATIENCE, |_, line| (line == "ready").then_some(()));
+        if let Err(missing) = ready {
+            panic!("no network namespace can be made: {missing}; {}", process.lines())
+        }
+        let namespace = Self(Arc::new(Keeper { process, directory }));
+        namespace.set_hosts("127.0.0.1 localhost\n");
+        namespace
     }
 
     /// The id of a process that is in it as long as it exists, for `ip link … netns PID`.
     pub fn pid(&self) -> u32 {
-        self.0.pid()
+        self.0.process.pid().as_raw_nonzero().get().unsigned_abs()
     }
 
     /// What the programs inside have for `/etc/hosts`. Those that are running see it, too.
@@ -60,33 +73,21 @@ impl Namespace {
     ///
     /// Programs are not started there by this: see [`Program::inside`].
     pub fn within<T: Send>(&self, act: impl FnOnce() -> T + Send) -> T {
-        self.within_thread(None, act)
+        within(&door(self.pid()), None, act)
     }
 
     /// As [`Self::within`], and as another user; `id` is their uid and their gid.
     pub fn within_as<T: Send>(&self, id: u32, act: impl FnOnce() -> T + Send) -> T {
-        self.within_thread(Some(id), act)
+        within(&door(self.pid()), Some(id), act)
     }
 
-    fn within_thread<T: Send>(&self, user: Option<u32>, act: impl FnOnce() -> T + Send) -> T {
-        within(&self.door(), user, act)
-    }
-
-    /// The beginning of a command whose other arguments are the program that is to run inside.
-    pub(crate) fn entered(&self) -> Command {
-        let mut command = Command::new(process::find("nsenter", "util-linux"));
-        command.arg(format!("--net={}", self.door().display())).arg("--");
-        command.arg(process::find("unshare", "util-linux")).args(["--mount", "--"]);
-        command.args(["/bin/sh", "-c", WITH_NAMES]).arg(self.hosts());
-        command
-    }
-
-    fn door(&self) -> PathBuf {
-        door(self.pid())
+    /// The way in, for programs.
+    pub(crate) fn network(&self) -> Network {
+        Network { door: door(self.pid()), hosts: self.hosts() }
     }
 
     fn hosts(&self) -> PathBuf {
-        self.0.home().join("hosts")
+        self.0.directory.path().join("hosts")
     }
 }
 
@@ -106,7 +107,7 @@ fn within<T: Send>(door: &Path, user: Option<u32>, act: impl FnOnce() -> T + Sen
         let inside = move || {
             kernel::enter(&door).expect("root may enter a namespace");
             if let Some(user) = user {
-                kernel::become_user(user).expect("root may become anybody");
+                kernel::become_user(user).expect("root may become any user");
             }
             act()
         };

@@ -1,27 +1,41 @@
-//! A real nginx, in front of a server of the test.
+//! A real nginx, in front of a server of the test or by itself.
 
 use std::fs;
-use std::net::{Ipv4Addr, SocketAddr, TcpStream};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
+use std::sync::Arc;
 
-use crate::program::{Program, Running};
-use crate::{PATIENCE, happens, port, process};
+use crate::directory::Directory;
+use crate::path;
+use crate::program::Program;
+use crate::server::{Kind, Server};
+use crate::wait::PATIENCE;
 
+const TEMPLATE: &str = include_str!("nginx.conf");
+const TLS: &str = "ssl; ssl_certificate certificate.pem; ssl_certificate_key key.pem;";
 const CERTIFICATE: &str = "certificate.pem";
 const KEY: &str = "key.pem";
 
 /// An nginx of the test's own.
+pub type Nginx = Server<Configuration>;
+
+/// How an nginx is started.
 #[derive(Debug)]
-pub struct Nginx {
-    port: u16,
-    process: Running,
+pub struct Configuration {
+    /// What `http` has besides the server.
+    upstream: String,
+    /// What it does with requests.
+    locations: &'static str,
+    /// What follows `listen` and its address.
+    tls: &'static str,
+    workers: &'static str,
+    home: Arc<Directory>,
 }
 
-impl Nginx {
+impl Server<Configuration> {
     /// The program, if it is installed. Debian keeps it where only root's path leads.
     pub fn find() -> Option<PathBuf> {
         let debian = PathBuf::from("/usr/sbin/nginx");
-        process::look_for("nginx").or_else(|| debian.is_file().then_some(debian))
+        path::look_for("nginx").or_else(|| debian.is_file().then_some(debian))
     }
 
     /// Starts one that passes everything on to the server on this port of 127.0.0.1, as the original's UI does.
@@ -29,97 +43,92 @@ impl Nginx {
     /// It keeps connections to the server, and passes bodies on as they come: the way that leaves most to the server.
     #[track_caller]
     pub fn before(server: u16) -> Self {
-        Self::start(Program::new(installed()), server, "")
+        Self::launch(Configuration::before(server))
     }
 
     /// Starts one that speaks TLS with its clients, with a certificate of its own.
     #[track_caller]
     pub fn with_tls_before(server: u16) -> Self {
-        let program = Program::new(installed());
-        make_certificate(program.home());
-        Self::start(program, server, "ssl")
+        let configuration = Configuration { tls: TLS, ..Configuration::before(server) };
+        make_certificate(&configuration.home);
+        Self::launch(configuration)
     }
 
+    /// Starts one that answers `/` with a short text and passes `/api` on to the server on this port, as the original's UI does,
+    /// with a worker for each processor and connections that are never closed.
     #[track_caller]
-    fn start(program: Program, server: u16, protocol: &str) -> Self {
-        let port = port::reserve();
-        let configuration = program.home().join("nginx.conf");
-        fs::write(&configuration, configured(program.home(), port, server, protocol))
-            .expect("a program's home can be written");
-        let process = program.arg("-c").arg(&configuration).spawn();
-        let accepts = || TcpStream::connect((Ipv4Addr::LOCALHOST, port)).is_ok();
-        let started = happens(PATIENCE, || !process.is_running() || accepts());
-        assert!(started && process.is_running(), "nginx does not start: {process:?}");
-        Self { port, process }
+    pub fn in_place_of_ui(server: u16) -> Self {
+        Self::launch(Configuration {
+            upstream: format!(
+                "keepalive_requests 100000000;
+                 upstream api {{ server 127.0.0.1:{server}; keepalive 512; keepalive_requests 100000000; }}"
+            ),
+            locations: "location / { default_type text/plain; return 200 vm; }
+                 location /api/ { proxy_pass http://api; proxy_http_version 1.1; proxy_set_header Connection \"\"; }",
+            workers: "worker_processes auto;",
+            ..Configuration::new()
+        })
     }
 
     /// The file of the certificate that clients have to trust, if it speaks TLS.
     pub fn certificate(&self) -> PathBuf {
-        self.process.home().join(CERTIFICATE)
+        self.kind().home.path().join(CERTIFICATE)
     }
-
-    /// Where it listens.
-    pub fn address(&self) -> SocketAddr {
-        (Ipv4Addr::LOCALHOST, self.port).into()
-    }
-}
-
-#[track_caller]
-fn installed() -> PathBuf {
-    Nginx::find().unwrap_or_else(|| process::missing("nginx", "nginx"))
 }
 
 /// Makes a certificate for 127.0.0.1, signed by itself. It is not that of an authority, which no server may have.
 #[track_caller]
-fn make_certificate(home: &Path) {
+fn make_certificate(home: &Arc<Directory>) {
     let arguments = "req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -days 2 -subj /CN=yelb \
         -addext subjectAltName=IP:127.0.0.1 -addext basicConstraints=critical,CA:FALSE";
-    let output = Program::installed("openssl", "openssl")
+    let output = Program::at_home(path::find("openssl", "openssl"), home)
         .args(arguments.split_whitespace())
-        .arg("-keyout")
-        .arg(home.join(KEY))
-        .arg("-out")
-        .arg(home.join(CERTIFICATE))
+        .args(["-keyout", KEY, "-out", CERTIFICATE])
         .run_to_end(PATIENCE);
     assert!(output.status.success(), "{output:?}");
 }
 
-fn configured(home: &Path, port: u16, server: u16, protocol: &str) -> String {
-    let home = home.display();
-    let tls = if protocol.is_empty() {
-        String::new()
-    } else {
-        format!("ssl_certificate {home}/{CERTIFICATE}; ssl_certificate_key {home}/{KEY};")
-    };
-    format!(
-        "daemon off; master_process off; pid {home}/pid; error_log stderr;
-        events {{ worker_connections 256; }}
-        http {{
-            access_log off;
-            client_body_temp_path {home}/body; proxy_temp_path {home}/proxy; fastcgi_temp_path {home}/fastcgi;
-            uwsgi_temp_path {home}/uwsgi; scgi_temp_path {home}/scgi;
-            upstream server {{ server 127.0.0.1:{server}; keepalive 8; }}
-            server {{
-                listen 127.0.0.1:{port} {protocol}; {tls}
-                client_header_timeout 2s; client_body_timeout 2s;
-                location / {{
-                    proxy_pass http://server;
-                    proxy_http_version 1.1;
-                    proxy_set_header Connection \"\";
-                    proxy_request_buffering off;
-                }}
-            }}
-        }}"
-    )
+impl Configuration {
+    fn new() -> Self {
+        let home = Arc::new(Directory::make());
+        let workers = "master_process off;";
+        Self { upstream: String::new(), locations: "", tls: ";", workers, home }
+    }
+
+    fn before(server: u16) -> Self {
+        Self {
+            upstream: format!("upstream server {{ server 127.0.0.1:{server}; keepalive 8; }}"),
+            locations: "location / { proxy_pass http://server; proxy_http_version 1.1; proxy_set_header Connection \"\"; \
+                       proxy_request_buffering off; }",
+            ..Self::new()
+        }
+    }
+
+    fn text(&self, port: u16) -> String {
+        let text = TEMPLATE.replace("PORT", &port.to_string()).replace("WORKERS", self.workers);
+        let text = text.replace("TLS", self.tls).replace("UPSTREAM", &self.upstream);
+        text.replace("LOCATIONS", self.locations)
+    }
+}
+
+impl Kind for Configuration {
+    const NAME: &'static str = "nginx";
+
+    fn program(&self, port: u16) -> Program {
+        let nginx = Nginx::find().unwrap_or_else(|| path::missing("nginx", "nginx"));
+        let file = self.home.path().join("nginx.conf");
+        fs::write(&file, self.text(port)).expect("a program's home can be written");
+        Program::at_home(nginx, &self.home).arg("-p").arg(self.home.path()).arg("-c").arg(&file)
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::http;
+    use crate::{http, port};
 
     #[test]
-    fn it_says_that_its_server_is_away() {
+    fn it_says_that_its_server_is_down() {
         let nginx = Nginx::before(port::reserve());
         let answer = http::get(nginx.address(), "/");
         assert_eq!(answer.status, 502);

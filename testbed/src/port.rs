@@ -3,7 +3,7 @@
 use std::io::Read;
 use std::net::{Ipv4Addr, TcpListener, TcpStream};
 
-/// A port of 127.0.0.1 that nobody else is given for the next minute.
+/// A port of 127.0.0.1 that no other process is given for the next minute.
 ///
 /// A port which was bound and simply released could be handed to the next process that asks the kernel for one. So a
 /// connection is made through it and closed from the server's side first: that leaves the port in `TIME_WAIT`, where the

@@ -1,85 +1,95 @@
 //! Child processes that cannot outlive the test process.
 
-use std::env;
-use std::ffi::{OsStr, OsString};
-use std::io;
+use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{self, Child, Command, ExitStatus, Stdio};
-use std::sync::mpsc::{Sender, channel};
-use std::sync::{LazyLock, Mutex, MutexGuard, PoisonError};
-use std::thread;
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use rustix::process::{Pid, Signal, kill_process, kill_process_group};
+use rustix::process::{Pid, Signal, kill_process_group};
 
-use crate::lines::{Lines, Missing, Stream};
-use crate::namespace::Namespace;
-use crate::{PATIENCE, happens};
+use crate::lines::{Lines, Stream};
+use crate::path;
+use crate::process_table::{children, freeze, send, wait_until_gone};
+use crate::spawner;
+use crate::wait::{PATIENCE, happens};
 
-/// This process may die between the fork and `setpriv`'s call, and then nobody would be told: so whoever has no such parent
-/// by now does not begin.
+/// The test process may die between the fork and `setpriv`'s call, and then the kernel would not kill the child: so a child
+/// whose parent is another by now does not begin.
 const UNLESS_ORPHANED: &str = r#"[ "$PPID" = "$0" ] && exec "$@""#;
+
+/// Gives a program the names of the network that it is in: the mount is the program's own.
+const WITH_NAMES: &str = r#"mount --bind "$0" /etc/hosts && exec "$@""#;
 
 /// Where a child process is, and as whom: by default where this process is, and as the same user.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Place {
-    pub(crate) namespace: Option<Namespace>,
+    pub(crate) network: Option<Network>,
     pub(crate) user: Option<User>,
 }
 
-/// A user who need not have a name.
+/// The way into a network namespace.
+#[derive(Clone, Debug)]
+pub(crate) struct Network {
+    /// The kernel's file for it.
+    pub(crate) door: PathBuf,
+    /// What programs inside have for `/etc/hosts`.
+    pub(crate) hosts: PathBuf,
+}
+
+/// A user, who need not have a name.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct User {
     pub(crate) uid: u32,
     pub(crate) gid: u32,
-    /// Whether they may read whatever root may: programs and files are where the checkout is, which may be nobody else's.
+    /// Whether they may read whatever root may: programs and files are in the checkout, which may be in another user's home.
     pub(crate) reads_everything: bool,
 }
 
-/// Starts `program` such that the kernel kills it when this process dies.
-pub(crate) fn command(program: &Path) -> Command {
-    command_at(&Place::default(), program)
-}
-
-/// As [`command`], at another place.
+/// A command for `program` such that the kernel kills it when this process dies.
 ///
 /// `unsafe` is forbidden in this workspace, so there is no code of ours between fork and exec; `setpriv` and `nsenter` are
 /// the safe way to have the same done.
-pub(crate) fn command_at(place: &Place, program: &Path) -> Command {
+pub(crate) fn command(place: &Place, program: &Path) -> Command {
     let mut command = if cfg!(target_os = "linux") {
-        let setpriv = find("setpriv", "util-linux");
-        let mut command = match &place.namespace {
-            // First, because it takes root.
-            Some(namespace) => {
-                let mut command = namespace.entered();
-                command.arg(setpriv);
-                command
-            }
-            None => Command::new(setpriv),
-        };
-        command.args(["--pdeathsig", "KILL"]);
-        if let Some(user) = place.user {
-            command.args([format!("--reuid={}", user.uid), format!("--regid={}", user.gid)]);
-            command.arg("--clear-groups");
-            if user.reads_everything {
-                command.args(["--inh-caps=+dac_read_search", "--ambient-caps=+dac_read_search"]);
-            }
-        }
-        command
-            .args(["--", "/bin/sh", "-c", UNLESS_ORPHANED, &process::id().to_string()])
-            .arg(program);
-        command
+        wrapped(place, program)
     } else {
         assert!(place.user.is_none(), "programs are started as another user on Linux only");
         Command::new(program)
     };
     // A group of its own: an interrupt typed at the terminal is for the test, and its children follow through the kernel.
-    std::os::unix::process::CommandExt::process_group(&mut command, 0);
+    command.process_group(0);
     command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
     command
 }
 
-/// A child process with its output. Dropping it kills it with its whole group.
+fn wrapped(place: &Place, program: &Path) -> Command {
+    let setpriv = path::find("setpriv", "util-linux");
+    let mut command = match &place.network {
+        // First, because it takes root.
+        Some(network) => {
+            let mut command = Command::new(path::find("nsenter", "util-linux"));
+            command.arg(format!("--net={}", network.door.display())).arg("--");
+            command.arg(path::find("unshare", "util-linux")).args(["--mount", "--"]);
+            command.args(["/bin/sh", "-c", WITH_NAMES]).arg(&network.hosts).arg(setpriv);
+            command
+        }
+        None => Command::new(setpriv),
+    };
+    command.args(["--pdeathsig", "KILL"]);
+    if let Some(user) = place.user {
+        command.args([format!("--reuid={}", user.uid), format!("--regid={}", user.gid)]);
+        command.arg("--clear-groups");
+        if user.reads_everything {
+            command.args(["--inh-caps=+dac_read_search", "--ambient-caps=+dac_read_search"]);
+        }
+    }
+    let parent = process::id().to_string();
+    command.args(["--", "/bin/sh", "-c", UNLESS_ORPHANED, &parent]).arg(program);
+    command
+}
+
+/// A child process with its output. Dropping it kills it with its children and its group.
 #[derive(Debug)]
 pub(crate) struct Owned {
     child: Mutex<Child>,
@@ -92,7 +102,7 @@ impl Owned {
     #[track_caller]
     pub(crate) fn spawn(command: Command) -> Self {
         let described = format!("{command:?}");
-        let mut child = match spawn_in_long_lived_thread(command) {
+        let mut child = match spawner::spawn(command) {
             Ok(child) => child,
             Err(error) => panic!("cannot start {described}: {error}"),
         };
@@ -119,14 +129,6 @@ impl Owned {
         self.unless_ended(|pid| send(pid, signal));
     }
 
-    /// Sends a signal to it and to those of its descendants which stayed in its group.
-    pub(crate) fn signal_group(&self, signal: Signal) {
-        self.unless_ended(|pid| {
-            // The group is there as long as its leader is, and the leader was not waited for.
-            let _ = kill_process_group(pid, signal);
-        });
-    }
-
     /// How it ended, or nothing while it still runs.
     pub(crate) fn poll(&self) -> Option<ExitStatus> {
         self.child().try_wait().expect("a child that is ours can be waited for")
@@ -142,14 +144,46 @@ impl Owned {
         status
     }
 
-    /// Ends it for certain, with its whole group.
+    /// Ends it for certain, with its children, each of which may have a group of its own (as Postgres' have), and with its
+    /// group. It stands still while its children are listed, so that none is born meanwhile.
     pub(crate) fn kill(&self) {
-        self.signal_group(Signal::KILL);
+        let mut orphans = Vec::new();
+        self.unless_ended(|pid| {
+            freeze(&[pid]);
+            orphans = children(pid);
+            for &child in &orphans {
+                send(child, Signal::KILL);
+            }
+            // The group is there as long as its leader is, and the leader was not waited for.
+            let _ = kill_process_group(pid, Signal::KILL);
+        });
         // Only a process in an uninterruptible call to the kernel survives that for a while.
         assert!(self.wait(PATIENCE).is_some(), "process {} is still there after SIGKILL", self.pid);
+        wait_until_gone(&orphans);
     }
 
-    /// A process that was waited for has given its id back, and the id may be somebody else's by now: the lock keeps it
+    /// Makes it and its children stand still; answers its children.
+    pub(crate) fn freeze(&self) -> Vec<Pid> {
+        let mut frozen = Vec::new();
+        self.unless_ended(|pid| {
+            freeze(&[pid]);
+            frozen = children(pid);
+            freeze(&frozen);
+        });
+        frozen
+    }
+
+    /// Lets it and its children go on.
+    pub(crate) fn thaw(&self) {
+        self.unless_ended(|pid| {
+            for child in children(pid) {
+                send(child, Signal::CONT);
+            }
+            send(pid, Signal::CONT);
+        });
+    }
+
+    /// A process that was waited for has given its id back, and the id may be another process's by now: the lock keeps it
     /// from being waited for while `act` uses the id.
     fn unless_ended(&self, act: impl FnOnce(Pid)) {
         let mut child = self.child();
@@ -165,171 +199,6 @@ impl Owned {
 
 impl Drop for Owned {
     fn drop(&mut self) {
-        self.signal_group(Signal::KILL);
-        self.wait(PATIENCE);
+        self.kill();
     }
-}
-
-/// Runs a command to its end: how it ended, its stdout, its stderr. An `Err` says that it did not end.
-#[track_caller]
-pub(crate) fn run(
-    command: Command,
-    limit: Duration,
-) -> Result<(ExitStatus, String, String), String> {
-    let described = format!("{command:?}");
-    let process = Owned::spawn(command);
-    let Some(status) = process.wait(limit) else {
-        return Err(format!("still running after {limit:?}: {described}"));
-    };
-    process.lines.wait_for_end(PATIENCE);
-    Ok((status, process.lines.text(Stream::Stdout), process.lines.text(Stream::Stderr)))
-}
-
-/// The words for a line that did not come.
-pub(crate) fn explain(missing: &Missing, limit: Duration, lines: &Lines) -> String {
-    let why = match missing {
-        Missing::Ended => "it ended without".to_owned(),
-        Missing::TimedOut => format!("not within {limit:?}"),
-    };
-    format!("{why}; {}", quote(lines))
-}
-
-/// All the output so far, for a panic's message.
-pub(crate) fn quote(lines: &Lines) -> String {
-    let (stdout, stderr) = (lines.text(Stream::Stdout), lines.text(Stream::Stderr));
-    format!("its stdout:\n{stdout}\nits stderr:\n{stderr}")
-}
-
-/// Where a program is; without it there is nothing to test with, and the message says how to get it.
-#[track_caller]
-pub(crate) fn find(name: &str, package: &str) -> PathBuf {
-    look_for(name).unwrap_or_else(|| missing(name, package))
-}
-
-/// Where a program is on the path.
-pub(crate) fn look_for(name: &str) -> Option<PathBuf> {
-    env::split_paths(&path()?).map(|directory| directory.join(name)).find(|file| file.is_file())
-}
-
-#[track_caller]
-pub(crate) fn missing(name: &str, package: &str) -> ! {
-    panic!("`{name}` ({package}) is missing: install it, or run `cargo xtask test` which does")
-}
-
-/// The environment a child gets and nothing else: where programs are, and a home that is nobody's.
-pub(crate) fn clean_environment(command: &mut Command, home: &OsStr) {
-    command.env_clear().env("HOME", home);
-    if let Some(path) = path() {
-        command.env("PATH", path);
-    }
-}
-
-#[expect(clippy::disallowed_methods, reason = "where programs are is no setting of ours")]
-fn path() -> Option<OsString> {
-    env::var_os("PATH")
-}
-
-/// The kernel kills a child with the *thread* that started it, so a test's own thread, which ends with the test, must not
-/// be that thread: a server kept for several tests would go with the first of them.
-pub(crate) fn spawn_in_long_lived_thread(command: Command) -> io::Result<Child> {
-    type Order = (Command, Sender<io::Result<Child>>);
-
-    static SPAWNER: LazyLock<Sender<Order>> = LazyLock::new(|| {
-        let (sender, orders) = channel::<Order>();
-        thread::Builder::new()
-            .name("spawner".to_owned())
-            .spawn(move || {
-                for (mut command, reply) in orders {
-                    // Nobody to reply to: the test has panicked meanwhile, and the child is not wanted any more.
-                    if let Err(unwanted) = reply.send(command.spawn())
-                        && let Ok(mut child) = unwanted.0
-                    {
-                        drop(child.kill());
-                        drop(child.wait());
-                    }
-                }
-            })
-            .expect("a thread can be started");
-        sender
-    });
-
-    let (reply, answer) = channel();
-    SPAWNER.send((command, reply)).expect("the spawner lives as long as the process");
-    answer.recv().expect("the spawner answers every order")
-}
-
-/// A line of the process table.
-pub(crate) struct Listed {
-    pub(crate) pid: Pid,
-    parent: u32,
-    state: char,
-}
-
-impl Listed {
-    /// Neither running nor able to run again.
-    fn is_dead(&self) -> bool {
-        matches!(self.state, 'Z' | 'X')
-    }
-}
-
-/// The processes which `parent` has started and which have not ended.
-pub(crate) fn children(parent: Pid) -> Vec<Pid> {
-    let parent = parent.as_raw_nonzero().get().unsigned_abs();
-    let table = process_table().into_iter();
-    table.filter(|row| row.parent == parent && !row.is_dead()).map(|row| row.pid).collect()
-}
-
-/// Sends a signal to a process which may have ended meanwhile.
-pub(crate) fn send(pid: Pid, signal: Signal) {
-    let _ = kill_process(pid, signal);
-}
-
-/// Waits until all of `pids` have ended, reaped or not.
-#[track_caller]
-pub(crate) fn wait_until_gone(pids: &[Pid]) {
-    crate::eventually(PATIENCE, "killed processes are gone", || {
-        !process_table().iter().any(|row| pids.contains(&row.pid) && !row.is_dead())
-    });
-}
-
-/// Stops a process where it stands and waits until it does stand still: a signal only asks.
-#[track_caller]
-pub(crate) fn freeze(pid: Pid) {
-    send(pid, Signal::STOP);
-    crate::eventually(PATIENCE, "a stopped process stands still", || {
-        !process_table()
-            .iter()
-            .any(|row| row.pid == pid && !row.is_dead() && !matches!(row.state, 'T' | 't'))
-    });
-}
-
-#[cfg(target_os = "linux")]
-fn process_table() -> Vec<Listed> {
-    let Ok(entries) = std::fs::read_dir("/proc") else { return Vec::new() };
-    let numbers = entries.filter_map(|entry| entry.ok()?.file_name().to_str()?.parse::<i32>().ok());
-    numbers.filter_map(listed).collect()
-}
-
-/// Reads `/proc/PID/stat`: the id, the name in parentheses (which may itself contain any character), state, parent, …
-#[cfg(target_os = "linux")]
-fn listed(number: i32) -> Option<Listed> {
-    let stat = std::fs::read_to_string(format!("/proc/{number}/stat")).ok()?;
-    let mut fields = stat.rsplit_once(')')?.1.split_whitespace();
-    let state = fields.next()?.chars().next()?;
-    Some(Listed { pid: Pid::from_raw(number)?, parent: fields.next()?.parse().ok()?, state })
-}
-
-#[cfg(not(target_os = "linux"))]
-fn process_table() -> Vec<Listed> {
-    let table = Command::new("ps").args(["-A", "-o", "pid=,ppid=,state="]).output();
-    let table = table.map(|output| output.stdout).unwrap_or_default();
-    let row = |line: &str| {
-        let mut fields = line.split_whitespace();
-        Some(Listed {
-            pid: Pid::from_raw(fields.next()?.parse().ok()?)?,
-            parent: fields.next()?.parse().ok()?,
-            state: fields.next()?.chars().next()?,
-        })
-    };
-    String::from_utf8_lossy(&table).lines().filter_map(row).collect()
 }

@@ -1,21 +1,20 @@
 //! The workspace's own programs, run as a user would run them.
 
+use std::env;
 use std::ffi::{OsStr, OsString};
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
-use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
 use std::process::ExitStatus;
+use std::sync::Arc;
 use std::time::Duration;
-use std::{env, fmt};
 
-use rustix::process::Signal;
-use serde_json::Value;
-
-use crate::PATIENCE;
 use crate::directory::Directory;
-use crate::lines::{Lines, Stream};
 use crate::namespace::Namespace;
+use crate::path;
 use crate::process::{self, Owned, Place, User};
+use crate::running::Running;
+
+/// What tests put into the place of a password, and look for where it must not come out.
+pub const SECRET: &str = "hunter2";
 
 /// How soon a person who made a mistake is told.
 const AT_ONCE: Duration = Duration::from_secs(2);
@@ -31,14 +30,21 @@ pub struct Program {
     environment: Vec<(OsString, OsString)>,
     /// Its working directory, unless that is its home.
     directory: Option<PathBuf>,
-    place: Place,
-    home: Directory,
+    namespace: Option<Namespace>,
+    user: Option<User>,
+    home: Arc<Directory>,
 }
 
 impl Program {
     /// The program at `path`: `env!("CARGO_BIN_EXE_…")` in an integration test of the crate that builds it.
     #[track_caller]
     pub fn new(path: impl AsRef<Path>) -> Self {
+        Self::at_home(path, &Arc::new(Directory::make()))
+    }
+
+    /// As [`Self::new`], with a home that others have, too.
+    #[track_caller]
+    pub(crate) fn at_home(path: impl AsRef<Path>, home: &Arc<Directory>) -> Self {
         let path = path.as_ref();
         assert!(
             path.is_file(),
@@ -51,15 +57,16 @@ impl Program {
             arguments: Vec::new(),
             environment: Vec::new(),
             directory: None,
-            place: Place::default(),
-            home: Directory::make(),
+            namespace: None,
+            user: None,
+            home: Arc::clone(home),
         }
     }
 
     /// A program of the system's, which the Debian package `package` has.
     #[track_caller]
     pub fn installed(name: &str, package: &str) -> Self {
-        Self::new(process::find(name, package))
+        Self::new(path::find(name, package))
     }
 
     /// A program of another crate of this workspace. Cargo builds only its own crate's for an integration test, so this
@@ -75,9 +82,7 @@ impl Program {
     /// A program of `testbed/requirements.txt`, which `cargo xtask setup` installs.
     #[track_caller]
     pub fn of_python(name: &str) -> Self {
-        let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent();
-        let root = root.expect("this crate is a directory of the workspace");
-        let path = root.join("target/tools/python/bin").join(name);
+        let path = path::workspace().join("target/tools/python/bin").join(name);
         assert!(path.is_file(), "there is no {}: `cargo xtask setup`", path.display());
         Self::new(path)
     }
@@ -122,16 +127,26 @@ impl Program {
 
     /// In a network of the test's own, instead of the machine's.
     #[must_use]
-    pub fn inside(mut self, namespace: &Namespace) -> Self {
-        self.place.namespace = Some(namespace.clone());
+    pub fn inside(self, namespace: &Namespace) -> Self {
+        self.at(Some(namespace))
+    }
+
+    /// In this network, or in the machine's.
+    pub(crate) fn at(mut self, namespace: Option<&Namespace>) -> Self {
+        self.namespace = namespace.cloned();
         self
     }
 
     /// As another user, one who need not have a name; `id` is their uid and their gid. They may read what root may, because
-    /// the program may be in somebody's home. Only root can do this, and only on Linux.
+    /// the program may be in another user's home. Only root can do this, and only on Linux.
     #[must_use]
-    pub fn as_user(mut self, id: u32) -> Self {
-        self.place.user = Some(User { uid: id, gid: id, reads_everything: true });
+    pub fn as_user(self, id: u32) -> Self {
+        self.run_by(Some(User { uid: id, gid: id, reads_everything: true }))
+    }
+
+    /// As this user, or as the one who runs the test.
+    pub(crate) fn run_by(mut self, user: Option<User>) -> Self {
+        self.user = user;
         self
     }
 
@@ -143,24 +158,33 @@ impl Program {
     /// Starts it.
     #[track_caller]
     pub fn spawn(self) -> Running {
-        let mut command = process::command_at(&self.place, &self.path);
-        process::clean_environment(&mut command, self.home.path().as_os_str());
+        let network = self.namespace.as_ref().map(Namespace::network);
+        let mut command = process::command(&Place { network, user: self.user }, &self.path);
+        command.env_clear().env("HOME", self.home.path());
+        if let Some(path) = path::path() {
+            command.env("PATH", path);
+        }
         command.args(self.arguments).envs(self.environment);
         command.current_dir(self.directory.as_deref().unwrap_or(self.home.path()));
         let process = Owned::spawn(command);
-        Running { process, name: self.name, home: self.home, _place: self.place }
+        Running { name: self.name, process, home: self.home, _namespace: self.namespace }
     }
 
     /// Runs it; it must end by itself within `limit`.
     #[track_caller]
     pub fn run_to_end(self, limit: Duration) -> Output {
+        self.try_run(limit).unwrap_or_else(|why| panic!("{why}"))
+    }
+
+    /// As [`Self::run_to_end`], but that it did not end is for the test to judge.
+    pub(crate) fn try_run(self, limit: Duration) -> Result<Output, String> {
         let running = self.spawn();
-        let status = running.wait(limit);
-        Output { status, stdout: running.stdout(), stderr: running.stderr() }
+        let status = running.try_wait(limit)?;
+        Ok(Output { status, stdout: running.stdout(), stderr: running.stderr() })
     }
 
     /// Runs it with settings that it must refuse: it ends at once with code 2 and with one line, which begins with its name
-    /// and `line` and does not tell the [`SECRET`](crate::SECRET).
+    /// and `line` and does not tell the [`SECRET`].
     #[track_caller]
     pub fn refuses(self, line: &str) {
         let line = format!("{}: {line}", self.name);
@@ -170,7 +194,7 @@ impl Program {
         assert!(stderr.starts_with(&line), "{line}: {output:?}");
         assert_eq!(stderr.lines().count(), 1, "{output:?}");
         assert_eq!(stdout, "", "{output:?}");
-        assert!(!stderr.contains(crate::SECRET), "{output:?}");
+        assert!(!stderr.contains(SECRET), "{output:?}");
     }
 }
 
@@ -185,148 +209,10 @@ pub struct Output {
     pub stderr: String,
 }
 
-/// A running program. Dropping it kills it.
-pub struct Running {
-    name: String,
-    process: Owned,
-    /// After the program, which uses it: fields are dropped in their order.
-    home: Directory,
-    /// So that its namespace is there when it comes to enter it.
-    _place: Place,
-}
-
-impl Running {
-    /// Waits for a line on either output, also among those already written.
-    #[track_caller]
-    pub fn wait_for_line(&self, mut wanted: impl FnMut(&str) -> bool, limit: Duration) -> String {
-        let pick = |_, line: &str| wanted(line).then(|| line.to_owned());
-        self.lines().find(limit, pick).unwrap_or_else(|missing| {
-            let why = process::explain(&missing, limit, self.lines());
-            panic!("{} did not write the line waited for: {why}", self.name)
-        })
-    }
-
-    /// Where one of its servers listens, as it says itself in a JSON line on stderr: `message` is `listening`, `server` is
-    /// the server's name, `address` is the answer.
-    #[track_caller]
-    pub fn address(&self, server: &str) -> SocketAddr {
-        let pick = |stream, line: &str| {
-            if stream == Stream::Stderr { listening(server, line) } else { None }
-        };
-        self.lines().find(PATIENCE, pick).unwrap_or_else(|missing| {
-            let why = process::explain(&missing, PATIENCE, self.lines());
-            panic!("{} did not say where `{server}` listens: {why}", self.name)
-        })
-    }
-
-    /// What it has written to stdout so far.
-    pub fn stdout(&self) -> String {
-        self.lines().text(Stream::Stdout)
-    }
-
-    /// What it has written to stderr so far.
-    pub fn stderr(&self) -> String {
-        self.lines().text(Stream::Stderr)
-    }
-
-    /// Asks it to end, as an orchestrator does: SIGTERM.
-    pub fn terminate(&self) {
-        self.process.signal(Signal::TERM);
-    }
-
-    /// Asks it to end, as Ctrl-C does: SIGINT.
-    pub fn interrupt(&self) {
-        self.process.signal(Signal::INT);
-    }
-
-    /// Ends it without a chance to say or save anything: SIGKILL, to its descendants too.
-    #[track_caller]
-    pub fn kill(&self) {
-        self.process.kill();
-    }
-
-    /// Makes it stand still: its sockets stay open and nothing answers.
-    #[track_caller]
-    pub fn freeze(&self) {
-        process::freeze(self.process.pid());
-    }
-
-    /// Lets it go on.
-    pub fn thaw(&self) {
-        self.process.signal(Signal::CONT);
-    }
-
-    /// Waits until it has ended by itself.
-    #[track_caller]
-    pub fn wait(&self, limit: Duration) -> ExitStatus {
-        let Some(status) = self.process.wait(limit) else {
-            panic!("{} still runs after {limit:?}; {}", self.name, process::quote(self.lines()))
-        };
-        self.lines().wait_for_end(PATIENCE);
-        status
-    }
-
-    /// Whether it has not ended.
-    pub fn is_running(&self) -> bool {
-        self.process.poll().is_none()
-    }
-
-    /// Its process id, for a look at `/proc`.
-    pub fn pid(&self) -> u32 {
-        self.process.pid().as_raw_nonzero().get().unsigned_abs()
-    }
-
-    /// The most memory that it has had so far, in KiB (`VmHWM` in proc(5)).
-    #[track_caller]
-    pub fn most_memory_kib(&self) -> u64 {
-        let status = std::fs::read_to_string(format!("/proc/{}/status", self.pid()));
-        let status = status.expect("it is running");
-        let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
-        let most = line.and_then(|line| line.trim().strip_suffix(" kB")?.parse().ok());
-        most.expect("Linux says how much it was")
-    }
-
-    /// Its home and, unless told otherwise, its working directory.
-    pub fn home(&self) -> &Path {
-        self.home.path()
-    }
-
-    fn lines(&self) -> &Lines {
-        self.process.lines()
-    }
-}
-
-impl fmt::Debug for Running {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let state = match self.process.poll() {
-            None => "running".to_owned(),
-            Some(status) => {
-                status.signal().map_or_else(|| status.to_string(), |n| format!("signal {n}"))
-            }
-        };
-        write!(f, "{} ({state}); {}", self.name, process::quote(self.lines()))
-    }
-}
-
-/// The address in a log line which says that `server` listens. Fields stand at the top, or under `fields` as
-/// `tracing-subscriber` nests them unless asked to flatten.
-fn listening(server: &str, line: &str) -> Option<SocketAddr> {
-    let line: Value = serde_json::from_str(line).ok()?;
-    let field = |name: &str| line.get(name).or_else(|| line.get("fields")?.get(name))?.as_str();
-    if field("message") != Some("listening") || field("server") != Some(server) {
-        return None;
-    }
-    let mut address: SocketAddr = field("address")?.parse().ok()?;
-    // Every interface: one of them is enough to talk to it.
-    if address.ip().is_unspecified() {
-        address.set_ip(IpAddr::V4(Ipv4Addr::LOCALHOST));
-    }
-    Some(address)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::wait::PATIENCE;
 
     const SECOND: Duration = Duration::from_secs(1);
 
@@ -374,18 +260,6 @@ mod tests {
     }
 
     #[test]
-    fn the_address_is_read_from_flat_and_from_nested_fields() {
-        let flat =
-            r#"{"level":"INFO","message":"listening","server":"ui","address":"127.0.0.1:80"}"#;
-        assert_eq!(listening("ui", flat), "127.0.0.1:80".parse().ok());
-        assert_eq!(listening("appserver", flat), None);
-
-        let nested = r#"{"fields":{"message":"listening","server":"ui","address":"0.0.0.0:81"}}"#;
-        assert_eq!(listening("ui", nested), "127.0.0.1:81".parse().ok());
-        assert_eq!(listening("ui", "not json"), None);
-    }
-
-    #[test]
     fn a_program_from_pypi_runs() {
         let output = Program::of_python("envoy").arg("--version").run_to_end(PATIENCE);
         assert!(output.stdout.contains("1.40.0"), "{output:?}");
@@ -399,7 +273,7 @@ mod tests {
         running.terminate();
         assert!(running.wait(PATIENCE).success());
         assert_eq!(running.stdout(), "ready\nbye\n");
-        // It is gone: nobody is signalled in its place.
+        // It is gone: no other process is signalled in its place.
         running.terminate();
         running.kill();
     }
@@ -420,7 +294,7 @@ mod tests {
         let sleeper = running.wait_for_line(|line| !line.is_empty(), PATIENCE);
         let sleeper = rustix::process::Pid::from_raw(sleeper.parse().unwrap()).unwrap();
         drop(running);
-        process::wait_until_gone(&[sleeper]);
+        crate::process_table::wait_until_gone(&[sleeper]);
     }
 
     #[test]

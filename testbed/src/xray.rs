@@ -6,8 +6,9 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 use std::time::Duration;
 
-use crate::{PATIENCE, eventually};
 use serde_json::{Value, json};
+
+use crate::wait::{PATIENCE, eventually};
 
 /// An X-Ray daemon of the test's own. Dropping it closes its port.
 #[derive(Debug)]

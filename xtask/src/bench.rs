@@ -3,6 +3,7 @@
 
 mod budgets;
 mod figures;
+mod page;
 mod plot;
 mod servers;
 mod stage;
@@ -12,13 +13,13 @@ use std::fs;
 use std::process::ExitCode;
 use std::time::Duration;
 
-use anyhow::{Context, Result};
+use anyhow::Result;
 use clap::Args;
 
 use crate::run;
-use crate::setup::{self, Set};
-use figures::{CONNECTIONS, Figures, Row};
-use stage::{Beside, Stage, VOTE};
+use crate::setup::{self, Step};
+use figures::{CONNECTIONS, Figures};
+use stage::{Beside, Stage};
 
 /// Where the figures go.
 const FOLDER: &str = "bench";
@@ -48,26 +49,17 @@ pub(crate) struct Options {
 
 /// `cargo xtask bench`
 pub(crate) fn run(options: &Options) -> Result<ExitCode> {
-    if !setup::provide(&[Set::Servers, Set::Python, Set::Bench])? {
-        return Ok(ExitCode::from(setup::NOT_BEGUN));
+    if let Some(code) = setup::provide(&[Step::Bench])? {
+        return Ok(code);
     }
-    let build = [
-        "build",
-        "--release",
-        "--package=yelb-appserver",
-        "--package=yelb-ui",
-        "--bins",
-        "--examples",
-    ];
-    let built = run::stream(&mut run::cargo(&build), |_| ())?;
-    anyhow::ensure!(built.success(), "the release build failed");
+    let packages = ["--package=yelb-appserver", "--package=yelb-ui", "--bins", "--examples"];
+    run::succeed(run::cargo(&["build", "--release"]).args(packages))?;
 
     let figures = measure(options)?;
-    println!("\n{}", figures.table());
+    println!("\n{}", page::table(&figures));
     if !options.dry {
         let folder = run::root().join(FOLDER);
-        fs::create_dir_all(&folder).context("cannot make the folder of the figures")?;
-        fs::write(folder.join("README.md"), figures.page())?;
+        fs::write(folder.join("README.md"), page::page(&figures))?;
         fs::write(folder.join("votes.svg"), plot::svg(&figures))?;
         println!("written to {}", folder.display());
     }
@@ -78,28 +70,26 @@ pub(crate) fn run(options: &Options) -> Result<ExitCode> {
 fn measure(options: &Options) -> Result<Figures> {
     let time = Duration::from_secs(options.seconds.into());
     let mut figures = Figures::new(time, options.passes);
-    let stage = Stage::start(options);
+    let given = options.database_url.as_deref().zip(options.redis_url.as_deref());
+    let stage = Stage::start(given, options.beside.clone());
     let subjects = stage.subjects();
     let loads = usize::from(options.passes) * CONNECTIONS.len() * subjects.len();
     let mut done = 0;
-    for _ in 0..options.passes {
+    for pass in 0..options.passes {
         for connections in CONNECTIONS {
-            for subject in &subjects {
-                let used = stage.cpu();
+            // There and back: a machine that slows down meets the first as often as the last.
+            let mut in_turn: Vec<_> = subjects.iter().collect();
+            if pass % 2 == 1 {
+                in_turn.reverse();
+            }
+            for subject in in_turn {
                 let row = subject.measure(connections, time)?;
-                if subject.name == VOTE {
-                    figures.votes_took(stage.cpu().saturating_sub(used), row.requests);
-                }
                 done += 1;
                 println!("[{done}/{loads}] {}, {connections}: {row}", subject.name);
                 figures.add(&subject.name, connections, row)?;
             }
         }
         figures.sync_us.push(servers::sync_us()?);
-    }
-    if let Some((name, why)) = stage.missing() {
-        println!("{name}: {why}");
-        figures.lacks(name, why);
     }
     figures.beside = options.beside.as_ref().map(Beside::names);
     figures.memory_mib = stage.memory_mib(time)?;

@@ -3,11 +3,60 @@
 use std::fs;
 use std::path::PathBuf;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result};
 
-use crate::count::{self, Count};
+use crate::count;
 use crate::report::Outcome;
-use crate::{run, setup};
+use crate::run;
+
+/// What the tests ask for in `engines`.
+const OLDEST_NODE: (u32, u32) = (20, 19);
+
+/// What npm installs where the distribution's Node.js is older than that, as that of Debian 12 and Ubuntu 24.04 is.
+const NODE_PACKAGE: &str = "node@22.23.3";
+
+/// The names that browsers of its family go by.
+const BROWSERS: [&str; 6] = [
+    "chromium",
+    "chromium-browser",
+    "google-chrome",
+    "google-chrome-stable",
+    "/Applications/Chromium.app/Contents/MacOS/Chromium",
+    "/Applications/Google Chrome.app/Contents/MacOS/Google Chrome",
+];
+
+/// The browser for the tests of the page: that of `$CHROMIUM`, or the first one that answers. Ubuntu has a program of that
+/// name which only says where else to get it.
+pub(crate) fn chromium() -> Option<PathBuf> {
+    let chosen = run::variable("CHROMIUM").map(PathBuf::from);
+    chosen.or_else(|| {
+        let mut found = BROWSERS.iter().flat_map(|browser| run::all(browser));
+        found.find(|browser| run::answer(&browser.to_string_lossy(), &["--version"]).is_some())
+    })
+}
+
+/// Node.js of an age that will do: the machine's or, failing that, that of [`install_node`].
+pub(crate) fn node() -> Option<PathBuf> {
+    let ours = run::tools().join("node_modules/.bin/node");
+    let mut candidates = run::all("node").chain([ours]);
+    candidates.find(|node| {
+        let version = run::answer(&node.to_string_lossy(), &["--version"]);
+        version.and_then(|version| major_and_minor(&version)) >= Some(OLDEST_NODE)
+    })
+}
+
+/// Of `v20.19.2`.
+fn major_and_minor(version: &str) -> Option<(u32, u32)> {
+    let mut numbers = version.strip_prefix('v')?.split('.').map_while(|number| number.parse().ok());
+    Some((numbers.next()?, numbers.next()?))
+}
+
+/// Installs Node.js for this checkout alone.
+pub(crate) fn install_node() -> Result<()> {
+    println!("installing {NODE_PACKAGE} into {}", run::tools().display());
+    let install = ["install", "--no-audit", "--no-fund", "--prefix"];
+    run::succeed(run::command("npm", &install).arg(run::tools()).arg(NODE_PACKAGE))
+}
 
 /// Where these tests are, and the Node.js packages that they and others drive a browser by.
 fn directory() -> PathBuf {
@@ -24,9 +73,8 @@ pub(crate) struct Driver {
 impl Driver {
     /// Finds the programs, which are among the needs of these tests, and installs the packages.
     pub(crate) fn provide() -> Result<Self> {
-        let node = setup::node().context("there is no Node.js that will do")?;
-        let node = run::find(&node).context("Node.js has vanished")?;
-        let browser = setup::browser().context("there is no browser")?;
+        let node = node().context("there is no Node.js that will do")?;
+        let browser = chromium().context("there is no browser")?;
         install_packages()?;
         Ok(Self { node, browser })
     }
@@ -35,11 +83,12 @@ impl Driver {
 /// Runs the tests.
 pub(crate) fn tests() -> Result<Outcome> {
     let Driver { node, browser } = Driver::provide()?;
-    let mut command = run::command(&node.to_string_lossy(), &["--test", "--test-reporter=spec"]);
-    command.current_dir(directory()).env("CHROMIUM", browser);
-    let mut count = Count::default();
-    let status = run::stream(&mut command, |line| count += count::node_line(line))?;
-    Ok(Outcome::of_tests(count, status.success()))
+    let report = run::tools().join("browser-tests.xml");
+    let mut command = run::command(&node.to_string_lossy(), &["--test"]);
+    command.args(["--test-reporter=spec", "--test-reporter-destination=stdout"]);
+    command.arg("--test-reporter=junit");
+    command.arg(format!("--test-reporter-destination={}", report.display()));
+    count::by_junit(command.current_dir(directory()).env("CHROMIUM", browser), &report)
 }
 
 fn install_packages() -> Result<()> {
@@ -52,10 +101,21 @@ fn install_packages() -> Result<()> {
         return Ok(());
     }
     let mut install = run::command("npm", &["ci", "--no-audit", "--no-fund"]);
-    if !run::stream(install.current_dir(&directory), |_| ())?.success() {
-        bail!("npm could not install what the tests need");
-    }
+    run::succeed(install.current_dir(&directory))?;
     fs::create_dir_all(directory.join("node_modules"))?;
     fs::write(&stamp, wanted)?;
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn node_tells_its_version() {
+        assert_eq!(major_and_minor("v20.19.2"), Some((20, 19)));
+        assert_eq!(major_and_minor("v23.0.0-nightly"), Some((23, 0)));
+        assert_eq!(major_and_minor("unknown"), None);
+        assert!(major_and_minor("v18.20.4") < Some(OLDEST_NODE));
+    }
 }

@@ -1,191 +1,161 @@
-//! Counting what test runners say about themselves.
+//! How many tests ran.
 
-use std::ops::AddAssign;
+use std::fs;
+use std::path::Path;
+use std::process::Command;
+
+use anyhow::Result;
+
+use crate::report::Outcome;
+use crate::run;
 
 /// Tests that ran, and how they ended.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Count {
-    pub(crate) passed: u32,
-    pub(crate) failed: u32,
-    /// Neither: ignored, skipped, cancelled or to do. No test of this project may be, so they make the step fail.
-    pub(crate) skipped: u32,
+    pub(crate) passed: usize,
+    pub(crate) failed: usize,
+    /// Ignored, skipped, cancelled or to do. No test of this project may be, so they make the step fail.
+    pub(crate) skipped: usize,
 }
 
-impl AddAssign for Count {
-    fn add_assign(&mut self, other: Self) {
-        self.passed += other.passed;
-        self.failed += other.failed;
-        self.skipped += other.skipped;
+impl Count {
+    /// Reads a report in the XML of `JUnit`.
+    fn of_junit(xml: &str) -> Self {
+        let elements = |name: &str| xml.matches(&format!("<{name}")).count();
+        let (failed, skipped) = (elements("failure") + elements("error"), elements("skipped"));
+        Self { passed: elements("testcase").saturating_sub(failed + skipped), failed, skipped }
+    }
+
+    /// Adds a line of libtest, if it is one of those that end a program's tests:
+    /// `test result: ok. 12 passed; 0 failed; 0 ignored; 0 measured; 3 filtered out; finished in 0.01s`.
+    fn add_libtest(&mut self, line: &str) {
+        let Some(result) = line.strip_prefix("test result: ") else { return };
+        let number = |word| {
+            let mut parts = result.split(['.', ';']);
+            parts.find_map(|part| part.trim().strip_suffix(word)?.trim().parse::<usize>().ok())
+        };
+        self.passed += number("passed").unwrap_or_default();
+        self.failed += number("failed").unwrap_or_default();
+        self.skipped += number("ignored").unwrap_or_default();
     }
 }
 
-/// Reads a line of `cargo test`, which ends each of its programs with
-/// `test result: ok. 12 passed; 0 failed; 0 ignored; 0 measured; 0 filtered out; finished in 0.01s`.
-pub(crate) fn cargo_line(line: &str) -> Count {
-    let mut count = Count::default();
-    let line = without_colors(line);
-    let Some((_, result)) =
-        line.strip_prefix("test result: ").and_then(|rest| rest.split_once(". "))
-    else {
-        return count;
-    };
-    for part in result.split(';') {
-        match number_and_word(part) {
-            Some((number, "passed")) => count.passed = number,
-            Some((number, "failed")) => count.failed = number,
-            Some((number, "ignored")) => count.skipped = number,
-            _ => {}
+/// Judges what was counted, and how the runner ended as well: it can fail without a failed test.
+fn judge(Count { passed, failed, skipped }: Count, success: bool) -> Outcome {
+    let note = match (skipped, failed, success, passed) {
+        (1.., ..) => {
+            Some(format!("{skipped} ignored or skipped: no test may be, so they count as failed"))
         }
-    }
-    count
-}
-
-/// Reads a line of `node --test`, which ends with a line for each kind: `ℹ pass 12`, or `# pass 12` in TAP.
-pub(crate) fn node_line(line: &str) -> Count {
-    let mut count = Count::default();
-    let line = without_colors(line);
-    // At the very beginning: an indented line belongs to the output of a test.
-    let Some(summary) = line.strip_prefix("ℹ ").or_else(|| line.strip_prefix("# ")) else {
-        return count;
+        (0, 1.., ..) | (0, 0, true, 1..) => None,
+        (0, 0, true, 0) => Some("no test was run".to_owned()),
+        (0, 0, false, _) => Some("it ended with an error, and not by a failed test".to_owned()),
     };
-    match summary.trim_end().split_once(' ').map(|(word, number)| (word, number.parse())) {
-        Some(("pass", Ok(number))) => count.passed = number,
-        Some(("fail", Ok(number))) => count.failed = number,
-        Some(("cancelled" | "skipped" | "todo", Ok(number))) => count.skipped = number,
-        _ => {}
-    }
-    count
+    let failed = failed + skipped;
+    Outcome { passed, failed: if note.is_some() { failed.max(1) } else { failed }, note }
 }
 
-/// Reads a line of `pytest`, which ends with `12 passed, 1 failed in 3.45s`, between equals signs unless it is told to be quiet.
-pub(crate) fn pytest_line(line: &str) -> Count {
-    let line = without_colors(line);
-    let summary = line.trim().trim_matches('=').trim();
-    let Some((parts, _)) = summary.split_once(" in ").filter(|(_, time)| is_duration(time)) else {
-        return Count::default();
-    };
+/// Runs tests that write their results to `report` in the XML of `JUnit`.
+pub(crate) fn by_junit(command: &mut Command, report: &Path) -> Result<Outcome> {
+    // Of an earlier run.
+    if report.exists() {
+        fs::remove_file(report)?;
+    }
+    report.parent().map_or(Ok(()), fs::create_dir_all)?;
+    let success = run::succeeds(command)?;
+    let xml = fs::read_to_string(report).unwrap_or_default();
+    Ok(judge(Count::of_junit(&xml), success))
+}
+
+/// Runs `cargo test`. Its exit code says whether all passed. For programs libtest writes results only behind an unstable
+/// option, so that the number of tests is taken from what it writes for people.
+pub(crate) fn by_libtest(command: &mut Command) -> Result<Outcome> {
     let mut count = Count::default();
-    for part in parts.split(',') {
-        match number_and_word(part) {
-            Some((number, "passed")) => count.passed += number,
-            Some((number, "failed" | "error" | "errors")) => count.failed += number,
-            Some((number, "skipped" | "xfailed" | "xpassed")) => count.skipped += number,
-            Some((_, "deselected" | "warning" | "warnings" | "rerun")) => {}
-            _ => return Count::default(),
-        }
-    }
-    count
-}
-
-/// `3.45s`, and after a minute `75.10s (0:01:15)`.
-fn is_duration(text: &str) -> bool {
-    let seconds = text.split(' ').next().and_then(|seconds| seconds.strip_suffix('s'));
-    seconds.is_some_and(|seconds| seconds.parse::<f32>().is_ok())
-}
-
-fn number_and_word(part: &str) -> Option<(u32, &str)> {
-    let (number, word) = part.trim().split_once(' ')?;
-    Some((number.parse().ok()?, word))
-}
-
-/// A text without the escape sequences that colour it at a terminal.
-pub(crate) fn without_colors(line: &str) -> String {
-    let mut plain = String::with_capacity(line.len());
-    let mut rest = line;
-    while let Some((before, colored)) = rest.split_once("\u{1b}[") {
-        plain.push_str(before);
-        rest = colored.split_once('m').map_or("", |(_, after)| after);
-    }
-    plain + rest
+    let success = run::stream(command, |line| count.add_libtest(line))?;
+    Ok(judge(count, success))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn count(passed: u32, failed: u32, skipped: u32) -> Count {
+    fn count(passed: usize, failed: usize, skipped: usize) -> Count {
         Count { passed, failed, skipped }
     }
 
-    #[test]
-    fn a_result_of_cargo_test_is_read() {
-        let ok = "test result: ok. 12 passed; 0 failed; 0 ignored; 0 measured; 3 filtered out; finished in 0.01s\n";
-        assert_eq!(cargo_line(ok), count(12, 0, 0));
-        let failed = "test result: FAILED. 10 passed; 2 failed; 1 ignored; 0 measured; 0 filtered out; finished in 1s";
-        assert_eq!(cargo_line(failed), count(10, 2, 1));
+    fn judged(passed: usize, failed: usize, skipped: usize, success: bool) -> (usize, usize, bool) {
+        let outcome = judge(count(passed, failed, skipped), success);
+        (outcome.passed, outcome.failed, outcome.note.is_some())
     }
 
     #[test]
-    fn a_colored_result_is_read() {
-        let line =
-            "test result: \u{1b}[32mok\u{1b}(B\u{1b}[m. 3 passed; 0 failed; 0 ignored; 0 measured";
-        assert_eq!(cargo_line(line), count(3, 0, 0));
+    fn tests_are_taken_as_counted() {
+        assert_eq!(judged(12, 0, 0, true), (12, 0, false));
+        assert_eq!(judged(10, 2, 0, false), (10, 2, false));
     }
 
     #[test]
-    fn other_lines_of_cargo_test_count_nothing() {
+    fn a_skipped_test_is_a_failed_test() {
+        assert_eq!(judged(10, 0, 2, true), (10, 2, true));
+        assert_eq!(judged(10, 1, 2, false), (10, 3, true));
+    }
+
+    #[test]
+    fn a_run_of_no_test_is_a_failure() {
+        assert_eq!(judged(0, 0, 0, true), (0, 1, true));
+    }
+
+    #[test]
+    fn a_runner_that_fails_without_a_failed_test_is_a_failure() {
+        assert_eq!(judged(0, 0, 0, false), (0, 1, true));
+        assert_eq!(judged(10, 0, 0, false), (10, 1, true));
+    }
+
+    #[test]
+    fn results_of_libtest_are_added_and_nothing_else() {
+        let mut sum = Count::default();
         for line in [
-            "",
             "running 3 tests",
-            "test a ... ok",
+            "test result: ok. 12 passed; 0 failed; 0 ignored; 0 measured; 3 filtered out; finished in 0.01s",
             "  test result: ok. 9 passed; 0 failed",
+            "test result: FAILED. 10 passed; 2 failed; 1 ignored; 0 measured; 0 filtered out; finished in 1s",
             "5 passed; 6 failed",
         ] {
-            assert_eq!(cargo_line(line), Count::default(), "{line}");
+            sum.add_libtest(line);
         }
+        assert_eq!(sum, count(22, 2, 1));
     }
 
     #[test]
-    fn a_summary_of_pytest_is_read() {
-        for line in [
-            "12 passed, 2 failed, 1 skipped, 1 error, 3 warnings in 3.45s",
-            "===== 2 failed, 12 passed, 1 xfailed, 1 error in 75.10s (0:01:15) =====\n",
-            "\u{1b}[31m\u{1b}[1m2 failed\u{1b}[0m, \u{1b}[32m12 passed\u{1b}[0m, 1 skipped, 1 errors\u{1b}[31m in 1.00s\u{1b}[0m",
-        ] {
-            assert_eq!(pytest_line(line), count(12, 3, 1), "{line}");
-        }
+    fn a_report_of_pytest_is_read() {
+        let xml = r#"<?xml version="1.0" encoding="utf-8"?><testsuites name="pytest tests"><testsuite name="pytest" errors="1" failures="1" skipped="1" tests="4"><testcase classname="t" name="test_a" time="0.0" /><testcase classname="t" name="test_b" time="0.0"><failure message="assert &lt;failure">def</failure></testcase><testcase classname="t" name="test_c" time="0.0"><skipped type="pytest.skip" message="no">t.py</skipped></testcase><testcase classname="t" name="test_d" time="0.0"><error message="failed on setup">x</error></testcase></testsuite></testsuites>"#;
+        assert_eq!(Count::of_junit(xml), count(1, 2, 1));
     }
 
     #[test]
-    fn other_lines_of_pytest_count_nothing() {
-        for line in [
-            "",
-            "no tests ran in 0.01s",
-            "........ [100%]",
-            "FAILED test_a.py::test_b - 3 passed in 1.0s",
-            "12 passed in time",
-            "3.94s call     test_a.py::test_b",
-        ] {
-            assert_eq!(pytest_line(line), Count::default(), "{line}");
-        }
+    fn a_report_of_node_is_read() {
+        let xml = r#"<?xml version="1.0" encoding="utf-8"?>
+<testsuites>
+    <testsuite name="suite" time="0.1" disabled="0" errors="0" tests="2" failures="1" skipped="0" hostname="vm">
+        <testcase name="one" time="0.001" classname="test"/>
+        <testcase name="two" time="0.001" classname="test" failure="no">
+            <failure type="testCodeFailure" message="no">
+            </failure>
+        </testcase>
+    </testsuite>
+    <testcase name="three" time="0.001" classname="test">
+        <skipped type="todo" message="true"/>
+    </testcase>
+    <!-- tests 3 -->
+</testsuites>"#;
+        assert_eq!(Count::of_junit(xml), count(1, 1, 1));
     }
 
     #[test]
-    fn the_summary_of_node_is_read_in_both_of_its_formats() {
-        for mark in ["ℹ", "#"] {
-            let mut sum = Count::default();
-            for line in [
-                "tests 9",
-                "suites 2",
-                "pass 4",
-                "fail 1",
-                "cancelled 1",
-                "skipped 1",
-                "todo 2",
-                "duration_ms 5.2",
-            ] {
-                sum += node_line(&format!("{mark} {line}\n"));
-            }
-            assert_eq!(sum, count(4, 1, 4), "{mark}");
-        }
-    }
-
-    #[test]
-    fn other_lines_of_node_count_nothing() {
-        for line in
-            ["✔ passes 3", "    # pass 3", "# Subtest: pass 3", "ℹ passed", "ℹ pass three", ""]
-        {
-            assert_eq!(node_line(line), Count::default(), "{line}");
-        }
+    fn tests_that_end_without_a_report_are_a_failure() {
+        let directory = tempfile::tempdir().unwrap();
+        let report = directory.path().join("report.xml");
+        fs::write(&report, "<testcase/>").unwrap();
+        let outcome = by_junit(&mut Command::new("true"), &report).unwrap();
+        assert_eq!((outcome.passed, outcome.failed), (0, 1));
     }
 }

@@ -1,127 +1,185 @@
 //! The tests of the whole stack in containers, and what they stand on: an engine, images, two lines of Docker Compose.
-//!
-//! All of it is made on a machine that has nothing but Debian's packages, without a registry; and nothing of it is made
-//! where it is there already.
 
-pub(crate) mod compose;
-mod context;
-mod engine;
-mod images;
-mod quiet;
-mod stand_in;
-
+use std::fs;
+use std::io::{BufRead, BufReader};
+use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
-use std::process::ExitCode;
-use std::time::Duration;
+use std::process::{Child, Command, Stdio};
 
-use anyhow::Result;
-use clap::Args;
+use anyhow::{Context, Result, ensure};
 
 use crate::browser::Driver;
-use crate::count::{self, Count};
-use crate::report::{Outcome, Report};
-use crate::run;
-use crate::setup::{self, Set};
-
-use self::compose::Compose;
-use self::engine::Engine;
-use self::quiet::Quiet;
+use crate::report::Outcome;
+use crate::{compose, count, python, run};
 
 /// The crate of the tests.
 pub(crate) const PACKAGE: &str = "e2e";
 
-/// What this is called among the steps of a run.
-pub(crate) const STEP: &str = "e2e";
+/// What takes the place of Docker's engine, of Compose 2 and of base images where a machine cannot have them from the
+/// internet. Without this folder they have to be there; nothing else depends on it.
+const STAND_INS: &str = "crates/e2e/stand-ins";
 
-/// What has to be there before anything else.
-pub(crate) const NEEDS: [Set; 4] = [Set::Servers, Set::Python, Set::Browser, Set::Containers];
-
-/// The first build compiles everything in release mode.
-const BUILD_LIMIT: Duration = Duration::from_hours(1);
-
-/// What `cargo xtask e2e` can be told.
-#[derive(Args, Debug)]
-pub(crate) struct Options {
-    /// Leaves an engine that was started for the tests running, for a short loop; the next run uses it again
-    #[arg(long)]
-    keep: bool,
-}
-
-/// What becomes of an engine of our own after the tests.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Afterwards {
-    Stop,
-    Keep,
-}
-
-/// `cargo xtask e2e`
-pub(crate) fn run(options: &Options) -> Result<ExitCode> {
-    if !setup::provide(&NEEDS)? {
-        return Ok(ExitCode::from(setup::NOT_BEGUN));
-    }
-    let afterwards = if options.keep { Afterwards::Keep } else { Afterwards::Stop };
-    let mut report = Report::default();
-    report.step(STEP, || tests(afterwards));
-    Ok(report.conclude())
-}
-
-/// Makes everything ready and runs the tests.
-pub(crate) fn tests(afterwards: Afterwards) -> Result<Outcome> {
-    let driver = Driver::provide()?;
-    let engine = Engine::find_or_start(afterwards)?;
-    let programs = Programs { compose: Compose::provide(&engine)?, driver };
-    let outcome = tests_on(&engine, &programs);
-    if afterwards == Afterwards::Keep {
-        engine.explain_keeping(&programs.variables());
-    }
-    if !matches!(&outcome, Ok(Outcome { failed: 0, .. })) {
-        engine.point_to_log();
-    }
-    outcome
-}
-
-/// What the tests run, besides containers.
+/// An engine with the images of docker-compose.yml, and what the tests run besides containers.
 #[derive(Debug)]
-struct Programs {
-    compose: Compose,
-    driver: Driver,
+pub(crate) struct Stack {
+    engine: Engine,
+    compose_v1: PathBuf,
+    compose_v2: PathBuf,
 }
 
-impl Programs {
-    /// How the tests are told where they are.
-    fn variables(&self) -> [(&'static str, &Path); 4] {
-        [
-            ("YELB_COMPOSE_V1", &self.compose.v1),
-            ("YELB_COMPOSE_V2", &self.compose.v2),
-            ("YELB_NODE", &self.driver.node),
-            ("CHROMIUM", &self.driver.browser),
-        ]
+impl Stack {
+    /// Makes everything ready.
+    pub(crate) fn provide() -> Result<Self> {
+        fs::create_dir_all(directory())?;
+        let engine = Engine::find_or_start()?;
+        let compose_v1 = compose::first().context("there is no docker-compose 1.29")?;
+        let compose_v2 = compose::second(&engine.host).map_or_else(download_compose, Ok)?;
+        let stack = Self { engine, compose_v1, compose_v2 };
+        if let Some(mut images) = stand_in("images") {
+            images.arg(directory()).arg(&stack.compose_v2).arg(python::PROGRAMS.program("python"));
+            run::succeed(images.env("DOCKER_HOST", &stack.engine.host))?;
+        }
+        stack.build_images()?;
+        Ok(stack)
+    }
+
+    /// Builds the images by the second line, whose builder is Docker's usual one since 23: the older one loses the
+    /// capabilities of files. What is in them is what is shipped, but less optimised, which takes a third of the time.
+    fn build_images(&self) -> Result<()> {
+        let mut build = run::command("timeout", &["1h"]);
+        build.arg(&self.compose_v2);
+        build.args(["--file", "docker-compose.yml", "--file", "crates/e2e/one-process.yml", "build"]);
+        build.args(["--build-arg", "PROFILE=quick"]).env("DOCKER_HOST", &self.engine.host);
+        let log = directory().join("build.log");
+        run::succeed_logged("building all images", &log, &mut build)
+    }
+
+    /// Runs the tests.
+    pub(crate) fn tests(&self) -> Result<Outcome> {
+        let Driver { node, browser } = Driver::provide()?;
+        // With the features that the whole workspace has, so that nothing is compiled anew.
+        let tests = ["--test=failover", "--test=interception", "--test=mesh"];
+        let mut command = run::cargo(&["test", "--workspace", "--no-fail-fast"]);
+        // Most of the time goes into waiting for containers.
+        command.args(tests).args(["--", "--test-threads=2"]);
+        let variables = [
+            ("DOCKER_HOST", Path::new(&self.engine.host)),
+            ("YELB_COMPOSE_V1", &self.compose_v1),
+            ("YELB_COMPOSE_V2", &self.compose_v2),
+            ("YELB_NODE", &node),
+            ("CHROMIUM", &browser),
+        ];
+        for (name, value) in variables {
+            println!("{name}={}", value.display());
+        }
+        count::by_libtest(command.envs(variables))
     }
 }
 
-fn tests_on(engine: &Engine, programs: &Programs) -> Result<Outcome> {
-    images::provide(engine)?;
+/// A container engine that answers.
+#[derive(Debug)]
+struct Engine {
+    /// Where it listens, as `$DOCKER_HOST` has it.
+    host: String,
+    /// What keeps it running, unless it runs without us.
+    _keeper: Option<Keeper>,
+}
 
-    // By the second line, whose builder is Docker's usual one since 23: the older one loses the capabilities of files.
-    let mut build = run::command(&programs.compose.v2.to_string_lossy(), &[]);
-    build
-        .args(["--file", "docker-compose.yml", "--file", "e2e/one-process.yml", "build"])
-        .env("DOCKER_HOST", engine.host());
-    Quiet::new("building all images", "build", BUILD_LIMIT).run(&mut build)?;
-
-    // The programs: some tests run them without containers, and Cargo does not know.
-    if !run::stream(&mut run::cargo(&["build", "--workspace"]), |_| ())?.success() {
-        return Ok(Outcome::not_built());
+impl Engine {
+    /// The engine of `$DOCKER_HOST` or this machine's, which are left running; only when there is none of them, a new one.
+    fn find_or_start() -> Result<Self> {
+        // Docker's client has the value of `$DOCKER_HOST` here, if it is set.
+        let endpoint = ["context", "inspect", "--format", "{{.Endpoints.docker.Host}}"];
+        if let Some(host) = run::answer("docker", &endpoint).filter(|host| answers(host)) {
+            println!("container engine: {host}");
+            return Ok(Self { host, _keeper: None });
+        }
+        ensure!(
+            run::variable("DOCKER_HOST").is_none(),
+            "no container engine answers at DOCKER_HOST: start it, or unset DOCKER_HOST"
+        );
+        let start = stand_in("engine").context("no container engine answers: start Docker")?;
+        let (keeper, host) = Keeper::start(start)?;
+        println!("container engine: none answered, so one was started at {host}");
+        Ok(Self { host, _keeper: Some(keeper) })
     }
-    let mut count = Count::default();
-    let arguments = ["test", "--package", PACKAGE, "--no-fail-fast", "--", "--test-threads=1"];
-    let mut command = run::cargo(&arguments);
-    command.env("DOCKER_HOST", engine.host()).envs(programs.variables());
-    let status = run::stream(&mut command, |line| count += count::cargo_line(line))?;
-    Ok(Outcome::of_tests(count, status.success()))
+}
+
+fn answers(host: &str) -> bool {
+    let mut question = run::command("docker", &["version", "--format", "{{.Server.Version}}"]);
+    run::output(question.env("DOCKER_HOST", host)).is_some()
+}
+
+/// A process that runs an engine until its input ends, which it does with this program, however that ends.
+#[derive(Debug)]
+struct Keeper(Child);
+
+impl Keeper {
+    /// Starts it, and waits until its engine answers; it says where.
+    fn start(mut command: Command) -> Result<(Self, String)> {
+        command.arg(directory()).stdin(Stdio::piped()).stdout(Stdio::piped());
+        // Out of reach of an interrupt typed at the terminal: the end of its input tells it.
+        command.process_group(0);
+        let mut keeper = Self(command.spawn().context("cannot start a container engine")?);
+        let mut host = String::new();
+        let stdout = keeper.0.stdout.take().expect("stdout is a pipe");
+        BufReader::new(stdout).read_line(&mut host)?;
+        ensure!(!host.is_empty(), "no container engine answers, and none could be started");
+        Ok((keeper, host.trim_end().to_owned()))
+    }
+}
+
+impl Drop for Keeper {
+    fn drop(&mut self) {
+        drop(self.0.stdin.take());
+        drop(self.0.wait());
+    }
+}
+
+fn download_compose() -> Result<PathBuf> {
+    let program = run::tools().join("compose/docker-compose");
+    if !program.is_file() {
+        let missing = "there is no Docker Compose 2: install it";
+        let mut download = stand_in("compose").context(missing)?;
+        let pip = python::PROGRAMS.program("pip");
+        run::succeed(download.arg(pip).arg(run::tools().join("compose")))?;
+    }
+    Ok(program)
+}
+
+/// A script that takes the place of something, if it is there.
+fn stand_in(script: &str) -> Option<Command> {
+    let script = run::root().join(STAND_INS).join(script);
+    script.is_file().then(|| run::command(&script.to_string_lossy(), &[]))
 }
 
 /// Where everything goes that these tests need and that is not an installed program.
 fn directory() -> PathBuf {
     run::root().join("target/e2e")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn keeper(script: &str) -> Result<(Keeper, String)> {
+        Keeper::start(run::command("/bin/sh", &["-c", script, "engine"]))
+    }
+
+    #[test]
+    fn a_keeper_says_where_its_engine_is_and_ends_with_its_input() {
+        let directory = tempfile::tempdir().unwrap();
+        let ended = directory.path().join("ended");
+        let script = format!("echo unix:///engine; read -r _; : >{}", ended.display());
+        let (keeper, host) = keeper(&script).unwrap();
+        assert_eq!(host, "unix:///engine");
+        assert!(!ended.exists());
+        drop(keeper);
+        assert!(ended.exists());
+    }
+
+    #[test]
+    fn a_keeper_that_says_nothing_is_an_error() {
+        assert!(keeper("exit 1").is_err());
+    }
 }

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use anyhow::{Result, ensure};
 
-use crate::count::{self, Count};
+use crate::count;
 use crate::report::Outcome;
 use crate::{python, run};
 
@@ -21,8 +21,7 @@ pub(crate) fn provide() -> Result<()> {
 
 /// Runs the tests, which start the servers with the settings of the templates.
 pub(crate) fn tests() -> Result<Outcome> {
-    let mut build = run::cargo(&["build", "--package", "yelb-appserver", "--package", "yelb-ui"]);
-    if !run::stream(&mut build, |_| ())?.success() {
+    if !run::succeeds(&mut run::build())? {
         return Ok(Outcome::not_built());
     }
     // Cargo puts them where it has put this program.
@@ -38,9 +37,8 @@ pub(crate) fn tests() -> Result<Outcome> {
         .env("YELB_UI", this.with_file_name("yelb-ui"))
         .env("PYTHONDONTWRITEBYTECODE", "1")
         .current_dir(run::root().join("infra/tests"));
-    let mut count = Count::default();
-    let status = run::stream(&mut command, |line| count += count::pytest_line(line))?;
-    Ok(Outcome::of_tests(count, status.success()))
+    let report = run::tools().join("infra-tests.xml");
+    count::by_junit(command.arg("--junit-xml").arg(&report), &report)
 }
 
 /// cfn-guard for this machine, be it installed or not. The package has it for four kinds of machines.
@@ -56,7 +54,7 @@ fn provide_guard() -> Result<()> {
         println!("installing {GUARD_PACKAGE} into {}", run::tools().display());
         let options = ["install", "--no-audit", "--no-fund", "--ignore-scripts", "--prefix"];
         let mut install = run::command("npm", &options);
-        run::stream(install.arg(run::tools()).arg(GUARD_PACKAGE), |_| ())?;
+        run::succeed(install.arg(run::tools()).arg(GUARD_PACKAGE))?;
     }
     ensure!(guard.is_file(), "{GUARD_PACKAGE} has no cfn-guard for this machine");
     // The package's files are not executable.

@@ -1,10 +1,12 @@
 //! The project's own chores: `cargo xtask --help`.
 
-#![expect(clippy::print_stdout, reason = "a chore talks to whoever runs it")]
+#![expect(clippy::print_stdout, reason = "a chore reports at the terminal")]
 
 mod bench;
 mod browser;
+mod compose;
 mod count;
+mod dependencies;
 mod e2e;
 mod infra;
 mod python;
@@ -28,7 +30,7 @@ enum Chore {
     /// Runs every check and every test, after installing what they need
     Test(test::Options),
     /// Tests the whole stack in containers, after making ready a container engine and the images
-    E2e(e2e::Options),
+    E2e,
 }
 
 fn main() -> anyhow::Result<ExitCode> {
@@ -36,7 +38,7 @@ fn main() -> anyhow::Result<ExitCode> {
         Chore::Bench(options) => bench::run(&options),
         Chore::Setup => setup::run(),
         Chore::Test(options) => test::run(&options),
-        Chore::E2e(options) => e2e::run(&options),
+        Chore::E2e => test::run(&test::Options::only(setup::Step::E2e)),
     }
 }
 

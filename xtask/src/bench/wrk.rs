@@ -7,17 +7,6 @@ use anyhow::{Context, Result, ensure};
 use super::figures::Row;
 use crate::run;
 
-/// A key for each request of each thread.
-const KEYS: &str = r#"
-local thread, threads = 0, 0
-function setup(t) t:set("id", threads) threads = threads + 1 end
-function init() math.randomseed(os.time() + id) run = math.random(1, 1e9) n = 0 end
-function request()
-    n = n + 1
-    return wrk.format("POST", nil, { ["Idempotency-Key"] = run .. "-" .. id .. "-" .. n })
-end
-"#;
-
 /// How often a URL is answered.
 pub(crate) fn run(url: &str, connections: u32, time: Duration) -> Result<Row> {
     measure(url, connections, time, &[])
@@ -25,9 +14,8 @@ pub(crate) fn run(url: &str, connections: u32, time: Duration) -> Result<Row> {
 
 /// The same for votes, each with a key of its own.
 pub(crate) fn run_with_keys(url: &str, connections: u32, time: Duration) -> Result<Row> {
-    let script = run::tools().join("keys.lua");
-    std::fs::write(&script, KEYS).context("cannot write wrk's script")?;
-    measure(url, connections, time, &["-s", &script.to_string_lossy()])
+    const SCRIPT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/src/bench/keys.lua");
+    measure(url, connections, time, &["-s", SCRIPT])
 }
 
 fn measure(url: &str, connections: u32, time: Duration, more: &[&str]) -> Result<Row> {
@@ -58,7 +46,7 @@ fn read(text: &str) -> Result<Row> {
     let failed: u64 = after("Non-2xx or 3xx responses:").map_or(Ok(0), str::parse)?;
     let requests: u64 = requests.0.trim().parse()?;
     let per_second = per_second * (requests.saturating_sub(failed) as f64) / requests.max(1) as f64;
-    Ok(Row { per_second, p50_ms, p99_ms, requests, failed })
+    Ok(Row { per_second, p50_ms, p99_ms, requests, failed, cpu_us: 0.0 })
 }
 
 /// `131.00us`, `4.20ms`, `1.03s`

@@ -8,10 +8,10 @@ use std::sync::{Mutex, MutexGuard};
 use std::thread;
 use std::time::Instant;
 
-use testbed::history::{self, Operation, Saw};
 use testbed::http::{self, Response};
 use testbed::{DynamoDb, PATIENCE, Postgres, Program, Running, eventually};
 
+use crate::history::{self, Operation, Saw};
 use crate::{await_ready, bare, on};
 
 const RESTAURANTS: [&str; 4] = ["outback", "bucadibeppo", "ihop", "chipotle"];

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use testbed::{Detour, PATIENCE, Postgres, Program, Redis, eventually};
+use testbed::{DelayProxy, PATIENCE, Postgres, Program, Redis, eventually};
 
 use crate::{load, report, status};
 
@@ -15,8 +15,8 @@ const ROOM_KIB: u64 = 12 * 1024;
 fn a_slow_database_makes_rounds_larger_and_nothing_else() {
     let postgres = Postgres::start_with(&["log_statement=all"]);
     postgres.create_original_schema();
-    let (detour, redis) = (Detour::to(postgres.port()), Redis::start());
-    let through = format!("127.0.0.1:{}", detour.port());
+    let (proxy, redis) = (DelayProxy::to(postgres.port()), Redis::start());
+    let through = format!("127.0.0.1:{}", proxy.port());
     let url = postgres.url("yelbdatabase");
     let url = url.replace(&format!("127.0.0.1:{}", postgres.port()), &through);
     let server = Program::of_workspace("yelb-appserver")
@@ -39,7 +39,7 @@ fn a_slow_database_makes_rounds_larger_and_nothing_else() {
     load();
     let (rounds, room) = (rounds(&postgres), server.most_memory_kib());
 
-    detour.takes(DELAY);
+    proxy.takes(DELAY);
     let (votes, seconds) = load();
     let rounds = self::rounds(&postgres) - rounds;
     // One is in flight at a time, so there is no time for more than these.

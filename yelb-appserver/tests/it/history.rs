@@ -7,18 +7,18 @@
 
 /// What one client did and saw.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Operation {
+pub(crate) struct Operation {
     /// When it was sent, on a clock that all clients share.
-    pub began: u64,
+    pub(crate) began: u64,
     /// When it was answered.
-    pub ended: u64,
+    pub(crate) ended: u64,
     /// What it was, and what came of it.
-    pub saw: Saw,
+    pub(crate) saw: Saw,
 }
 
 /// What came of an operation.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Saw {
+pub(crate) enum Saw {
     /// A vote that was told the count that it made.
     Vote(i64),
     /// A read, and the count.
@@ -44,12 +44,12 @@ impl Operation {
 }
 
 /// Whether one counter that began at `start` could have answered all of these; if not, what contradicts it.
-pub fn check(start: i64, operations: &[Operation]) -> Result<(), String> {
+pub(crate) fn check(start: i64, operations: &[Operation]) -> Result<(), String> {
     follows_the_clock(start, operations)?;
     every_count_has_a_vote(start, operations)
 }
 
-/// Whoever begins after somebody else was answered sees at least as much, and a vote makes more.
+/// An operation that begins after another was answered sees at least as much as that one, and a vote makes more.
 fn follows_the_clock(start: i64, operations: &[Operation]) -> Result<(), String> {
     let known = |operation: &&Operation| operation.saw != Saw::Unknown;
     let mut beginnings: Vec<&Operation> = operations.iter().filter(known).collect();
@@ -74,7 +74,7 @@ fn follows_the_clock(start: i64, operations: &[Operation]) -> Result<(), String>
     Ok(())
 }
 
-/// A count that no answered vote has made was made by one of those that are not known, and that was sent before anybody saw
+/// A count that no answered vote has made was made by one of those that are not known, and that was sent before a client saw
 /// as much.
 fn every_count_has_a_vote(start: i64, operations: &[Operation]) -> Result<(), String> {
     let mut votes: Vec<i64> = operations.iter().filter_map(Operation::vote).collect();
@@ -90,14 +90,14 @@ fn every_count_has_a_vote(start: i64, operations: &[Operation]) -> Result<(), St
         .map(|operation| operation.began)
         .collect();
     unknown.sort_unstable();
-    // The earliest unknown votes for the lowest counts: whoever could make a count could make every higher one.
+    // The earliest unknown votes for the lowest counts: a vote that could make a count could make every higher one.
     let mut unknown = unknown.into_iter();
     missing.try_for_each(|count| {
         let seen_by = |operation: &&Operation| operation.count().is_some_and(|seen| seen >= count);
         let first = operations.iter().filter(seen_by).map(|operation| operation.ended).min();
         match (unknown.next(), first) {
             (Some(sent), Some(first)) if sent <= first => Ok(()),
-            _ => Err(format!("nobody can have made {count}")),
+            _ => Err(format!("no vote can have made {count}")),
         }
     })
 }
@@ -156,14 +156,14 @@ mod tests {
     }
 
     #[test]
-    fn a_count_that_nobody_can_have_made_is_refused() {
-        refused(&[operation(0, 1, Saw::Read(1))], "nobody can have made 1");
+    fn a_count_that_no_vote_can_have_made_is_refused() {
+        refused(&[operation(0, 1, Saw::Read(1))], "no vote can have made 1");
         // It was sent too late.
         refused(
             &[operation(0, 1, Saw::Read(1)), operation(2, 3, Saw::Unknown)],
-            "nobody can have made 1",
+            "no vote can have made 1",
         );
-        refused(&[operation(0, 1, Saw::Vote(2))], "nobody can have made 1");
+        refused(&[operation(0, 1, Saw::Vote(2))], "no vote can have made 1");
     }
 
     /// Tries every order.

@@ -9,8 +9,8 @@ use serde_json::Value;
 ///
 /// # Panics
 ///
-/// When the documents are not one line of calls: when nobody or more than one began it, when a hop called two, or when one was
-/// called by somebody who sent nothing.
+/// When the documents are not one line of calls: when none or more than one began it, when a hop called two, or when one was
+/// called by a program that sent nothing.
 #[track_caller]
 pub fn line_of_calls(trace: &[Value]) -> Vec<&str> {
     let called_by = |caller: Option<&str>| -> Vec<&Value> {

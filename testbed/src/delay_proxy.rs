@@ -1,4 +1,4 @@
-//! A way to a server that takes longer.
+//! A proxy that delays what clients send.
 
 use std::io::{Read, Write};
 use std::net::{Ipv4Addr, Shutdown, SocketAddr, TcpListener, TcpStream};
@@ -10,40 +10,40 @@ use std::time::Duration;
 /// Passes TCP connections on to a server, and what clients send only after a delay: each round trip takes that much longer,
 /// and nothing else changes.
 #[derive(Debug)]
-pub struct Detour {
+pub struct DelayProxy {
     port: u16,
-    way: Arc<Way>,
+    state: Arc<State>,
 }
 
 #[derive(Debug, Default)]
-struct Way {
+struct State {
     delay_ms: AtomicU64,
     closed: AtomicBool,
 }
 
-impl Detour {
-    /// A detour to a server on this port of 127.0.0.1, without a delay yet.
+impl DelayProxy {
+    /// A proxy of the server on this port of 127.0.0.1, without a delay yet.
     #[track_caller]
     pub fn to(server: u16) -> Self {
         let listener =
             TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("the kernel has a free port");
         let port = listener.local_addr().expect("a bound socket has an address").port();
-        let way = Arc::new(Way::default());
-        let accepting = Arc::clone(&way);
+        let state = Arc::new(State::default());
+        let accepting = Arc::clone(&state);
         thread::spawn(move || {
             for client in listener.incoming().flatten() {
                 if accepting.closed.load(Ordering::Acquire) {
                     return;
                 }
-                // A server that is away refuses: so does the detour.
+                // A server that is down refuses: so does the proxy.
                 let Ok(server) = TcpStream::connect(local(server)) else { continue };
                 connect(client, server, &accepting);
             }
         });
-        Self { port, way }
+        Self { port, state }
     }
 
-    /// Where it begins, on 127.0.0.1.
+    /// Where it listens, on 127.0.0.1.
     pub fn port(&self) -> u16 {
         self.port
     }
@@ -51,14 +51,14 @@ impl Detour {
     /// From now on it takes this much longer.
     pub fn takes(&self, delay: Duration) {
         let milliseconds = u64::try_from(delay.as_millis()).unwrap_or(u64::MAX);
-        self.way.delay_ms.store(milliseconds, Ordering::Release);
+        self.state.delay_ms.store(milliseconds, Ordering::Release);
     }
 }
 
-impl Drop for Detour {
+impl Drop for DelayProxy {
     fn drop(&mut self) {
-        self.way.closed.store(true, Ordering::Release);
-        // The listener looks when somebody comes.
+        self.state.closed.store(true, Ordering::Release);
+        // The listener looks at it when a connection comes.
         drop(TcpStream::connect(local(self.port)));
     }
 }
@@ -67,13 +67,13 @@ fn local(port: u16) -> SocketAddr {
     (Ipv4Addr::LOCALHOST, port).into()
 }
 
-fn connect(client: TcpStream, server: TcpStream, way: &Arc<Way>) {
+fn connect(client: TcpStream, server: TcpStream, state: &Arc<State>) {
     for stream in [&client, &server] {
         stream.set_nodelay(true).expect("a connected socket takes options");
     }
     let clone = |stream: &TcpStream| stream.try_clone().expect("there is a descriptor for it");
     let (from_server, to_client) = (clone(&server), clone(&client));
-    let there = Arc::clone(way);
+    let there = Arc::clone(state);
     thread::spawn(move || {
         pass(client, server, || {
             thread::sleep(Duration::from_millis(there.delay_ms.load(Ordering::Acquire)));
@@ -91,7 +91,7 @@ fn pass(mut from: TcpStream, mut to: TcpStream, wait: impl Fn()) {
             break;
         }
     }
-    // Whoever is at the other end reads the end of the stream, and the other direction ends as well.
+    // Both ends read the end of the stream, and the other direction ends as well.
     let _ = from.shutdown(Shutdown::Both);
     let _ = to.shutdown(Shutdown::Both);
 }
@@ -106,8 +106,8 @@ mod tests {
     #[test]
     fn a_round_trip_takes_as_long_as_it_is_told() {
         let redis = Redis::start();
-        let detour = Detour::to(redis.port());
-        let mut client = TcpStream::connect(local(detour.port())).unwrap();
+        let proxy = DelayProxy::to(redis.port());
+        let mut client = TcpStream::connect(local(proxy.port())).unwrap();
         let mut ping = || {
             let sent = Instant::now();
             client.write_all(b"PING\r\n").unwrap();
@@ -115,7 +115,7 @@ mod tests {
             sent.elapsed()
         };
         ping();
-        detour.takes(Duration::from_millis(200));
+        proxy.takes(Duration::from_millis(200));
         assert!(ping() >= Duration::from_millis(200));
 
         redis.kill();

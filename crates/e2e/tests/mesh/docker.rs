@@ -6,7 +6,10 @@ use std::process::{Command, Output, Stdio};
 
 /// The root of the checkout, where docker-compose.yml is.
 pub(crate) fn root() -> &'static Path {
-    Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap()
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+        .ancestors()
+        .find(|it| it.join("Cargo.lock").is_file())
+        .unwrap()
 }
 
 /// A generation of Docker Compose.
