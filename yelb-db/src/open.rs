@@ -10,8 +10,7 @@ use yelb_resolver::Resolver;
 
 use crate::batcher::Workers;
 #[cfg(feature = "dynamodb")]
-use crate::dynamodb;
-use crate::dynamodb_options::DynamoDbOptions;
+use crate::dynamodb::{self, DynamoDbOptions};
 use crate::error::StoreError;
 use crate::postgres::{self, PostgresOptions};
 use crate::redis::{self, RedisOptions};
@@ -39,6 +38,7 @@ pub enum VoteLocation {
     /// A PostgreSQL server.
     Postgres(PostgresOptions),
     /// A table of DynamoDB.
+    #[cfg(feature = "dynamodb")]
     DynamoDb(DynamoDbOptions),
     /// The `sqlite:` URL of a file.
     Sqlite(String),
@@ -50,6 +50,7 @@ pub enum ViewLocation {
     /// A Redis server.
     Redis(RedisOptions),
     /// A table of DynamoDB.
+    #[cfg(feature = "dynamodb")]
     DynamoDb(DynamoDbOptions),
     /// The `sqlite:` URL of a file, which may be that of the votes.
     Sqlite(String),
@@ -76,7 +77,7 @@ pub struct Stores {
     _stop: DropGuard,
 }
 
-/// A store that cannot be opened at all: a file that cannot be made, or a kind that this program leaves out.
+/// A store that cannot be opened at all: a file that cannot be made.
 #[derive(Debug, thiserror::Error)]
 #[error("cannot open {url}")]
 pub struct OpenError {
@@ -103,8 +104,6 @@ pub async fn open(
         VoteLocation::DynamoDb(options) => {
             dynamodb::open_votes(options.clone(), location.migrate, poll, &workers)
         }
-        #[cfg(not(feature = "dynamodb"))]
-        VoteLocation::DynamoDb(options) => return Err(left_out(options)),
         VoteLocation::Sqlite(url) => files.open(url).await?.votes(&workers),
     };
     let views = match &location.views {
@@ -113,8 +112,6 @@ pub async fn open(
         ViewLocation::DynamoDb(options) => {
             dynamodb::open_views(options.clone(), location.migrate, &workers)
         }
-        #[cfg(not(feature = "dynamodb"))]
-        ViewLocation::DynamoDb(options) => return Err(left_out(options)),
         ViewLocation::Sqlite(url) => files.open(url).await?.views(&workers),
     };
     workers.tasks.close();
@@ -175,8 +172,6 @@ pub async fn migrate(
             dynamodb::migrate_votes(options.clone(), poll).await?;
             tracing::info!("the table of the votes is complete");
         }
-        #[cfg(not(feature = "dynamodb"))]
-        VoteLocation::DynamoDb(options) => return Err(left_out(options).source),
         VoteLocation::Sqlite(url) => {
             Sqlite::open(url, poll).await?.close().await;
             tracing::info!("an SQLite file is migrated whenever it is opened");
@@ -190,18 +185,12 @@ pub async fn migrate(
     Ok(())
 }
 
-/// [`crate::HAS_DYNAMODB`] is for refusing such a setting where it is read.
-#[cfg(not(feature = "dynamodb"))]
-fn left_out(options: &DynamoDbOptions) -> OpenError {
-    let url = format!("dynamodb://{}", options.table);
-    OpenError { url, source: StoreError::NotReady("this program has no DynamoDB".to_owned()) }
-}
-
 impl fmt::Display for VoteLocation {
     /// For people, without secrets.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Postgres(_) => f.write_str("PostgreSQL"),
+            #[cfg(feature = "dynamodb")]
             Self::DynamoDb(_) => f.write_str("DynamoDB"),
             Self::Sqlite(url) => f.write_str(url.trim_start_matches("sqlite:")),
         }
@@ -213,6 +202,7 @@ impl fmt::Display for ViewLocation {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Redis(_) => f.write_str("Redis"),
+            #[cfg(feature = "dynamodb")]
             Self::DynamoDb(_) => f.write_str("DynamoDB"),
             Self::Sqlite(url) => f.write_str(url.trim_start_matches("sqlite:")),
         }

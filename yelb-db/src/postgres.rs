@@ -4,21 +4,22 @@ mod record;
 mod schema;
 
 use std::fmt;
-use std::str::FromStr;
 use std::sync::Arc;
 
-use secrecy::{ExposeSecret, SecretString};
+use secrecy::ExposeSecret;
 use sqlx::postgres::PgConnectOptions;
 use sqlx::{ConnectOptions, Connection, PgConnection};
 use tokio::time::sleep;
+use url::Url;
 use yelb_poll::Poll;
-use yelb_resolver::Resolver;
+use yelb_resolver::{Host, Resolver};
 
 use crate::Migrate;
 use crate::batcher::{Batcher, Outputs, Session, Workers};
 use crate::error::StoreError;
 use crate::kind::{Description, StoreKind};
 use crate::maintenance::{self, Maintain, SWEEP_PAUSE};
+use crate::password::Password;
 use crate::status::StatusSender;
 use crate::votes::{Recorded, Tally, Vote, VoteBatch, VoteStore};
 
@@ -42,47 +43,58 @@ const SESSION: &str = "set statement_timeout = '1800ms'; set enable_seqscan = of
 
 /// Where the database is and how to log in.
 #[derive(Clone)]
-pub struct PostgresOptions(Box<PgConnectOptions>);
+pub struct PostgresOptions {
+    server: Box<PgConnectOptions>,
+    /// Instead of the one in `server`.
+    password: Option<Password>,
+}
 
 impl PostgresOptions {
-    /// Reads a `postgres://` URL.
-    pub fn from_url(url: &str) -> Result<Self, StoreError> {
-        PgConnectOptions::from_str(url)
-            .map(Self::new)
-            .map_err(StoreError::doing("read the postgres:// URL"))
+    /// Reads a `postgres://` URL, which names a host. `None` if it is of no use.
+    pub fn from_url(url: &Url) -> Option<Self> {
+        let is_host = |name: &str| matches!(name, "host" | "hostaddr");
+        let names_host = url.host().is_some() || url.query_pairs().any(|(name, _)| is_host(&name));
+        let server = PgConnectOptions::from_url(url).ok().filter(|_| names_host)?;
+        // As sqlx takes it from the URL, an IPv6 address is in brackets, and would be looked up as a name.
+        let address = server.get_host().strip_prefix('[').and_then(|host| host.strip_suffix(']'));
+        let server = match address.map(str::to_owned) {
+            Some(address) => server.host(&address),
+            None => server,
+        };
+        Some(Self::new(server, None))
     }
 
     /// The parts of the original's settings.
     pub fn from_parts(
-        host: &str,
+        host: &Host,
         port: u16,
         database: &str,
         user: &str,
-        password: &SecretString,
+        password: Password,
     ) -> Self {
         let options = PgConnectOptions::new_without_pgpass()
-            .host(host)
+            .host(host.as_str())
             .port(port)
             .database(database)
             .username(user);
-        Self::new(options.password(password.expose_secret()))
+        Self::new(options, Some(password))
     }
 
     /// With this password instead.
     #[must_use]
-    pub fn password(self, password: &SecretString) -> Self {
-        Self::new(self.0.password(password.expose_secret()))
+    pub fn with_password(self, password: Password) -> Self {
+        Self { password: Some(password), ..self }
     }
 
-    fn new(options: PgConnectOptions) -> Self {
-        Self(Box::new(options.disable_statement_logging()))
+    fn new(server: PgConnectOptions, password: Option<Password>) -> Self {
+        Self { server: Box::new(server.disable_statement_logging()), password }
     }
 
     fn describe(&self) -> Description {
         Description {
             kind: &VOTES,
-            namespace: self.0.get_database().map(str::to_owned),
-            address: Some((self.0.get_host().to_owned(), self.0.get_port())),
+            namespace: self.server.get_database().map(str::to_owned),
+            address: Some((self.server.get_host().to_owned(), self.server.get_port())),
         }
     }
 }
@@ -90,7 +102,7 @@ impl PostgresOptions {
 impl fmt::Debug for PostgresOptions {
     /// Without the login, which the driver's own would print.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "PostgresOptions({}:{})", self.0.get_host(), self.0.get_port())
+        write!(f, "PostgresOptions({}:{})", self.server.get_host(), self.server.get_port())
     }
 }
 
@@ -145,8 +157,13 @@ struct Database {
 impl Database {
     /// Logs in to the server that has the name now. `application` is what an operator sees in `pg_stat_activity`.
     async fn log_in(&self, application: &str) -> Result<PgConnection, StoreError> {
-        let host = self.resolver.qualify(self.options.0.get_host()).await;
-        let options = self.options.0.as_ref().clone().host(&host).application_name(application);
+        let PostgresOptions { server, password } = &self.options;
+        let host = self.resolver.qualify(server.get_host()).await;
+        let mut options = server.as_ref().clone().host(&host).application_name(application);
+        if let Some(password) = password {
+            let password = password.read().await.map_err(StoreError::doing("log in"))?;
+            options = options.password(password.expose_secret());
+        }
         PgConnection::connect_with(&options).await.map_err(StoreError::doing("connect"))
     }
 

@@ -56,7 +56,8 @@ async fn the_app_server_completes_the_images_database_and_keeps_its_counts() {
     initialise(&postgres);
     postgres.sql("yelbdatabase", "update restaurants set count = 44 where name = 'ihop'");
 
-    let options = PostgresOptions::from_url(&postgres.url("yelbdatabase")).expect("a URL");
+    let options = PostgresOptions::from_url(&postgres.url("yelbdatabase").parse().expect("a URL"));
+    let options = options.expect("a URL of Postgres");
     let location = Location {
         votes: VoteLocation::Postgres(options),
         views: ViewLocation::Sqlite("sqlite::memory:".to_owned()),

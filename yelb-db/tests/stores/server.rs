@@ -36,9 +36,9 @@ impl Server {
     /// An app server's stores, once they have reached the server and prepared it. Its page views are its own.
     pub(crate) async fn app_server(&self) -> Stores {
         app_server(match self {
-            Self::Postgres(server) => {
-                VoteLocation::Postgres(PostgresOptions::from_url(&server.url(DATABASE)).unwrap())
-            }
+            Self::Postgres(server) => VoteLocation::Postgres(
+                PostgresOptions::from_url(&server.url(DATABASE).parse().unwrap()).unwrap(),
+            ),
             Self::DynamoDb(server) => VoteLocation::DynamoDb(options(server)),
         })
         .await
@@ -84,7 +84,7 @@ impl Server {
 /// The table in the emulator.
 pub(crate) fn options(server: &Emulator) -> DynamoDbOptions {
     let endpoint = server.endpoint();
-    let options = DynamoDbOptions::new(TABLE, server.region(), Some(&endpoint)).unwrap();
+    let options = DynamoDbOptions::new(TABLE.parse().unwrap(), server.region(), Some(&endpoint));
     options.login("test", "test".into(), None)
 }
 
