@@ -2,20 +2,22 @@
 
 #[cfg(feature = "dynamodb")]
 mod dynamodb;
-mod given;
+mod store;
 mod url;
 mod views;
 mod votes;
 
-use yelb_db::{Location, Migrate};
+use std::convert::Infallible;
+
+use yelb_db::{
+    Location, Migrate, Password, PostgresOptions, RedisOptions, ViewLocation, VoteLocation,
+};
 use yelb_service::config::ProcessConfig;
 use yelb_service::listening;
 use yelb_service::settings::{Alias, Environment, Names, SettingError};
 use yelb_service::telemetry;
 
-#[cfg(feature = "dynamodb")]
-pub use dynamodb::AWS_VARIABLES;
-use given::{Given, Profile};
+use store::{Profile, Store};
 use views::ViewConfig;
 use votes::VoteConfig;
 
@@ -32,12 +34,18 @@ pub const ALIASES: &[Alias] = &[
     Alias { prefix: "dynamodb://", ..Alias::new("YELB_DDB_CACHE", "REDIS_URL") },
 ];
 
+/// For `--help`: how to use tables of DynamoDB.
+#[cfg(feature = "dynamodb")]
+const TABLES: &str = "\
+Tables of DynamoDB: the URLs dynamodb://TABLE, or the tables' names in YELB_DDB_RESTAURANTS (votes) and YELB_DDB_CACHE (page \
+views); with AWS_REGION or AWS_DEFAULT_REGION, AWS_ENDPOINT_URL_DYNAMODB or AWS_ENDPOINT_URL, and credentials as AWS's SDKs \
+look for them.\n\n";
+#[cfg(not(feature = "dynamodb"))]
+const TABLES: &str = "";
+
 /// For `--help`: the variables that have no flags.
-pub fn variables_help() -> String {
-    let telemetry = telemetry::variables_help();
-    #[cfg(feature = "dynamodb")]
-    let telemetry = format!("{}\n\n{telemetry}", dynamodb::variables_help());
-    telemetry
+pub fn variables() -> String {
+    format!("{TABLES}{}", telemetry::VARIABLES)
 }
 
 /// The app server's settings.
@@ -79,11 +87,34 @@ impl StoreConfig {
         environment: &Environment,
         default_file: Option<String>,
     ) -> Result<Location, SettingError> {
-        let given = Given { names, environment, profile: self.rack_env };
-        let votes = self.votes.location(&given, default_file)?;
-        let views = self.views.location(&given, &votes)?;
-        Ok(Location { votes, views, migrate: self.migrate })
+        let (votes, views) = (self.votes.store(names), self.views.store(names));
+        let votes_at = match votes.locate(self.rack_env, environment)? {
+            Some(location) => location,
+            None => match default_file {
+                Some(file) => VoteLocation::Sqlite(file),
+                None => return Err(no_votes(&votes, &views)),
+            },
+        };
+        // The profile's Redis stands beside the profile's Postgres. Where the votes are elsewhere, it is meant only if a setting
+        // speaks of it.
+        let beside_postgres = matches!(votes_at, VoteLocation::Server(_));
+        let profile = self.rack_env.filter(|_| beside_postgres || views.is_given());
+        let views_at = match (views.locate(profile, environment)?, &votes_at) {
+            (Some(location), _) => location,
+            (None, VoteLocation::Sqlite(file)) => ViewLocation::Sqlite(file.clone()),
+            (None, _) => return Err(SettingError::new("REDIS_URL", views.remedy(beside_postgres))),
+        };
+        Ok(Location { votes: votes_at, views: views_at, migrate: self.migrate })
     }
+}
+
+/// All that is missing in one line, rather than one after the other.
+fn no_votes(votes: &Store<'_, PostgresOptions>, views: &Store<'_, RedisOptions>) -> SettingError {
+    let mut problem = votes.remedy(true);
+    if !views.is_given() {
+        problem = format!("{problem}; REDIS_URL: {}", views.remedy(true));
+    }
+    SettingError::new("DATABASE_URL", problem)
 }
 
 fn migrate(text: &str) -> Result<Migrate, &'static str> {
@@ -92,4 +123,14 @@ fn migrate(text: &str) -> Result<Migrate, &'static str> {
         "never" => Ok(Migrate::Never),
         _ => Err("expected auto or never"),
     }
+}
+
+/// Reads the password of a store.
+fn in_text(text: &str) -> Result<Password, Infallible> {
+    Ok(Password::Text(text.into()))
+}
+
+/// Reads the name of the file that has the password of a store.
+fn in_file(path: &str) -> Result<Password, String> {
+    Password::in_file(path).map_err(|reason| format!("expected a readable text file ({reason})"))
 }

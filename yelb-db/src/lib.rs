@@ -25,7 +25,8 @@ pub use dynamodb::{DynamoDbOptions, InvalidTableName, TableName};
 pub use error::StoreError;
 pub use kind::{Description, StoreKind};
 pub use open::{
-    CLOSE_LIMIT, Location, Migrate, OpenError, Stores, ViewLocation, VoteLocation, migrate, open,
+    CLOSE_LIMIT, Location, Migrate, OpenError, StoreLocation, StoreServer, Stores, ViewLocation,
+    VoteLocation, migrate, open,
 };
 pub use password::Password;
 pub use postgres::PostgresOptions;

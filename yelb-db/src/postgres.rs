@@ -12,13 +12,13 @@ use sqlx::{ConnectOptions, Connection, PgConnection};
 use tokio::time::sleep;
 use url::Url;
 use yelb_poll::Poll;
-use yelb_resolver::{Host, Resolver};
+use yelb_resolver::Resolver;
 
-use crate::Migrate;
 use crate::batcher::{Batcher, Outputs, Session, Workers};
 use crate::error::StoreError;
 use crate::kind::{Description, StoreKind};
 use crate::maintenance::{self, Maintain, SWEEP_PAUSE};
+use crate::open::{Migrate, StoreServer};
 use crate::password::Password;
 use crate::status::StatusSender;
 use crate::votes::{Recorded, Tally, Vote, VoteBatch, VoteStore};
@@ -49,47 +49,29 @@ pub struct PostgresOptions {
     password: Option<Password>,
 }
 
-impl PostgresOptions {
-    /// Reads a `postgres://` URL, which names a host. `None` if it is of no use.
-    pub fn from_url(url: &Url) -> Option<Self> {
+impl StoreServer for PostgresOptions {
+    const NAME: &str = "PostgreSQL";
+    const FORM: &str = "postgres://user@host:5432/database";
+    const SCHEMES: [&str; 2] = ["postgres", "postgresql"];
+
+    fn from_url(url: &Url) -> Option<Self> {
         let is_host = |name: &str| matches!(name, "host" | "hostaddr");
         let names_host = url.host().is_some() || url.query_pairs().any(|(name, _)| is_host(&name));
-        let server = PgConnectOptions::from_url(url).ok().filter(|_| names_host)?;
+        let mut server = PgConnectOptions::from_url(url).ok().filter(|_| names_host)?;
         // As sqlx takes it from the URL, an IPv6 address is in brackets, and would be looked up as a name.
-        let address = server.get_host().strip_prefix('[').and_then(|host| host.strip_suffix(']'));
-        let server = match address.map(str::to_owned) {
-            Some(address) => server.host(&address),
-            None => server,
-        };
-        Some(Self::new(server, None))
+        if server.get_host().starts_with('[') {
+            let address = server.get_host().trim_matches(['[', ']']).to_owned();
+            server = server.host(&address);
+        }
+        Some(Self { server: Box::new(server.disable_statement_logging()), password: None })
     }
 
-    /// The parts of the original's settings.
-    pub fn from_parts(
-        host: &Host,
-        port: u16,
-        database: &str,
-        user: &str,
-        password: Password,
-    ) -> Self {
-        let options = PgConnectOptions::new_without_pgpass()
-            .host(host.as_str())
-            .port(port)
-            .database(database)
-            .username(user);
-        Self::new(options, Some(password))
-    }
-
-    /// With this password instead.
-    #[must_use]
-    pub fn with_password(self, password: Password) -> Self {
+    fn with_password(self, password: Password) -> Self {
         Self { password: Some(password), ..self }
     }
+}
 
-    fn new(server: PgConnectOptions, password: Option<Password>) -> Self {
-        Self { server: Box::new(server.disable_statement_logging()), password }
-    }
-
+impl PostgresOptions {
     fn describe(&self) -> Description {
         Description {
             kind: &VOTES,

@@ -13,11 +13,12 @@ use redis::{
 };
 use secrecy::ExposeSecret;
 use url::Url;
-use yelb_resolver::{Host, Resolver};
+use yelb_resolver::Resolver;
 
 use crate::batcher::{BATCH_LIMIT, Batcher, Outputs, Session, Workers};
 use crate::error::StoreError;
 use crate::kind::{Description, StoreKind};
+use crate::open::StoreServer;
 use crate::password::Password;
 use crate::status::StatusSender;
 use crate::views::{self, View, ViewStore};
@@ -46,32 +47,23 @@ pub struct RedisOptions {
     password: Option<Password>,
 }
 
-impl RedisOptions {
-    /// Reads a `redis://` or `rediss://` URL. `None` if it is of no use.
-    pub fn from_url(url: &Url) -> Option<Self> {
+impl StoreServer for RedisOptions {
+    const NAME: &str = "Redis";
+    const FORM: &str = "redis://host:6379, rediss://host:6379 (TLS)";
+    const SCHEMES: [&str; 2] = ["redis", "rediss"];
+
+    fn from_url(url: &Url) -> Option<Self> {
         let server = url.clone().into_connection_info().ok()?;
         Client::open(server.clone()).ok()?;
         Some(Self { server: Box::new(server), password: None })
     }
 
-    /// The parts of the original's settings.
-    pub fn from_parts(host: &Host, port: u16, tls: bool) -> Self {
-        let host = host.as_str().to_owned();
-        let address = if tls {
-            ConnectionAddr::TcpTls { host, port, insecure: false, tls_params: None }
-        } else {
-            ConnectionAddr::Tcp(host, port)
-        };
-        let server = address.into_connection_info().expect("an address is all that is needed");
-        Self { server: Box::new(server), password: None }
-    }
-
-    /// With this password instead.
-    #[must_use]
-    pub fn with_password(self, password: Password) -> Self {
+    fn with_password(self, password: Password) -> Self {
         Self { password: Some(password), ..self }
     }
+}
 
+impl RedisOptions {
     /// The login as it is now.
     async fn login(&self) -> RedisResult<ConnectionInfo> {
         let server = self.server.as_ref().clone();

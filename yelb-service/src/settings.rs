@@ -116,11 +116,6 @@ pub fn settings(command: &Command) -> impl Iterator<Item = (&Arg, &str, &str)> {
     command.get_arguments().filter_map(|arg| Some((arg, arg.get_long()?, arg.get_env()?.to_str()?)))
 }
 
-/// The names of variables that have no flags, as a list for people.
-pub fn names(variables: &[(&str, &str)]) -> String {
-    variables.iter().map(|(name, _)| *name).collect::<Vec<_>>().join(", ")
-}
-
 fn is_flag(arg: &Arg, matches: &ArgMatches) -> bool {
     matches.value_source(arg.get_id().as_str()) == Some(ValueSource::CommandLine)
 }

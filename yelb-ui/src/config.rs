@@ -46,7 +46,7 @@ impl Endpoint {
 }
 
 fn appserver(text: &str) -> Result<Endpoint, String> {
-    let url = HttpEndpoint::parse(text, APPSERVER_PORT).map_err(|error| error.to_string())?;
+    let url = HttpEndpoint::parse(text, APPSERVER_PORT)?;
     let expected = "expected http://host:4567 or a host";
     if url.tls {
         return Err(format!("{expected}, got https://"));

@@ -20,7 +20,7 @@ use yelb_ui::{proxy, router};
 ///
 /// Settings come from the environment; a flag wins over the variable of the same meaning.
 #[derive(Parser)]
-#[command(version, args_conflicts_with_subcommands = true, after_help = telemetry::variables_help())]
+#[command(version, args_conflicts_with_subcommands = true, after_help = telemetry::VARIABLES)]
 struct Cli {
     #[command(flatten)]
     config: Config,

@@ -14,7 +14,7 @@ use yelb_service::settings::{self, Environment};
 ///
 /// Settings come from the environment; a flag wins over the variable of the same meaning.
 #[derive(Parser)]
-#[command(version, args_conflicts_with_subcommands = true, after_help = config::variables_help())]
+#[command(version, args_conflicts_with_subcommands = true, after_help = config::variables())]
 struct Cli {
     #[command(flatten)]
     config: serve::Config,

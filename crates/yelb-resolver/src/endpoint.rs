@@ -28,25 +28,11 @@ pub struct HttpEndpoint {
     pub path: String,
 }
 
-/// What is wrong with a host or an endpoint: completes "expected …".
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-pub enum InvalidEndpoint {
-    /// No name and no address.
-    #[error("expected a host name or an IP address")]
-    Host,
-    /// The port is missing or no port.
-    #[error("expected host:port, with a port from 1 to 65535")]
-    Port,
-    /// Another scheme than HTTP's.
-    #[error("expected http:// or https://, or a host without a scheme")]
-    Scheme,
-    /// A user's name or a password.
-    #[error("expected a URL without a login")]
-    Login,
-    /// A query, a fragment, or what cannot be in a path.
-    #[error("expected a URL without a query, and no spaces in its path")]
-    Path,
-}
+const HOST: &str = "expected a host name or an IP address";
+const PORT: &str = "expected host:port, with a port from 1 to 65535";
+const SCHEME: &str = "expected http:// or https://, or a host without a scheme";
+const LOGIN: &str = "expected a URL without a login";
+const PATH: &str = "expected a URL without a query, and without spaces in its path";
 
 impl Host {
     /// The name or the address, without brackets.
@@ -56,9 +42,10 @@ impl Host {
 }
 
 impl FromStr for Host {
-    type Err = InvalidEndpoint;
+    /// What was expected.
+    type Err = &'static str;
 
-    fn from_str(text: &str) -> Result<Self, InvalidEndpoint> {
+    fn from_str(text: &str) -> Result<Self, &'static str> {
         if let Ok(address) = text.parse::<Ipv6Addr>() {
             return Ok(Self(address.to_string()));
         }
@@ -67,14 +54,14 @@ impl FromStr for Host {
             Ok(url::Host::Ipv6(address)) => Ok(Self(address.to_string())),
             // As it is: `127`, which URLs take for 0.0.0.127, may be a name under a search domain.
             Ok(url::Host::Ipv4(_)) => Ok(Self(text.to_owned())),
-            Err(_) => Err(InvalidEndpoint::Host),
+            Err(_) => Err(HOST),
         }
     }
 }
 
 impl Endpoint {
     /// Reads `host:port`, or a host alone if there is a default port.
-    pub fn parse(text: &str, default_port: Option<u16>) -> Result<Self, InvalidEndpoint> {
+    pub fn parse(text: &str, default_port: Option<u16>) -> Result<Self, &'static str> {
         let (host, port) = match text.rsplit_once(':') {
             // Without brackets, a colon in the host means that all of it is an IPv6 address.
             Some((host, port)) if !host.contains(':') || host.ends_with(']') => (host, Some(port)),
@@ -84,7 +71,7 @@ impl Endpoint {
             Some(port) => port.parse().ok(),
             None => default_port,
         };
-        let port = port.filter(|&port| port != 0).ok_or(InvalidEndpoint::Port)?;
+        let port = port.filter(|&port| port != 0).ok_or(PORT)?;
         Ok(Self { host: host.parse()?, port })
     }
 }
@@ -92,20 +79,20 @@ impl Endpoint {
 impl HttpEndpoint {
     /// Reads `http://host:port/path` or `https://…`. A host without a scheme means `http://`. Without a port, `https://` is at
     /// 443 and all else at `default_port`.
-    pub fn parse(text: &str, default_port: u16) -> Result<Self, InvalidEndpoint> {
+    pub fn parse(text: &str, default_port: u16) -> Result<Self, &'static str> {
         let (tls, rest) = match text.split_once("://") {
             Some((scheme, rest)) if scheme.eq_ignore_ascii_case("http") => (false, rest),
             Some((scheme, rest)) if scheme.eq_ignore_ascii_case("https") => (true, rest),
-            Some(_) => return Err(InvalidEndpoint::Scheme),
+            Some(_) => return Err(SCHEME),
             None => (false, text),
         };
         let (authority, path) = rest.split_at(rest.find('/').unwrap_or(rest.len()));
         if authority.contains('@') {
-            return Err(InvalidEndpoint::Login);
+            return Err(LOGIN);
         }
         let in_path = |byte: u8| byte.is_ascii_graphic() && byte != b'?' && byte != b'#';
         if authority.contains(['?', '#']) || !path.bytes().all(in_path) {
-            return Err(InvalidEndpoint::Path);
+            return Err(PATH);
         }
         let endpoint = Endpoint::parse(authority, Some(if tls { 443 } else { default_port }))?;
         Ok(Self { tls, endpoint, path: path.trim_end_matches('/').to_owned() })
@@ -125,27 +112,22 @@ impl fmt::Display for Endpoint {
     }
 }
 
-impl fmt::Display for HttpEndpoint {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let scheme = if self.tls { "https" } else { "http" };
-        write!(f, "{scheme}://{}{}", self.endpoint, self.path)
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn host(text: &str) -> Result<String, InvalidEndpoint> {
+    fn host(text: &str) -> Result<String, &'static str> {
         text.parse().map(|host: Host| host.as_str().to_owned())
     }
 
-    fn endpoint(text: &str, default: Option<u16>) -> Result<String, InvalidEndpoint> {
+    fn endpoint(text: &str, default: Option<u16>) -> Result<String, &'static str> {
         Endpoint::parse(text, default).map(|endpoint| endpoint.to_string())
     }
 
-    fn http(text: &str) -> Result<String, InvalidEndpoint> {
-        HttpEndpoint::parse(text, 4567).map(|endpoint| endpoint.to_string())
+    fn http(text: &str) -> Result<String, &'static str> {
+        HttpEndpoint::parse(text, 4567).map(|HttpEndpoint { tls, endpoint, path }| {
+            format!("http{}://{endpoint}{path}", if tls { "s" } else { "" })
+        })
     }
 
     #[test]
@@ -161,7 +143,7 @@ mod tests {
             assert_eq!(host(text).as_deref(), Ok(expected), "{text}");
         }
         for text in ["", "yelb db", "http://yelb-db", "yelb-db:5432", "yelb@db", "[yelb]", "a/b"] {
-            assert_eq!(host(text), Err(InvalidEndpoint::Host), "{text}");
+            assert_eq!(host(text), Err(HOST), "{text}");
         }
     }
 
@@ -173,12 +155,12 @@ mod tests {
             ("xray", Some(2000), Ok("xray:2000")),
             ("::1", Some(2000), Ok("[::1]:2000")),
             ("[::1]", Some(2000), Ok("[::1]:2000")),
-            ("xray", None, Err(InvalidEndpoint::Port)),
-            ("xray:", Some(2000), Err(InvalidEndpoint::Port)),
-            ("xray:0", Some(2000), Err(InvalidEndpoint::Port)),
-            ("xray:99999", None, Err(InvalidEndpoint::Port)),
-            ("[xray]:2000", None, Err(InvalidEndpoint::Host)),
-            (":2000", None, Err(InvalidEndpoint::Host)),
+            ("xray", None, Err(PORT)),
+            ("xray:", Some(2000), Err(PORT)),
+            ("xray:0", Some(2000), Err(PORT)),
+            ("xray:99999", None, Err(PORT)),
+            ("[xray]:2000", None, Err(HOST)),
+            (":2000", None, Err(HOST)),
         ] {
             assert_eq!(endpoint(text, default), expected.map(str::to_owned), "{text}");
         }
@@ -202,15 +184,15 @@ mod tests {
     #[test]
     fn what_is_wrong_with_an_http_endpoint_is_told() {
         for (text, expected) in [
-            ("http://", InvalidEndpoint::Host),
-            ("http://:4567", InvalidEndpoint::Host),
-            ("http://a pi", InvalidEndpoint::Host),
-            ("http://api:", InvalidEndpoint::Port),
-            ("http://api:99999", InvalidEndpoint::Port),
-            ("ftp://api", InvalidEndpoint::Scheme),
-            ("http://me:hunter2@api", InvalidEndpoint::Login),
-            ("http://api?x=y", InvalidEndpoint::Path),
-            ("http://api/green yelb", InvalidEndpoint::Path),
+            ("http://", HOST),
+            ("http://:4567", HOST),
+            ("http://a pi", HOST),
+            ("http://api:", PORT),
+            ("http://api:99999", PORT),
+            ("ftp://api", SCHEME),
+            ("http://me:hunter2@api", LOGIN),
+            ("http://api?x=y", PATH),
+            ("http://api/green yelb", PATH),
         ] {
             assert_eq!(http(text), Err(expected), "{text}");
         }

@@ -18,7 +18,7 @@ use std::task::{Context, Poll};
 
 use hyper_util::client::legacy::connect::dns::Name;
 
-pub use endpoint::{Endpoint, Host, HttpEndpoint, InvalidEndpoint};
+pub use endpoint::{Endpoint, Host, HttpEndpoint};
 
 /// Resolves host names, short ones under the search domains first. Cloning it clones a handle.
 #[derive(Debug, Clone, Default)]

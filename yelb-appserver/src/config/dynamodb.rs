@@ -3,28 +3,7 @@
 
 use url::Url;
 use yelb_db::{DynamoDbOptions, TableName};
-use yelb_service::settings::{self, Environment, SettingError};
-
-/// AWS's variables, and what they mean. Of the first four, one that is listed before wins, as in AWS's SDKs.
-pub const AWS_VARIABLES: &[(&str, &str)] = &[
-    ("AWS_REGION", "Region of the tables"),
-    ("AWS_DEFAULT_REGION", "The same, unless AWS_REGION is set"),
-    ("AWS_ENDPOINT_URL_DYNAMODB", "Another endpoint than the region's, such as http://host:8000"),
-    ("AWS_ENDPOINT_URL", "The same, unless AWS_ENDPOINT_URL_DYNAMODB is set"),
-    (
-        "AWS_ACCESS_KEY_ID",
-        "With AWS_SECRET_ACCESS_KEY and maybe AWS_SESSION_TOKEN: the credentials. Unless set, they are looked for where AWS's SDKs do, the task's role on ECS among others",
-    ),
-];
-
-/// For `--help`: how to use tables.
-pub(super) fn variables_help() -> String {
-    let names = settings::names(AWS_VARIABLES);
-    format!(
-        "Tables of DynamoDB: the URLs dynamodb://TABLE, or the names of the tables in YELB_DDB_RESTAURANTS (votes) and \
-         YELB_DDB_CACHE (page views); with {names}."
-    )
-}
+use yelb_service::settings::{Environment, SettingError};
 
 /// A table that the setting `name` names.
 pub(super) fn options(

@@ -5,7 +5,8 @@ use std::time::Duration;
 use serde_json::json;
 use testbed::{DynamoDb as Emulator, Postgres as PostgresServer};
 use yelb_db::{
-    DynamoDbOptions, Location, Migrate, PostgresOptions, State, Stores, ViewLocation, VoteLocation,
+    DynamoDbOptions, Location, Migrate, PostgresOptions, State, StoreServer, Stores, ViewLocation,
+    VoteLocation,
 };
 use yelb_poll::Poll;
 use yelb_resolver::Resolver;
@@ -36,7 +37,7 @@ impl Server {
     /// An app server's stores, once they have reached the server and prepared it. Its page views are its own.
     pub(crate) async fn app_server(&self) -> Stores {
         app_server(match self {
-            Self::Postgres(server) => VoteLocation::Postgres(
+            Self::Postgres(server) => VoteLocation::Server(
                 PostgresOptions::from_url(&server.url(DATABASE).parse().unwrap()).unwrap(),
             ),
             Self::DynamoDb(server) => VoteLocation::DynamoDb(options(server)),

@@ -18,7 +18,7 @@ mod xray;
 use tracing::Level;
 use tracing::subscriber::with_default;
 
-pub use settings::{OTEL_VARIABLES, TelemetryConfig, variables_help};
+pub use settings::{TelemetryConfig, VARIABLES};
 
 use crate::config::ProcessConfig;
 use crate::settings::Environment;

@@ -9,7 +9,7 @@ use tracing::Level;
 use yelb_resolver::Endpoint;
 
 use super::log::LogFilter;
-use crate::settings::{self, Environment};
+use crate::settings::Environment;
 
 const DISABLED: &str = "OTEL_SDK_DISABLED";
 const SERVICE: &str = "OTEL_SERVICE_NAME";
@@ -20,34 +20,11 @@ const TRACES_ENDPOINT: &str = "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT";
 const SAMPLER: &str = "OTEL_TRACES_SAMPLER";
 const SAMPLER_ARG: &str = "OTEL_TRACES_SAMPLER_ARG";
 
-/// OpenTelemetry's variables, which have no flags, and what they mean.
-pub const OTEL_VARIABLES: &[(&str, &str)] = &[
-    (
-        ENDPOINT,
-        "Collector to send traces to by OTLP (HTTP, protobuf), such as http://127.0.0.1:4318",
-    ),
-    (TRACES_ENDPOINT, "The same, as the whole URL: http://127.0.0.1:4318/v1/traces"),
-    (EXPORTER, "none, xray, otlp or xray,otlp; unless set, those that have an address"),
-    (DISABLED, "true: no traces are sent"),
-    (
-        SAMPLER,
-        "Which traces are sent: parentbased_always_on unless set; also …_always_off, …_traceidratio, and these without parentbased_",
-    ),
-    (SAMPLER_ARG, "Share of the traces for …traceidratio, from 0 to 1"),
-    (SERVICE, "Who sends them: the program's name unless set"),
-    (ATTRIBUTES, "What else is known of the sender: key=value,key=value, percent-encoded"),
-    (
-        "OTEL_BSP_SCHEDULE_DELAY",
-        "Milliseconds between two batches of spans, 5000 unless set; the other OTEL_BSP_… variables are read, too",
-    ),
-    ("OTEL_EXPORTER_OTLP_HEADERS", "Headers for the collector: key=value,key=value"),
-];
-
-/// For `--help`: that there are these variables.
-pub fn variables_help() -> String {
-    let names = settings::names(OTEL_VARIABLES);
-    format!("OpenTelemetry's variables, for traces by OTLP and for sampling: {names}.")
-}
+/// For `--help`: OpenTelemetry's variables, which have no flags.
+pub const VARIABLES: &str = "\
+OpenTelemetry's variables: OTEL_EXPORTER_OTLP_ENDPOINT or OTEL_EXPORTER_OTLP_TRACES_ENDPOINT sends traces to a collector \
+(http://host:4318); besides, OTEL_TRACES_EXPORTER, OTEL_SDK_DISABLED, OTEL_TRACES_SAMPLER, OTEL_TRACES_SAMPLER_ARG, \
+OTEL_SERVICE_NAME, OTEL_RESOURCE_ATTRIBUTES, OTEL_EXPORTER_OTLP_HEADERS and OTEL_BSP_….";
 
 const NO_DAEMON: &str = "expected host:port, such as 127.0.0.1:2000";
 
