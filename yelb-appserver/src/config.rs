@@ -71,10 +71,10 @@ pub struct StoreConfig {
     views: ViewConfig,
     /// Hosts of both as the original names them: yelb-db and redis-server, localhost for development, or those of the
     /// settings for custom; a setting wins for its own store
-    #[arg(long, env = "RACK_ENV", value_name = "PROFILE", help_heading = "Stores")]
+    #[arg(long, env = "RACK_ENV", value_name = "PROFILE", help_heading = "Both stores")]
     rack_env: Option<Profile>,
     /// Who applies pending migrations: auto is this process, never leaves them to `yelb-appserver migrate`
-    #[arg(long, env = "YELB_MIGRATE", value_name = "auto|never", default_value = "auto", value_parser = migrate, help_heading = "Stores")]
+    #[arg(long, env = "YELB_MIGRATE", value_name = "auto|never", default_value = "auto", value_parser = migrate, help_heading = "Both stores")]
     migrate: Migrate,
 }
 

@@ -15,10 +15,8 @@ use yelb_service::settings::{self, Environment, Names};
 use yelb_service::stop::StopOptions;
 use yelb_service::{admin, telemetry};
 
-/// Yelb's app server: votes, page views and stats over HTTP.
-///
-/// It needs a store for the votes and one for the page views. Settings come from the environment; a flag wins over the variable
-/// of the same meaning.
+/// Yelb's app server: votes, page views and stats over HTTP. It needs a store for the votes and one for the page views. Settings
+/// come from the environment; a flag wins over the variable of the same meaning.
 #[derive(Parser)]
 #[command(version, args_conflicts_with_subcommands = true, after_help = config::variables())]
 struct Cli {

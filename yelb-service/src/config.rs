@@ -7,6 +7,7 @@ use crate::telemetry::TelemetryConfig;
 
 /// Where a process listens, how it looks names up, and what it tells of itself.
 #[derive(Debug, Clone, clap::Args)]
+#[command(next_help_heading = "Process")]
 pub struct ProcessConfig {
     /// Where it listens and how it stops.
     #[command(flatten)]

@@ -18,6 +18,9 @@ use clap::{Arg, ArgMatches, Command, Parser};
 pub use environment::Environment;
 pub use refusal::Refusal;
 
+/// How many columns help fills at most: on a wider terminal its lines would be hard to follow.
+const WIDEST_HELP: usize = 160;
+
 /// A setting that cannot be used: its name as the user gave it, and what is wrong with it. No secret is in it.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{name}: {problem}")]
@@ -133,6 +136,7 @@ fn without_environment(command: Command, aliases: &[Alias]) -> Command {
         let help = arg.get_help().map(ToString::to_string).unwrap_or_default();
         arg.env(Resettable::Reset).help(format!("{help} [env: {}]", names.join(", ")))
     };
+    let command = command.max_term_width(WIDEST_HELP);
     command.mut_args(name_in_help).mut_subcommands(|command| command.mut_args(name_in_help))
 }
 

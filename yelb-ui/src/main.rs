@@ -16,9 +16,8 @@ use yelb_ui::contact::AppServerContact;
 use yelb_ui::proxy::Upstream;
 use yelb_ui::{proxy, router};
 
-/// Yelb's UI: the page, and /api passed on to the app server.
-///
-/// Settings come from the environment; a flag wins over the variable of the same meaning.
+/// Yelb's UI: the page, and /api passed on to the app server. Settings come from the environment; a flag wins over the variable
+/// of the same meaning.
 #[derive(Parser)]
 #[command(version, args_conflicts_with_subcommands = true, after_help = telemetry::VARIABLES)]
 struct Cli {

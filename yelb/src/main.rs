@@ -2,6 +2,8 @@
 
 mod load;
 mod serve;
+#[cfg(test)]
+mod settings_page_tests;
 
 use std::process::ExitCode;
 
@@ -11,7 +13,6 @@ use yelb_service::healthcheck::Healthcheck;
 use yelb_service::settings::{self, Environment};
 
 /// Yelb in one process: the page and its app server, with the votes in a file of the user's data folder unless told otherwise.
-///
 /// Settings come from the environment; a flag wins over the variable of the same meaning.
 #[derive(Parser)]
 #[command(version, args_conflicts_with_subcommands = true, after_help = config::variables())]

@@ -9,6 +9,7 @@ mod lifecycle;
 mod linearizable;
 mod outages;
 mod redis_cluster;
+mod rotation;
 mod settings;
 mod shedding;
 
