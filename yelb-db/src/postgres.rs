@@ -41,12 +41,18 @@ static VOTES: StoreKind = StoreKind {
 /// one that reads the whole table for each batch. At 40,000 keys a batch of 256 took 240 ms by it instead of 4.
 const SESSION: &str = "set statement_timeout = '1800ms'; set enable_seqscan = off";
 
+/// What sqlx reads of a URL's query, besides `options[…]`.
+const PARAMETERS: &str = "application_name dbname host hostaddr options password port ssl-ca ssl-cert ssl-key ssl-mode \
+     ssl-root-cert sslcert sslkey sslmode sslrootcert statement-cache-capacity user";
+
 /// Where the database is and how to log in.
 #[derive(Clone)]
 pub struct PostgresOptions {
     server: Box<PgConnectOptions>,
     /// Instead of the one in `server`.
     password: Option<Password>,
+    /// Parameters of the URL that are ignored, by name: a value may be a secret.
+    ignored: Vec<String>,
 }
 
 impl StoreServer for PostgresOptions {
@@ -63,7 +69,13 @@ impl StoreServer for PostgresOptions {
             let address = server.get_host().trim_matches(['[', ']']).to_owned();
             server = server.host(&address);
         }
-        Some(Self { server: Box::new(server.disable_statement_logging()), password: None })
+        let is_known = |name: &str| {
+            name.starts_with("options[") || PARAMETERS.split(' ').any(|known| known == name)
+        };
+        let names = url.query_pairs().map(|(name, _)| name.into_owned());
+        let ignored = names.filter(|name| !is_known(name));
+        let server = Box::new(server.disable_statement_logging());
+        Some(Self { server, password: None, ignored: ignored.collect() })
     }
 
     fn with_password(self, password: Password) -> Self {
@@ -96,6 +108,12 @@ pub(crate) fn open(
     resolver: Resolver,
     workers: &Workers,
 ) -> VoteStore {
+    for parameter in &options.ignored {
+        tracing::warn!(
+            parameter,
+            "the URL of the votes has a parameter that is not known; it is ignored"
+        );
+    }
     let description = Arc::new(options.describe());
     let database = Database { options, migrate, poll, resolver };
     let writer = StatusSender::new(&VOTES);
@@ -139,7 +157,7 @@ struct Database {
 impl Database {
     /// Logs in to the server that has the name now. `application` is what an operator sees in `pg_stat_activity`.
     async fn log_in(&self, application: &str) -> Result<PgConnection, StoreError> {
-        let PostgresOptions { server, password } = &self.options;
+        let PostgresOptions { server, password, .. } = &self.options;
         let host = self.resolver.qualify(server.get_host()).await;
         let mut options = server.as_ref().clone().host(&host).application_name(application);
         if let Some(password) = password {

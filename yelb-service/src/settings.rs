@@ -102,6 +102,10 @@ pub fn try_parse<T: Parser>(
     let mut variables = Vec::new();
     for (arg, flag, variable) in settings(table) {
         if is_flag(arg, flags) {
+            if arg.is_hide_set() {
+                let problem = format!("has no flag that may be used; set {variable}");
+                return Err(SettingError::new(format!("--{flag}"), problem).into());
+            }
             names.0.insert(variable.to_owned(), format!("--{flag}"));
         } else if let Some((name, value)) = environment.value(variable, aliases)? {
             names.0.insert(variable.to_owned(), name.to_owned());

@@ -9,6 +9,7 @@ use std::time::Duration;
 use clap::Parser;
 use testbed::{PATIENCE, Postgres, Program, Redis, SECRET, eventually, http};
 use yelb_appserver::config::{ALIASES, Config};
+use yelb_db::Location;
 use yelb_service::settings::try_parse;
 
 use crate::{appserver, await_ready, bare};
@@ -430,17 +431,22 @@ fn a_setting_wins_over_the_profile_for_its_own_store_alone() {
 }
 
 /// The app server's settings alone.
-#[derive(Parser)]
+#[derive(Debug, Parser)]
 struct Cli {
     #[command(flatten)]
     config: Config,
 }
 
 /// Where the stores are by these settings.
-fn stores(settings: &[(&str, &str)]) -> (String, String) {
+pub(crate) fn location(settings: &[(&str, &str)]) -> Location {
     let environment = settings.iter().copied().collect();
     let (cli, names) = try_parse::<Cli>(&environment, ALIASES, ["yelb".into()]).expect("usable");
-    let stores = cli.config.stores.location(&names, &environment, None).expect("usable");
+    cli.config.stores.location(&names, &environment, None).expect("usable")
+}
+
+/// The same, for people.
+fn stores(settings: &[(&str, &str)]) -> (String, String) {
+    let stores = location(settings);
     (format!("{:?}", stores.votes), format!("{:?}", stores.views))
 }
 
@@ -456,6 +462,16 @@ fn an_ipv6_address_is_a_host_with_and_without_brackets() {
         assert!(votes.contains("(::1:543"), "{votes}");
         assert!(views.contains("(::1:63") || views.contains("([::1]:63"), "{views}");
     }
+}
+
+#[test]
+fn a_parameter_of_a_url_that_is_not_known_is_named_in_the_log_without_its_value() {
+    let server = bare()
+        .env("DATABASE_URL", "postgres://u@127.0.0.1:1/yelb?sslmod=hunter2&sslmode=prefer")
+        .env("REDIS_URL", "sqlite:views.db")
+        .spawn();
+    eventually(PATIENCE, "the log names it", || server.stderr().contains("\"sslmod\""));
+    assert!(!server.stderr().contains("\"sslmode\"") && !server.stderr().contains(SECRET));
 }
 
 #[test]

@@ -16,6 +16,9 @@ struct Cli {
     /// Host of the database
     #[arg(long = "db-host", env = "DB_SERVER")]
     host: Option<String>,
+    /// Password of the database
+    #[arg(long, env = "DB_PASSWORD", hide = true, hide_env_values = true)]
+    password: Option<String>,
     #[command(subcommand)]
     command: Option<Sub>,
 }
@@ -110,6 +113,14 @@ fn what_cannot_be_used_is_told_in_the_users_names() {
     let environment = [("PORT", OsString::from_vec(vec![0xff]))].into_iter().collect();
     let refusal = try_parse::<Cli>(&environment, ALIASES, ["program".into()]).unwrap_err();
     assert!(matches!(refusal, Refusal::Mistake(line) if line == "PORT: expected UTF-8 text"));
+}
+
+#[test]
+fn a_secret_has_no_flag_because_processes_are_listed() {
+    let (cli, _) = read("DB_PASSWORD=hunter2", "").unwrap();
+    assert_eq!(cli.password.as_deref(), Some("hunter2"));
+    let line = refused("", "--password hunter2");
+    assert_eq!(line, "--password: has no flag that may be used; set DB_PASSWORD");
 }
 
 #[test]
