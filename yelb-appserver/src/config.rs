@@ -73,7 +73,7 @@ pub struct StoreConfig {
     /// settings for custom; a setting wins for its own store
     #[arg(long, env = "RACK_ENV", value_name = "PROFILE", help_heading = "Both stores")]
     rack_env: Option<Profile>,
-    /// Who applies pending migrations: auto is this process, never leaves them to `yelb-appserver migrate`
+    /// Who applies pending migrations: auto is this process, never leaves them to yelb-appserver migrate
     #[arg(long, env = "YELB_MIGRATE", value_name = "auto|never", default_value = "auto", value_parser = migrate, help_heading = "Both stores")]
     migrate: Migrate,
 }
