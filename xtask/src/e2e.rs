@@ -48,7 +48,13 @@ impl Stack {
     fn build_images(&self) -> Result<()> {
         let mut build = run::command("timeout", &["1h"]);
         build.arg(&self.compose_v2);
-        build.args(["--file", "docker-compose.yml", "--file", "crates/e2e/one-process.yml", "build"]);
+        build.args([
+            "--file",
+            "docker-compose.yml",
+            "--file",
+            "crates/e2e/one-process.yml",
+            "build",
+        ]);
         build.args(["--build-arg", "PROFILE=quick"]).env("DOCKER_HOST", &self.engine.host);
         let log = directory().join("build.log");
         run::succeed_logged("building all images", &log, &mut build)

@@ -7,18 +7,30 @@ use axum::Router;
 use axum::extract::State;
 use axum::http::StatusCode;
 use axum::routing::get;
+use clap::Parser;
 use sqlx::PgPool;
 use sqlx::postgres::PgPoolOptions;
 use tracing::Level;
+use yelb_service::config::ProcessConfig;
 use yelb_service::health::Health;
-use yelb_service::listening::{self, Listening};
+use yelb_service::listening;
 use yelb_service::server::{self, App, OnDisconnect, Server};
-use yelb_service::settings::Environment;
+use yelb_service::settings::{self, Environment};
 use yelb_service::stop::StopOptions;
 use yelb_service::telemetry;
 
 /// As many as the app server has.
 const CONNECTIONS: u32 = 4;
+
+#[derive(Parser)]
+struct Cli {
+    #[arg(long, env = "PORT", default_value_t = 4567, value_parser = listening::port)]
+    port: u16,
+    #[arg(long, env = "DATABASE_URL", hide_env_values = true)]
+    database_url: Option<String>,
+    #[command(flatten)]
+    process: ProcessConfig,
+}
 
 #[tokio::main]
 async fn main() -> ExitCode {
@@ -26,17 +38,16 @@ async fn main() -> ExitCode {
 }
 
 async fn run() -> anyhow::Result<()> {
-    let environment = Environment::of_process();
-    telemetry::log::init(&environment, Level::INFO)?;
-    let listening = Listening::from_environment(&environment, 0)?;
+    let (cli, names) = settings::parse::<Cli>(&Environment::of_process(), &[]);
+    telemetry::init_log(&cli.process, Level::INFO);
+    let listening = &cli.process.listening;
     let stop = StopOptions::watch(listening.stop_wait)?;
-    let listener = listening.bind("PORT", listening::port(&environment, &["PORT"], 4567)?)?;
-    let url = environment.get("DATABASE_URL")?.map_or("", |given| given.value);
+    let listener = listening.bind("PORT", cli.port, &names)?;
     let pool = PgPoolOptions::new().max_connections(CONNECTIONS).test_before_acquire(false);
     let health = Health::default();
     let app = Router::new()
         .route("/api/ihop", get(vote))
-        .with_state(pool.connect(url).await?)
+        .with_state(pool.connect(cli.database_url.as_deref().unwrap_or_default()).await?)
         .merge(health.routes());
     let server = Server::new("api", listener, App::new(app), OnDisconnect::Complete)?;
     server::run(vec![server], health, stop).await;

@@ -12,17 +12,14 @@ pub mod request;
 pub mod router;
 pub mod stores;
 
-use yelb_db::{OpenError, State, StatusReceiver, Stores, VoteLocation};
+use yelb_db::{Location, OpenError, State, StatusReceiver, Stores, VoteLocation};
 use yelb_poll::Poll;
+use yelb_resolver::Resolver;
 use yelb_service::health::{Check, Contact, Dependency, Health};
 use yelb_service::problem::Chain;
-use yelb_service::settings::SettingError;
+use yelb_service::settings::{Names, SettingError};
 
-use crate::config::Config;
 use crate::stores::{PageViews, Votes};
-
-/// The default port of metrics and health.
-pub const ADMIN_PORT: u16 = 9464;
 
 /// What the routes share. A handler takes the part that it uses.
 #[derive(Debug, Clone, axum::extract::FromRef)]
@@ -37,11 +34,15 @@ pub struct AppState {
     pub hostname: api::Hostname,
 }
 
-/// Opens the stores of `config`, which need not be reachable yet. They are to be closed at the end of the process.
-pub async fn start(config: &Config) -> Result<(AppState, Health, Stores), SettingError> {
+/// Opens the stores, which need not be reachable yet. They are to be closed at the end of the process.
+pub async fn start(
+    location: &Location,
+    resolver: &Resolver,
+    names: &Names,
+) -> Result<(AppState, Health, Stores), SettingError> {
     let poll = Poll::default();
-    let opened = yelb_db::open(&config.stores, poll, &config.resolver).await;
-    let stores = opened.map_err(|error| cannot_open(config, &error))?;
+    let opened = yelb_db::open(location, poll, resolver).await;
+    let stores = opened.map_err(|error| cannot_open(location, names, &error))?;
     let state = AppState {
         poll,
         votes: Votes::new(stores.votes.clone(), &poll),
@@ -52,19 +53,17 @@ pub async fn start(config: &Config) -> Result<(AppState, Health, Stores), Settin
     Ok((state, health, stores))
 }
 
-/// Makes what the stores of `config` lack, once.
-pub async fn migrate(config: &Config) -> anyhow::Result<()> {
-    Ok(yelb_db::migrate(&config.stores, Poll::default(), &config.resolver).await?)
-}
-
-fn cannot_open(config: &Config, error: &OpenError) -> SettingError {
-    let of_votes = matches!(&config.stores.votes, VoteLocation::Sqlite(url) if *url == error.url);
-    let setting = if of_votes { "DATABASE_URL" } else { "REDIS_URL" };
-    let (url, reason) = (&error.url, Chain(&error.source));
-    SettingError::new(
-        setting,
-        format!("must name a store that can be reached or made; {url}: {reason}"),
-    )
+fn cannot_open(location: &Location, names: &Names, error: &OpenError) -> SettingError {
+    let of_votes = matches!(&location.votes, VoteLocation::Sqlite(url) if *url == error.url);
+    let variable = if of_votes { "DATABASE_URL" } else { "REDIS_URL" };
+    let problem = format!("cannot open or make {}: {}", error.url, Chain(&error.source));
+    match names.given(variable) {
+        Some(name) => SettingError::new(name, problem),
+        None => {
+            let remedy = "that is the default; set another file, such as sqlite:yelb.db";
+            SettingError::new(variable, format!("{problem}; {remedy}"))
+        }
+    }
 }
 
 /// A store, as `/readyz` and the metrics show it.

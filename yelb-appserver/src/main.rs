@@ -5,28 +5,23 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 use tracing::Level;
 use yelb_appserver::config::{self, Config};
-use yelb_appserver::{ADMIN_PORT, router};
+use yelb_appserver::router;
+use yelb_db::Location;
+use yelb_poll::Poll;
 use yelb_service::healthcheck::Healthcheck;
-use yelb_service::listening::{Listening, ProcessFlags};
 use yelb_service::metrics::Metrics;
 use yelb_service::server::{self, OnDisconnect, Server};
-use yelb_service::settings::Environment;
+use yelb_service::settings::{self, Environment, Names};
 use yelb_service::stop::StopOptions;
 use yelb_service::{admin, telemetry};
 
-/// Yelb's app server: votes, page views and stats over HTTP.
-///
-/// Settings come from the environment; a flag wins over the variable of the same meaning.
+/// Yelb's app server: votes, page views and stats over HTTP. It needs a store for the votes and one for the page views. Settings
+/// come from the environment; a flag wins over the variable of the same meaning.
 #[derive(Parser)]
-#[command(version, after_help = format!("{}\n{}", config::ALIASES, telemetry::HELP))]
+#[command(version, args_conflicts_with_subcommands = true, after_help = config::variables())]
 struct Cli {
-    /// Port of the API, 0 for any free one [env: `PORT`] [default: 4567]
-    #[arg(long, global = true, value_name = "PORT")]
-    port: Option<String>,
     #[command(flatten)]
-    stores: config::StoreFlags,
-    #[command(flatten)]
-    process: ProcessFlags,
+    config: Config,
     #[command(subcommand)]
     command: Option<Command>,
 }
@@ -34,45 +29,40 @@ struct Cli {
 #[derive(Subcommand)]
 enum Command {
     /// Apply the pending migrations and exit
-    Migrate,
+    Migrate(Box<Config>),
     /// Ask the server on this host whether it lives; exit 0 if so
     Healthcheck(Healthcheck),
 }
 
 #[tokio::main]
 async fn main() -> ExitCode {
-    let cli = Cli::parse();
-    let mut environment = Environment::of_process();
-    environment.set("PORT", cli.port);
-    cli.stores.lay_over(&mut environment);
-    cli.process.lay_over(&mut environment);
-
-    let outcome = match cli.command {
-        None => serve(&environment).await,
-        Some(Command::Migrate) => migrate(&environment).await,
-        Some(Command::Healthcheck(healthcheck)) => {
-            healthcheck.run(&environment, config::PORT).await
-        }
+    let environment = Environment::of_process();
+    let (Cli { config, command }, names) = settings::parse(&environment, config::ALIASES);
+    let outcome = match command {
+        None => serve(&config, &environment, &names).await,
+        Some(Command::Migrate(config)) => migrate(&config, &environment, &names).await,
+        Some(Command::Healthcheck(healthcheck)) => healthcheck.run(config::PORT).await,
     };
     yelb_service::exit("yelb-appserver", outcome)
 }
 
-async fn serve(environment: &Environment) -> anyhow::Result<()> {
-    let telemetry = telemetry::init(environment, "yelb-appserver", Level::INFO)?;
-    let outcome = run(environment).await;
+async fn serve(config: &Config, environment: &Environment, names: &Names) -> anyhow::Result<()> {
+    let stores = config.stores.location(names, environment, None)?;
+    let telemetry = telemetry::init(&config.process, environment, "yelb-appserver", Level::INFO);
+    let outcome = run(config, &stores, names).await;
     telemetry.shutdown().await;
     outcome
 }
 
-async fn run(environment: &Environment) -> anyhow::Result<()> {
+async fn run(config: &Config, stores: &Location, names: &Names) -> anyhow::Result<()> {
     let metrics = Metrics::install("yelb-appserver")?;
-    let listening = Listening::from_environment(environment, ADMIN_PORT)?;
+    let listening = &config.process.listening;
     let stop = StopOptions::watch(listening.stop_wait)?;
-    let config = Config::from_environment(environment, None)?;
-    let api = listening.bind("PORT", config.port)?;
-    let admin = listening.bind_admin()?;
+    let api = listening.bind("PORT", config.port, names)?;
+    let admin = listening.bind_admin(names)?;
 
-    let (state, health, stores) = yelb_appserver::start(&config).await?;
+    let resolver = config.process.resolver();
+    let (state, health, stores) = yelb_appserver::start(stores, &resolver, names).await?;
     let app = router::app(state, &health);
     // A vote that was sent whole is counted, whether or not its client waits for the answer.
     let mut servers = vec![Server::new("api", api, app, OnDisconnect::Complete)?];
@@ -84,10 +74,10 @@ async fn run(environment: &Environment) -> anyhow::Result<()> {
     Ok(())
 }
 
-async fn migrate(environment: &Environment) -> anyhow::Result<()> {
-    telemetry::log::init(environment, Level::INFO)?;
-    let config = Config::from_environment(environment, None)?;
-    yelb_appserver::migrate(&config).await
+async fn migrate(config: &Config, environment: &Environment, names: &Names) -> anyhow::Result<()> {
+    telemetry::init_log(&config.process, Level::INFO);
+    let stores = config.stores.location(names, environment, None)?;
+    Ok(yelb_db::migrate(&stores, Poll::default(), &config.process.resolver()).await?)
 }
 
 #[cfg(test)]

@@ -4,6 +4,7 @@
 //! one item, `pageviews`. It adds by reading and writing back, which loses votes; here both are atomic.
 
 mod client;
+mod options;
 mod record;
 mod schema;
 mod table;
@@ -15,13 +16,13 @@ use yelb_poll::Poll;
 
 use crate::Migrate;
 use crate::batcher::{Batcher, Outputs, Session, Workers};
-use crate::dynamodb_options::DynamoDbOptions;
 use crate::error::StoreError;
 use crate::kind::{Description, StoreKind};
 use crate::maintenance::{self, Maintain};
 use crate::status::StatusSender;
 use crate::views::{self, View, ViewStore};
 use crate::votes::{Recorded, Tally, Vote, VoteBatch, VoteStore};
+pub use options::{DynamoDbOptions, InvalidTableName, TableName};
 use schema::Schema;
 use table::{Layout, Table};
 

@@ -8,11 +8,11 @@
 pub mod batcher;
 #[cfg(feature = "dynamodb")]
 mod dynamodb;
-mod dynamodb_options;
 mod error;
 mod kind;
 mod maintenance;
 mod open;
+mod password;
 mod postgres;
 mod redis;
 mod sqlite;
@@ -20,17 +20,17 @@ mod status;
 mod views;
 mod votes;
 
-pub use dynamodb_options::DynamoDbOptions;
+#[cfg(feature = "dynamodb")]
+pub use dynamodb::{DynamoDbOptions, InvalidTableName, TableName};
 pub use error::StoreError;
 pub use kind::{Description, StoreKind};
 pub use open::{
-    CLOSE_LIMIT, Location, Migrate, OpenError, Stores, ViewLocation, VoteLocation, migrate, open,
+    CLOSE_LIMIT, Location, Migrate, OpenError, StoreLocation, StoreServer, Stores, ViewLocation,
+    VoteLocation, migrate, open,
 };
+pub use password::Password;
 pub use postgres::PostgresOptions;
 pub use redis::RedisOptions;
 pub use status::{State, Status, StatusReceiver, StatusSender};
 pub use views::ViewStore;
 pub use votes::{InvalidKey, KeyReused, Tally, Vote, VoteBatch, VoteKey, VoteStore};
-
-/// Whether this program has the client of DynamoDB.
-pub const HAS_DYNAMODB: bool = cfg!(feature = "dynamodb");

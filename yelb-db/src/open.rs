@@ -5,14 +5,15 @@ use std::time::Duration;
 
 use tokio::time::timeout;
 use tokio_util::sync::DropGuard;
+use url::Url;
 use yelb_poll::Poll;
 use yelb_resolver::Resolver;
 
 use crate::batcher::Workers;
 #[cfg(feature = "dynamodb")]
-use crate::dynamodb;
-use crate::dynamodb_options::DynamoDbOptions;
+use crate::dynamodb::{self, DynamoDbOptions};
 use crate::error::StoreError;
+use crate::password::Password;
 use crate::postgres::{self, PostgresOptions};
 use crate::redis::{self, RedisOptions};
 use crate::sqlite::Sqlite;
@@ -33,26 +34,37 @@ pub struct Location {
     pub migrate: Migrate,
 }
 
-/// Where the votes are.
+/// Where a store is.
 #[derive(Debug, Clone)]
-pub enum VoteLocation {
-    /// A PostgreSQL server.
-    Postgres(PostgresOptions),
+pub enum StoreLocation<S> {
+    /// A server.
+    Server(S),
     /// A table of DynamoDB.
+    #[cfg(feature = "dynamodb")]
     DynamoDb(DynamoDbOptions),
-    /// The `sqlite:` URL of a file.
+    /// The `sqlite:` URL of a file, which may be that of the other store.
     Sqlite(String),
 }
 
+/// Where the votes are.
+pub type VoteLocation = StoreLocation<PostgresOptions>;
 /// Where the page views are.
-#[derive(Debug, Clone)]
-pub enum ViewLocation {
-    /// A Redis server.
-    Redis(RedisOptions),
-    /// A table of DynamoDB.
-    DynamoDb(DynamoDbOptions),
-    /// The `sqlite:` URL of a file, which may be that of the votes.
-    Sqlite(String),
+pub type ViewLocation = StoreLocation<RedisOptions>;
+
+/// A server that keeps a store, by its URL.
+pub trait StoreServer: Clone {
+    /// Its name, for people.
+    const NAME: &str;
+    /// What its URLs look like, for people.
+    const FORM: &str;
+    /// The schemes of its URLs.
+    const SCHEMES: [&str; 2];
+
+    /// The server that a URL names. `None` if the URL is of no use.
+    fn from_url(url: &Url) -> Option<Self>;
+    /// The same server, with this password instead of the URL's.
+    #[must_use]
+    fn with_password(self, password: Password) -> Self;
 }
 
 /// Who applies pending migrations.
@@ -76,7 +88,7 @@ pub struct Stores {
     _stop: DropGuard,
 }
 
-/// A store that cannot be opened at all: a file that cannot be made, or a kind that this program leaves out.
+/// A store that cannot be opened at all: a file that cannot be made.
 #[derive(Debug, thiserror::Error)]
 #[error("cannot open {url}")]
 pub struct OpenError {
@@ -95,7 +107,7 @@ pub async fn open(
     let workers = Workers::default();
     let mut files = Files { poll, open: Vec::new() };
     let votes = match &location.votes {
-        VoteLocation::Postgres(options) => {
+        VoteLocation::Server(options) => {
             let (options, resolver) = (options.clone(), resolver.clone());
             postgres::open(options, location.migrate, poll, resolver, &workers)
         }
@@ -103,18 +115,14 @@ pub async fn open(
         VoteLocation::DynamoDb(options) => {
             dynamodb::open_votes(options.clone(), location.migrate, poll, &workers)
         }
-        #[cfg(not(feature = "dynamodb"))]
-        VoteLocation::DynamoDb(options) => return Err(left_out(options)),
         VoteLocation::Sqlite(url) => files.open(url).await?.votes(&workers),
     };
     let views = match &location.views {
-        ViewLocation::Redis(options) => redis::open(options.clone(), resolver.clone(), &workers),
+        ViewLocation::Server(options) => redis::open(options.clone(), resolver.clone(), &workers),
         #[cfg(feature = "dynamodb")]
         ViewLocation::DynamoDb(options) => {
             dynamodb::open_views(options.clone(), location.migrate, &workers)
         }
-        #[cfg(not(feature = "dynamodb"))]
-        ViewLocation::DynamoDb(options) => return Err(left_out(options)),
         ViewLocation::Sqlite(url) => files.open(url).await?.views(&workers),
     };
     workers.tasks.close();
@@ -166,7 +174,7 @@ pub async fn migrate(
     resolver: &Resolver,
 ) -> Result<(), StoreError> {
     match &location.votes {
-        VoteLocation::Postgres(options) => {
+        VoteLocation::Server(options) => {
             let applied = postgres::migrate(options.clone(), poll, resolver.clone()).await?;
             tracing::info!(applied, "migrated");
         }
@@ -175,8 +183,6 @@ pub async fn migrate(
             dynamodb::migrate_votes(options.clone(), poll).await?;
             tracing::info!("the table of the votes is complete");
         }
-        #[cfg(not(feature = "dynamodb"))]
-        VoteLocation::DynamoDb(options) => return Err(left_out(options).source),
         VoteLocation::Sqlite(url) => {
             Sqlite::open(url, poll).await?.close().await;
             tracing::info!("an SQLite file is migrated whenever it is opened");
@@ -190,29 +196,12 @@ pub async fn migrate(
     Ok(())
 }
 
-/// [`crate::HAS_DYNAMODB`] is for refusing such a setting where it is read.
-#[cfg(not(feature = "dynamodb"))]
-fn left_out(options: &DynamoDbOptions) -> OpenError {
-    let url = format!("dynamodb://{}", options.table);
-    OpenError { url, source: StoreError::NotReady("this program has no DynamoDB".to_owned()) }
-}
-
-impl fmt::Display for VoteLocation {
+impl<S: StoreServer> fmt::Display for StoreLocation<S> {
     /// For people, without secrets.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Postgres(_) => f.write_str("PostgreSQL"),
-            Self::DynamoDb(_) => f.write_str("DynamoDB"),
-            Self::Sqlite(url) => f.write_str(url.trim_start_matches("sqlite:")),
-        }
-    }
-}
-
-impl fmt::Display for ViewLocation {
-    /// For people, without secrets.
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Redis(_) => f.write_str("Redis"),
+            Self::Server(_) => f.write_str(S::NAME),
+            #[cfg(feature = "dynamodb")]
             Self::DynamoDb(_) => f.write_str("DynamoDB"),
             Self::Sqlite(url) => f.write_str(url.trim_start_matches("sqlite:")),
         }

@@ -5,22 +5,23 @@ mod schema;
 mod session;
 
 use std::fmt;
-use std::str::FromStr;
 use std::sync::Arc;
 
-use secrecy::{ExposeSecret, SecretString};
+use secrecy::ExposeSecret;
 use sqlx::postgres::PgConnectOptions;
 use sqlx::{ConnectOptions, Connection, PgConnection};
 use tokio::time::sleep;
+use url::Url;
 use yelb_poll::Poll;
 use yelb_resolver::Resolver;
 
 use self::session::BatchSession;
-use crate::Migrate;
 use crate::batcher::{Batcher, Outputs, Session, Workers};
 use crate::error::StoreError;
 use crate::kind::{Description, StoreKind};
 use crate::maintenance::{self, Maintain, SWEEP_PAUSE};
+use crate::open::{Migrate, StoreServer};
+use crate::password::Password;
 use crate::status::StatusSender;
 use crate::votes::{Recorded, Tally, Vote, VoteBatch, VoteStore};
 
@@ -34,57 +35,54 @@ static VOTES: StoreKind = StoreKind {
     read: "SELECT restaurants",
 };
 
+/// What sqlx reads of a URL's query, besides `options[…]`.
+const PARAMETERS: &str = "application_name dbname host hostaddr options password port ssl-ca ssl-cert ssl-key ssl-mode \
+     ssl-root-cert sslcert sslkey sslmode sslrootcert statement-cache-capacity user";
+
 /// Where the database is and how to log in.
 #[derive(Clone)]
-pub struct PostgresOptions(Box<PgConnectOptions>);
+pub struct PostgresOptions {
+    server: Box<PgConnectOptions>,
+    /// Instead of the one in `server`.
+    password: Option<Password>,
+    /// Parameters of the URL that are ignored, by name: a value may be a secret.
+    ignored: Vec<String>,
+}
+
+impl StoreServer for PostgresOptions {
+    const NAME: &str = "PostgreSQL";
+    const FORM: &str = "postgres://user@host:5432/database";
+    const SCHEMES: [&str; 2] = ["postgres", "postgresql"];
+
+    fn from_url(url: &Url) -> Option<Self> {
+        let is_host = |name: &str| matches!(name, "host" | "hostaddr");
+        let names_host = url.host().is_some() || url.query_pairs().any(|(name, _)| is_host(&name));
+        let mut server = PgConnectOptions::from_url(url).ok().filter(|_| names_host)?;
+        // As sqlx takes it from the URL, an IPv6 address is in brackets, and would be looked up as a name.
+        if server.get_host().starts_with('[') {
+            let address = server.get_host().trim_matches(['[', ']']).to_owned();
+            server = server.host(&address);
+        }
+        let is_known = |name: &str| {
+            name.starts_with("options[") || PARAMETERS.split(' ').any(|known| known == name)
+        };
+        let names = url.query_pairs().map(|(name, _)| name.into_owned());
+        let ignored = names.filter(|name| !is_known(name));
+        let server = Box::new(server.disable_statement_logging());
+        Some(Self { server, password: None, ignored: ignored.collect() })
+    }
+
+    fn with_password(self, password: Password) -> Self {
+        Self { password: Some(password), ..self }
+    }
+}
 
 impl PostgresOptions {
-    /// Reads a `postgres://` URL.
-    pub fn from_url(url: &str) -> Result<Self, StoreError> {
-        PgConnectOptions::from_str(url)
-            .map(Self::new)
-            .map_err(StoreError::doing("read the postgres:// URL"))
-    }
-
-    /// The parts of the original's settings.
-    pub fn from_parts(
-        host: &str,
-        port: u16,
-        database: &str,
-        user: &str,
-        password: &SecretString,
-    ) -> Self {
-        let options = PgConnectOptions::new_without_pgpass()
-            .host(host)
-            .port(port)
-            .database(database)
-            .username(user);
-        Self::new(options.password(password.expose_secret()))
-    }
-
-    /// With this password instead.
-    #[must_use]
-    pub fn password(self, password: &SecretString) -> Self {
-        Self::new(self.0.password(password.expose_secret()))
-    }
-
-    fn new(options: PgConnectOptions) -> Self {
-        // Without a parameter that poolers refuse, and that is for numbers with a fraction.
-        let options = options.extra_float_digits(None);
-        let host = options.get_host().strip_prefix('[').and_then(|host| host.strip_suffix(']'));
-        let options = match host.map(str::to_owned) {
-            // As it stands in a URL; a name is looked up without the brackets.
-            Some(address) => options.host(&address),
-            None => options,
-        };
-        Self(Box::new(options.disable_statement_logging()))
-    }
-
     fn describe(&self) -> Description {
         Description {
             kind: &VOTES,
-            namespace: self.0.get_database().map(str::to_owned),
-            address: Some((self.0.get_host().to_owned(), self.0.get_port())),
+            namespace: self.server.get_database().map(str::to_owned),
+            address: Some((self.server.get_host().to_owned(), self.server.get_port())),
         }
     }
 }
@@ -92,7 +90,7 @@ impl PostgresOptions {
 impl fmt::Debug for PostgresOptions {
     /// Without the login, which the driver's own would print.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "PostgresOptions({}:{})", self.0.get_host(), self.0.get_port())
+        write!(f, "PostgresOptions({}:{})", self.server.get_host(), self.server.get_port())
     }
 }
 
@@ -104,6 +102,12 @@ pub(crate) fn open(
     resolver: Resolver,
     workers: &Workers,
 ) -> VoteStore {
+    for parameter in &options.ignored {
+        tracing::warn!(
+            parameter,
+            "the URL of the votes has a parameter that is not known; it is ignored"
+        );
+    }
     let description = Arc::new(options.describe());
     let database = Database { options, migrate, poll, resolver };
     let writer = StatusSender::new(&VOTES);
@@ -144,19 +148,27 @@ struct Database {
 
 impl Database {
     /// How to log in to the server that has the name now. `application` is what an operator sees in `pg_stat_activity`.
-    async fn options(&self, application: &str) -> PgConnectOptions {
-        let host = self.resolver.qualify(self.options.0.get_host()).await;
-        self.options.0.as_ref().clone().host(&host).application_name(application)
+    async fn options(&self, application: &str) -> Result<PgConnectOptions, StoreError> {
+        let PostgresOptions { server, password, .. } = &self.options;
+        let host = self.resolver.qualify(server.get_host()).await;
+        let options = server.as_ref().clone().host(&host).application_name(application);
+        // Without a parameter that poolers refuse, and that is for numbers with a fraction.
+        let mut options = options.extra_float_digits(None);
+        if let Some(password) = password {
+            let password = password.read().await.map_err(StoreError::doing("log in"))?;
+            options = options.password(password.expose_secret());
+        }
+        Ok(options)
     }
 
     async fn log_in(&self, application: &str) -> Result<PgConnection, StoreError> {
-        let options = self.options(application).await;
+        let options = self.options(application).await?;
         PgConnection::connect_with(&options).await.map_err(StoreError::doing("connect"))
     }
 
     /// A session for batches.
     async fn begin_session(&self) -> Result<BatchSession, StoreError> {
-        let options = self.options("yelb-appserver").await;
+        let options = self.options("yelb-appserver").await?;
         BatchSession::begin(&options).await.map_err(StoreError::doing("connect"))
     }
 }

@@ -8,16 +8,18 @@ use std::time::Duration;
 use redis::aio::MultiplexedConnection;
 use redis::io::AsyncDNSResolver;
 use redis::{
-    AsyncConnectionConfig, Client, ConnectionAddr, ErrorKind, IntoConnectionInfo, RedisError,
-    RedisFuture, RedisResult,
+    AsyncConnectionConfig, Client, ConnectionAddr, ConnectionInfo, ErrorKind, IntoConnectionInfo,
+    RedisError, RedisFuture, RedisResult,
 };
-use secrecy::{ExposeSecret, SecretString};
+use secrecy::ExposeSecret;
 use url::Url;
 use yelb_resolver::Resolver;
 
 use crate::batcher::{BATCH_LIMIT, Batcher, Outputs, Session, Workers};
 use crate::error::StoreError;
 use crate::kind::{Description, StoreKind};
+use crate::open::StoreServer;
+use crate::password::Password;
 use crate::status::StatusSender;
 use crate::views::{self, View, ViewStore};
 
@@ -39,28 +41,46 @@ const MOST_REDIRECTS: usize = 4;
 
 /// Where Redis is and how to log in.
 #[derive(Clone)]
-pub struct RedisOptions(Box<Client>);
+pub struct RedisOptions {
+    server: Box<ConnectionInfo>,
+    /// Instead of the one in `server`.
+    password: Option<Password>,
+}
+
+impl StoreServer for RedisOptions {
+    const NAME: &str = "Redis";
+    const FORM: &str = "redis://host:6379, rediss://host:6379 (TLS)";
+    const SCHEMES: [&str; 2] = ["redis", "rediss"];
+
+    fn from_url(url: &Url) -> Option<Self> {
+        let server = url.clone().into_connection_info().ok()?;
+        Client::open(server.clone()).ok()?;
+        Some(Self { server: Box::new(server), password: None })
+    }
+
+    fn with_password(self, password: Password) -> Self {
+        Self { password: Some(password), ..self }
+    }
+}
 
 impl RedisOptions {
-    /// Reads a `redis://` or `rediss://` URL; `password` is for one that has none. `None` if the URL is of no use.
-    pub fn new(url: &Url, password: Option<&SecretString>) -> Option<Self> {
-        let mut info = url.clone().into_connection_info().ok()?;
-        if let Some(password) = password {
-            let login = info.redis_settings().clone().set_password(password.expose_secret());
-            info = info.set_redis_settings(login);
-        }
-        Client::open(info).ok().map(|client| Self(Box::new(client)))
+    /// The login as it is now.
+    async fn login(&self) -> RedisResult<ConnectionInfo> {
+        let server = self.server.as_ref().clone();
+        let Some(password) = &self.password else { return Ok(server) };
+        let password = password.read().await?;
+        let login = server.redis_settings().clone().set_password(password.expose_secret());
+        Ok(server.set_redis_settings(login))
     }
 
     fn describe(&self) -> Description {
-        let info = self.0.get_connection_info();
-        let address = match info.addr() {
+        let address = match self.server.addr() {
             ConnectionAddr::Tcp(host, port) | ConnectionAddr::TcpTls { host, port, .. } => {
                 Some((host.clone(), *port))
             }
             _ => None,
         };
-        let namespace = Some(info.redis_settings().db().to_string());
+        let namespace = Some(self.server.redis_settings().db().to_string());
         Description { kind: &VIEWS, namespace, address }
     }
 }
@@ -68,7 +88,7 @@ impl RedisOptions {
 impl fmt::Debug for RedisOptions {
     /// Without the login, which the client's own would print.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "RedisOptions({})", self.0.get_connection_info().addr())
+        write!(f, "RedisOptions({})", self.server.addr())
     }
 }
 
@@ -78,7 +98,7 @@ pub(crate) fn open(options: RedisOptions, resolver: Resolver, workers: &Workers)
     let status = StatusSender::new(&VIEWS);
     // Readiness does not wait for page views: the votes go on without them.
     status.prepared();
-    let server = Server { client: *options.0, resolver };
+    let server = Server { options, resolver };
     ViewStore {
         status: status.receiver(),
         add: Batcher::start::<Adder>(server, status, None, workers),
@@ -87,31 +107,32 @@ pub(crate) fn open(options: RedisOptions, resolver: Resolver, workers: &Workers)
 }
 
 struct Server {
-    client: Client,
+    options: RedisOptions,
     resolver: Resolver,
 }
 
 impl Server {
     /// Connects to the server that has the key: any node of a cluster knows which one that is.
     async fn connect_to_owner(&self) -> RedisResult<Adder> {
-        let mut adder = self.open(&self.client).await?;
+        let login = self.options.login().await?;
+        let mut adder = self.open(login.clone()).await?;
         for _ in 0..MOST_REDIRECTS {
             let Err(refusal) = adder.check_writable().await else { return Ok(adder) };
             // `MOVED 11935 10.0.0.3:6379` (Redis cluster specification, "MOVED Redirection").
             let Some((node, _slot)) = refusal.redirect_node() else { return Err(refusal) };
-            let addr = address(self.client.get_connection_info().addr(), node)?;
+            let addr = address(login.addr(), node)?;
             tracing::debug!(%addr, "another node of the cluster has the page views");
-            let info = self.client.get_connection_info().clone().set_addr(addr);
-            adder = self.open(&Client::open(info)?).await?;
+            adder = self.open(login.clone().set_addr(addr)).await?;
         }
         adder.check_writable().await.map(|()| adder)
     }
 
-    async fn open(&self, client: &Client) -> RedisResult<Adder> {
+    async fn open(&self, login: ConnectionInfo) -> RedisResult<Adder> {
         let config = AsyncConnectionConfig::new()
             .set_connection_timeout(Some(CONNECT_LIMIT))
             .set_response_timeout(Some(BATCH_LIMIT))
             .set_dns_resolver(Lookup(self.resolver.clone()));
+        let client = Client::open(login)?;
         client.get_multiplexed_async_connection_with_config(&config).await.map(Adder)
     }
 }

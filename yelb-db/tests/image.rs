@@ -4,7 +4,7 @@ use std::path::Path;
 use std::process::Command;
 
 use testbed::Postgres;
-use yelb_db::{Location, Migrate, PostgresOptions, ViewLocation, VoteLocation};
+use yelb_db::{Location, Migrate, PostgresOptions, StoreServer, ViewLocation, VoteLocation};
 use yelb_poll::Poll;
 use yelb_resolver::Resolver;
 
@@ -56,9 +56,10 @@ async fn the_app_server_completes_the_images_database_and_keeps_its_counts() {
     initialise(&postgres);
     postgres.sql("yelbdatabase", "update restaurants set count = 44 where name = 'ihop'");
 
-    let options = PostgresOptions::from_url(&postgres.url("yelbdatabase")).expect("a URL");
+    let options = PostgresOptions::from_url(&postgres.url("yelbdatabase").parse().expect("a URL"));
+    let options = options.expect("a URL of Postgres");
     let location = Location {
-        votes: VoteLocation::Postgres(options),
+        votes: VoteLocation::Server(options),
         views: ViewLocation::Sqlite("sqlite::memory:".to_owned()),
         migrate: Migrate::Never,
     };

@@ -1,6 +1,6 @@
 //! Asking a process whether it lives, from inside an image that has neither shell nor curl.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
 use anyhow::{Context, anyhow, ensure};
@@ -11,8 +11,7 @@ use hyper_util::rt::TokioIo;
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 
-use crate::listening::{self, Listening};
-use crate::settings::{Environment, SettingError};
+use crate::listening;
 
 /// Shorter than any orchestrator's own limit, so that the reason is ours to tell.
 const LIMIT: Duration = Duration::from_secs(1);
@@ -23,17 +22,24 @@ pub struct Healthcheck {
     /// Ask whether it is ready for traffic, too
     #[arg(long)]
     ready: bool,
+    /// Port that the server listens on, its default port unless given
+    #[arg(long, env = "PORT", value_name = "PORT", value_parser = port)]
+    port: Option<u16>,
+    /// Address that the server listens on
+    #[arg(long, env = "YELB_BIND", value_name = "ADDRESS", default_value = "127.0.0.1", value_parser = listening::address)]
+    bind: IpAddr,
+}
+
+fn port(text: &str) -> Result<u16, &'static str> {
+    let port = text.parse().ok().filter(|&port| port != 0);
+    port.ok_or("expected the port that the server listens on, from 1 to 65535")
 }
 
 impl Healthcheck {
     /// Asks the server that runs with the same settings on this host. An error says what it answered instead of 200.
-    pub async fn run(self, environment: &Environment, default_port: u16) -> anyhow::Result<()> {
-        let bind = Listening::from_environment(environment, 0)?.bind;
-        let port = listening::port(environment, &["PORT"], default_port)?;
-        if port == 0 {
-            Err(SettingError::new("PORT", "must be the port that the server listens on"))?;
-        }
-        let address = listening::reachable(SocketAddr::new(bind, port));
+    pub async fn run(self, default_port: u16) -> anyhow::Result<()> {
+        let port = self.port.unwrap_or(default_port);
+        let address = listening::reachable(SocketAddr::new(self.bind, port));
         let path = if self.ready { "/readyz" } else { "/livez" };
         ask(address, path).await.with_context(|| format!("http://{address}{path}"))
     }

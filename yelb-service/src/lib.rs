@@ -2,7 +2,7 @@
 //!
 //! Read it in the order in which a process meets it:
 //!
-//! - [`settings`] reads the environment, once; [`telemetry`] starts log and traces;
+//! - [`settings`] reads the environment, once; [`config`] has what every server can be told; [`telemetry`] starts log and traces;
 //! - [`listening`] binds; [`stop`] watches for signals; [`server`] serves until one comes, and drains; `connection` is one of
 //!   its connections;
 //! - [`observe`] gives each request its span, log line and metrics, [`problem`] each failure its answer;
@@ -12,6 +12,7 @@
 
 pub mod admin;
 mod build_info;
+pub mod config;
 mod connection;
 mod exit;
 pub mod health;

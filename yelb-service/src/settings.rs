@@ -1,19 +1,27 @@
-//! Settings: the environment, read once, and flags of the same meaning laid over it.
+//! Settings: variables of the environment, and flags of the same meaning, which win over them.
 //!
-//! Every setting has a primary name and may have aliases, which are the names that the original Yelb and its forks use.
-//! A value that cannot be used ends the process with one line that names the setting; see [`SettingError`].
+//! The settings of a program are one struct for clap, and `#[arg(env = "NAME")]` names the variable of each. [`parse`] hands
+//! the variables to clap as flags, so that types, defaults and conflicts are clap's, and a test can hand in any
+//! [`Environment`]. A setting that cannot be used ends the process with one line that names it as the user gave it.
+
+mod environment;
+mod refusal;
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::fmt::Display;
-use std::path::Path;
 
-use secrecy::SecretString;
-use yelb_resolver::Resolver;
+use clap::builder::Resettable;
+use clap::parser::ValueSource;
+use clap::{Arg, ArgMatches, Command, Parser};
 
-/// A setting that cannot be used: its name, and what it should be.
-///
-/// The offending value is left out: it may be a secret.
+pub use environment::Environment;
+pub use refusal::Refusal;
+
+/// How many columns help fills at most: on a wider terminal its lines would be hard to follow.
+const WIDEST_HELP: usize = 160;
+
+/// A setting that cannot be used: its name as the user gave it, and what is wrong with it. No secret is in it.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{name}: {problem}")]
 pub struct SettingError {
@@ -22,197 +30,119 @@ pub struct SettingError {
 }
 
 impl SettingError {
-    /// Says that the setting `name` cannot be used, and what it should be.
+    /// Says that the setting `name` cannot be used, and why.
     pub fn new(name: impl Into<String>, problem: impl Display) -> Self {
         Self { name: name.into(), problem: problem.to_string() }
     }
 }
 
-/// What a setting was given, and under which of its names.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Given<'a> {
-    /// The name it was given under.
+/// Another name of a variable, from the original or its forks.
+#[derive(Debug, Clone, Copy)]
+pub struct Alias {
+    /// The name.
     pub name: &'static str,
-    /// The value, never empty.
-    pub value: &'a str,
+    /// The variable that it stands for.
+    pub variable: &'static str,
+    /// What its value lacks to be a value of that variable: it comes before it.
+    pub prefix: &'static str,
 }
 
-/// The environment variables of the process, or of a test.
-#[derive(Clone, Default)]
-pub struct Environment {
-    variables: BTreeMap<String, OsString>,
-}
-
-impl Environment {
-    /// The variables that this process was started with.
-    #[expect(clippy::disallowed_methods, reason = "the one place that reads the environment")]
-    pub fn of_process() -> Self {
-        let named = |(name, value): (OsString, OsString)| Some((name.into_string().ok()?, value));
-        Self { variables: std::env::vars_os().filter_map(named).collect() }
-    }
-
-    /// Lays a command line flag over the variable of the same meaning.
-    pub fn set(&mut self, name: &str, flag: Option<String>) {
-        if let Some(value) = flag {
-            self.variables.insert(name.to_owned(), value.into());
-        }
-    }
-
-    /// The variable `name`. An empty one counts as not set, as an empty line in a template means.
-    pub fn get(&self, name: &'static str) -> Result<Option<Given<'_>>, SettingError> {
-        match self.variables.get(name) {
-            None => Ok(None),
-            Some(value) => match value.to_str() {
-                None => Err(SettingError::new(name, "must be UTF-8")),
-                Some("") => Ok(None),
-                Some(value) => Ok(Some(Given { name, value })),
-            },
-        }
-    }
-
-    /// The one of `names` that is set. Two of them that disagree are an error.
-    pub fn one_of(&self, names: &[&'static str]) -> Result<Option<Given<'_>>, SettingError> {
-        let mut found: Option<Given<'_>> = None;
-        for &name in names {
-            let Some(given) = self.get(name)? else { continue };
-            match &found {
-                Some(first) if first.value != given.value => {
-                    let problem =
-                        format!("says something else than {}; set one of the two", first.name);
-                    return Err(SettingError::new(name, problem));
-                }
-                Some(_) => {}
-                None => found = Some(given),
-            }
-        }
-        Ok(found)
-    }
-
-    /// The one of `names` that is set, read as a `T`; `expected` completes "must be …".
-    pub fn parsed<T: std::str::FromStr>(
-        &self,
-        names: &[&'static str],
-        expected: &str,
-    ) -> Result<Option<T>, SettingError> {
-        let Some(given) = self.one_of(names)? else { return Ok(None) };
-        match given.value.parse() {
-            Ok(value) => Ok(Some(value)),
-            Err(_) => Err(SettingError::new(given.name, format!("must be {expected}"))),
-        }
-    }
-
-    /// How host names are looked up (`SEARCH_DOMAIN`).
-    pub fn resolver(&self) -> Result<Resolver, SettingError> {
-        match self.get("SEARCH_DOMAIN")? {
-            None => Ok(Resolver::default()),
-            Some(given) => {
-                given.value.parse().map_err(|error| SettingError::new(given.name, error))
-            }
-        }
-    }
-
-    /// A secret: the one of `names` that is set, or the content of the file that `NAME_FILE` points to.
-    pub fn secret(
-        &self,
-        names: &[&'static str],
-        file: &'static str,
-    ) -> Result<Option<(&'static str, SecretString)>, SettingError> {
-        match (self.one_of(names)?, self.get(file)?) {
-            (Some(given), Some(_)) => {
-                Err(SettingError::new(file, format!("excludes {}; set one of the two", given.name)))
-            }
-            (Some(given), None) => Ok(Some((given.name, given.value.into()))),
-            (None, Some(path)) => {
-                read_secret(file, Path::new(path.value)).map(|text| Some((file, text)))
-            }
-            (None, None) => Ok(None),
-        }
-    }
-
-    /// Fails if any of `others` is set besides `name`.
-    pub fn exclusive(&self, name: &str, others: &[&'static str]) -> Result<(), SettingError> {
-        for &other in others {
-            if self.get(other)?.is_some() {
-                return Err(SettingError::new(
-                    other,
-                    format!("excludes {name}; set one of the two"),
-                ));
-            }
-        }
-        Ok(())
+impl Alias {
+    /// `name` for `variable`, with the same values.
+    pub const fn new(name: &'static str, variable: &'static str) -> Self {
+        Self { name, variable, prefix: "" }
     }
 }
 
-impl<N: Into<String>, V: Into<OsString>> FromIterator<(N, V)> for Environment {
-    fn from_iter<I: IntoIterator<Item = (N, V)>>(variables: I) -> Self {
-        let owned = |(name, value): (N, V)| (name.into(), value.into());
-        Self { variables: variables.into_iter().map(owned).collect() }
+/// The settings that were given, by the names of their variables, and the name under which each was given: a variable, an alias
+/// or a flag.
+#[derive(Debug, Clone, Default)]
+pub struct Names(BTreeMap<String, String>);
+
+impl Names {
+    /// The name under which `variable` was given, if it was.
+    pub fn given(&self, variable: &str) -> Option<&str> {
+        self.0.get(variable).map(String::as_str)
+    }
+
+    /// The name under which `variable` was given, or else its own.
+    pub fn of<'a>(&'a self, variable: &'a str) -> &'a str {
+        self.given(variable).unwrap_or(variable)
     }
 }
 
-/// Reads a secret from a file, without the line end that editors and `echo` leave behind.
-fn read_secret(name: &str, path: &Path) -> Result<SecretString, SettingError> {
-    match std::fs::read_to_string(path) {
-        Ok(text) => Ok(text.trim_end_matches(['\r', '\n']).into()),
-        Err(error) => {
-            Err(SettingError::new(name, format!("must name a readable text file ({error})")))
+/// Reads the settings of this process. Ends it with the help that was asked for, or with one line about what cannot be used.
+pub fn parse<T: Parser>(environment: &Environment, aliases: &[Alias]) -> (T, Names) {
+    try_parse(environment, aliases, std::env::args_os())
+        .unwrap_or_else(|refusal| refusal.exit(T::command().get_name()))
+}
+
+/// Reads settings from the arguments, the first of which is the program, and from the environment where there is no flag.
+pub fn try_parse<T: Parser>(
+    environment: &Environment,
+    aliases: &[Alias],
+    arguments: impl IntoIterator<Item = OsString>,
+) -> Result<(T, Names), Refusal> {
+    let mut arguments: Vec<OsString> = arguments.into_iter().collect();
+    // The struct's own command knows the variables. clap would read them by itself, so the one that parses does not.
+    let table = T::command();
+    let command = without_environment(table.clone(), aliases);
+    let parse = |arguments: &[OsString], table: &Command, names: &Names| {
+        let matches = command.clone().try_get_matches_from(arguments);
+        matches.map_err(|error| Refusal::new(error, table, names))
+    };
+
+    // A flag's variable is not looked at. So the flags are parsed first, and by themselves.
+    let alone = parse(&arguments, &table, &Names::default())?;
+    let (table, flags, place) = match alone.subcommand() {
+        Some((name, flags)) => (table.find_subcommand(name).unwrap_or(&table), flags, 2),
+        None => (&table, &alone, 1),
+    };
+    let mut names = Names::default();
+    let mut variables = Vec::new();
+    for (arg, flag, variable) in settings(table) {
+        if is_flag(arg, flags) {
+            if arg.is_hide_set() {
+                let problem = format!("has no flag that may be used; set {variable}");
+                return Err(SettingError::new(format!("--{flag}"), problem).into());
+            }
+            names.0.insert(variable.to_owned(), format!("--{flag}"));
+        } else if let Some((name, value)) = environment.value(variable, aliases)? {
+            names.0.insert(variable.to_owned(), name.to_owned());
+            variables.push(format!("--{flag}={value}").into());
         }
     }
+    arguments.splice(place..place, variables);
+    let matches = parse(&arguments, table, &names)?;
+    let parsed = T::from_arg_matches(&matches);
+    Ok((parsed.map_err(|error| Refusal::new(error, table, &names))?, names))
+}
+
+/// The settings of a command, each with its flag and its variable.
+pub fn settings(command: &Command) -> impl Iterator<Item = (&Arg, &str, &str)> {
+    command.get_arguments().filter_map(|arg| Some((arg, arg.get_long()?, arg.get_env()?.to_str()?)))
+}
+
+fn is_flag(arg: &Arg, matches: &ArgMatches) -> bool {
+    matches.value_source(arg.get_id().as_str()) == Some(ValueSource::CommandLine)
+}
+
+/// The same command, which reads no variables. Its help still names them, and the aliases.
+fn without_environment(command: Command, aliases: &[Alias]) -> Command {
+    let name_in_help = |arg: Arg| {
+        let Some(variable) = arg.get_env().and_then(|name| name.to_str()).map(str::to_owned) else {
+            return arg;
+        };
+        // One with other values would have to be explained.
+        let same = |alias: &&Alias| alias.variable == variable && alias.prefix.is_empty();
+        let aliases = aliases.iter().filter(same);
+        let names: Vec<_> = [&*variable].into_iter().chain(aliases.map(|it| it.name)).collect();
+        let help = arg.get_help().map(ToString::to_string).unwrap_or_default();
+        arg.env(Resettable::Reset).help(format!("{help} [env: {}]", names.join(", ")))
+    };
+    let command = command.max_term_width(WIDEST_HELP);
+    command.mut_args(name_in_help).mut_subcommands(|command| command.mut_args(name_in_help))
 }
 
 #[cfg(test)]
-mod tests {
-    use secrecy::ExposeSecret;
-
-    use super::*;
-
-    fn environment(variables: &[(&str, &str)]) -> Environment {
-        variables.iter().copied().collect()
-    }
-
-    #[test]
-    fn an_empty_variable_is_not_set() {
-        assert_eq!(environment(&[("PORT", "")]).get("PORT"), Ok(None));
-    }
-
-    #[test]
-    fn aliases_may_agree_but_not_differ() {
-        let agree = environment(&[("A", "x"), ("B", "x")]);
-        assert_eq!(agree.one_of(&["A", "B"]).unwrap().unwrap().name, "A");
-
-        let differ = environment(&[("A", "x"), ("B", "y")]).one_of(&["A", "B"]).unwrap_err();
-        assert_eq!(differ.to_string(), "B: says something else than A; set one of the two");
-    }
-
-    #[test]
-    fn a_value_that_does_not_parse_names_the_setting_and_not_the_value() {
-        let error = environment(&[("PORT", "x9")]).parsed::<u16>(&["PORT"], "a port").unwrap_err();
-        assert_eq!(error.to_string(), "PORT: must be a port");
-    }
-
-    #[test]
-    fn a_secret_comes_from_a_file_without_its_line_end() {
-        let file = std::env::temp_dir().join(format!("yelb-secret-{}", std::process::id()));
-        std::fs::write(&file, "s3cret\n").unwrap();
-        let settings = environment(&[("PASSWORD_FILE", file.to_str().unwrap())]);
-
-        let (name, secret) = settings.secret(&["PASSWORD"], "PASSWORD_FILE").unwrap().unwrap();
-        std::fs::remove_file(&file).unwrap();
-        assert_eq!((name, secret.expose_secret()), ("PASSWORD_FILE", "s3cret"));
-    }
-
-    #[test]
-    fn a_secret_given_twice_is_refused() {
-        let twice = environment(&[("PASSWORD", "a"), ("PASSWORD_FILE", "/b")]);
-        let error = twice.secret(&["PASSWORD"], "PASSWORD_FILE").unwrap_err();
-        assert_eq!(error.to_string(), "PASSWORD_FILE: excludes PASSWORD; set one of the two");
-    }
-
-    #[test]
-    fn a_flag_wins_over_the_variable() {
-        let mut settings = environment(&[("PORT", "1")]);
-        settings.set("PORT", Some("2".into()));
-        settings.set("PORT", None);
-        assert_eq!(settings.parsed::<u16>(&["PORT"], "a port"), Ok(Some(2)));
-    }
-}
+mod tests;

@@ -1,45 +1,37 @@
 //! The UI's settings.
 
-use axum::http::Uri;
 use axum::http::uri::Authority;
-use yelb_resolver::Resolver;
+use yelb_resolver::HttpEndpoint;
+use yelb_service::config::ProcessConfig;
 use yelb_service::listening;
-use yelb_service::settings::{Environment, SettingError};
+use yelb_service::settings::Alias;
 
 /// The port of the page. The image says 80.
 pub const PORT: u16 = 8080;
 
-/// Where the app server is unless told otherwise: its name in every deployment of the original.
-const DEFAULT_ENDPOINT: &str = "http://yelb-appserver:4567";
 const APPSERVER_PORT: u16 = 4567;
 
-/// For `--help`: the names that are accepted besides the primary ones.
-pub const ALIASES: &str = "\
-Also accepted, from the original and its forks:
-  APPSERVER_HOST  the host of the app server, on port 4567
-  UI_ENV          ignored: there is one kind of page
-The log is set by RUST_LOG (a level, or a list such as info,yelb_ui=debug).";
+/// What forks of the original call some of the settings.
+pub const ALIASES: &[Alias] = &[Alias::new("APPSERVER_HOST", "YELB_APPSERVER_ENDPOINT")];
 
-/// The UI's settings, all of them usable.
-#[derive(Debug, Clone)]
+/// The UI's settings.
+#[derive(Debug, Clone, clap::Args)]
+#[command(mut_arg("admin_port", |port| port.default_value("9465")))]
 pub struct Config {
-    /// The port of the page.
+    /// Port of the page, 0 for any free one
+    #[arg(long, env = "PORT", default_value_t = PORT, value_parser = listening::port)]
     pub port: u16,
-    /// Where the app server is.
-    pub appserver: Endpoint,
-    /// How host names are looked up.
-    pub resolver: Resolver,
-}
-
-impl Config {
-    /// Reads the settings; the first that cannot be used is the error.
-    pub fn from_environment(environment: &Environment) -> Result<Self, SettingError> {
-        Ok(Self {
-            port: listening::port(environment, &["PORT"], PORT)?,
-            appserver: Endpoint::from_environment(environment)?,
-            resolver: environment.resolver()?,
-        })
-    }
+    /// Where the app server is: http://HOST:PORT, or a host alone
+    // A URL may have a password in it.
+    #[arg(long, env = "YELB_APPSERVER_ENDPOINT", value_name = "URL", hide_env_values = true)]
+    #[arg(default_value = "http://yelb-appserver:4567", value_parser = appserver)]
+    pub appserver_endpoint: Endpoint,
+    /// Ignored: the original's kind of page, of which there is one
+    #[arg(long, env = "UI_ENV", hide = true)]
+    ui_env: Option<String>,
+    /// What every server has.
+    #[command(flatten)]
+    pub process: ProcessConfig,
 }
 
 /// The address of the app server: what goes into `Host`, by which Envoy picks the virtual service.
@@ -47,101 +39,49 @@ impl Config {
 pub struct Endpoint(Authority);
 
 impl Endpoint {
-    fn from_environment(environment: &Environment) -> Result<Self, SettingError> {
-        match (environment.get("YELB_APPSERVER_ENDPOINT")?, environment.get("APPSERVER_HOST")?) {
-            (Some(url), Some(host)) => {
-                let problem = format!("excludes {}; set one of the two", url.name);
-                Err(SettingError::new(host.name, problem))
-            }
-            (Some(url), None) => Self::from_url(url.value).ok_or_else(|| {
-                SettingError::new(url.name, "must be a URL without a path: http://host:4567")
-            }),
-            (None, Some(host)) => {
-                Self::from_url(&format!("http://{}", host.value)).ok_or_else(|| {
-                    SettingError::new(host.name, "must be a host name or an IP address")
-                })
-            }
-            (None, None) => Ok(Self::from_url(DEFAULT_ENDPOINT).expect("the default is a URL")),
-        }
-    }
-
-    /// Reads `http://host:port`, the port being 4567 unless given.
-    pub fn from_url(url: &str) -> Option<Self> {
-        let uri: Uri = url.parse().ok()?;
-        let authority = uri.authority()?;
-        let plain = uri.scheme_str() == Some("http")
-            && matches!(uri.path_and_query().map_or("/", |path| path.as_str()), "" | "/")
-            && !authority.as_str().contains('@')
-            && is_host(authority.host());
-        // Not `authority.port()`, which takes a number that is too large for none.
-        let port = match authority.as_str().strip_prefix(authority.host())? {
-            "" => APPSERVER_PORT,
-            // A colon without a number is a slip.
-            port => port.strip_prefix(':')?.parse().ok()?,
-        };
-        plain.then(|| format!("{}:{port}", authority.host()).parse().ok().map(Self)).flatten()
-    }
-
     /// Host and port.
     pub fn authority(&self) -> &Authority {
         &self.0
     }
 }
 
-fn is_host(host: &str) -> bool {
-    let address = host.trim_start_matches('[').trim_end_matches(']');
-    let name = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_');
-    !host.is_empty() && (address.parse::<std::net::IpAddr>().is_ok() || host.bytes().all(name))
+fn appserver(text: &str) -> Result<Endpoint, String> {
+    let url = HttpEndpoint::parse(text, APPSERVER_PORT)?;
+    let expected = "expected http://host:4567 or a host";
+    if url.tls {
+        return Err(format!("{expected}, got https://"));
+    }
+    if !url.path.is_empty() {
+        return Err(format!("{expected}, got a path after it"));
+    }
+    let authority = url.endpoint.to_string().parse();
+    authority
+        .map(Endpoint)
+        .map_err(|_| format!("{expected}, got a name that HTTP has no letters for"))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn endpoint(variables: &[(&str, &str)]) -> Result<String, String> {
-        let environment = variables.iter().copied().collect();
-        let config = Config::from_environment(&environment).map_err(|error| error.to_string())?;
-        Ok(config.appserver.authority().to_string())
-    }
-
     #[test]
     fn the_app_server_is_where_it_is_said_to_be() {
-        let cases: [(&[(&str, &str)], &str); 5] = [
-            (&[], "yelb-appserver:4567"),
-            (&[("YELB_APPSERVER_ENDPOINT", "http://api.example.com:80/")], "api.example.com:80"),
-            (&[("YELB_APPSERVER_ENDPOINT", "http://[::1]:1")], "[::1]:1"),
-            (&[("YELB_APPSERVER_ENDPOINT", "http://yelb-appserver")], "yelb-appserver:4567"),
-            (&[("APPSERVER_HOST", "localhost"), ("UI_ENV", "prod")], "localhost:4567"),
-        ];
-        for (variables, expected) in cases {
-            assert_eq!(endpoint(variables).as_deref(), Ok(expected), "{variables:?}");
+        for (text, expected) in [
+            ("http://api.example.com:80/", "api.example.com:80"),
+            ("http://[::1]:1", "[::1]:1"),
+            ("http://yelb-appserver", "yelb-appserver:4567"),
+            ("ec2-192-0-2-1.compute.amazonaws.com", "ec2-192-0-2-1.compute.amazonaws.com:4567"),
+        ] {
+            assert_eq!(appserver(text).unwrap().authority().as_str(), expected);
         }
     }
 
     #[test]
-    fn nonsense_names_the_setting() {
-        for nonsense in [
-            "yelb-appserver:4567",
-            "https://a:1",
-            "http://",
-            "http://a/path",
-            "http://a:99999",
-            "http://a b",
-        ] {
-            let error = endpoint(&[("YELB_APPSERVER_ENDPOINT", nonsense)]).unwrap_err();
-            assert_eq!(
-                error, "YELB_APPSERVER_ENDPOINT: must be a URL without a path: http://host:4567",
-                "{nonsense}"
-            );
+    fn what_the_proxy_cannot_do_yet_is_refused() {
+        for (text, found) in [("https://api", "https://"), ("http://api/green", "a path after it")]
+        {
+            let expected = format!("expected http://host:4567 or a host, got {found}");
+            assert_eq!(appserver(text), Err(expected), "{text}");
         }
-        assert_eq!(
-            endpoint(&[("APPSERVER_HOST", "a b")]).unwrap_err(),
-            "APPSERVER_HOST: must be a host name or an IP address"
-        );
-        assert_eq!(
-            endpoint(&[("APPSERVER_HOST", "a"), ("YELB_APPSERVER_ENDPOINT", "http://a")])
-                .unwrap_err(),
-            "APPSERVER_HOST: excludes YELB_APPSERVER_ENDPOINT; set one of the two"
-        );
     }
 }

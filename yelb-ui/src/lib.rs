@@ -8,6 +8,3 @@ pub mod contact;
 pub mod page;
 pub mod proxy;
 pub mod router;
-
-/// The default port of metrics and health: the app server's is one below.
-pub const ADMIN_PORT: u16 = 9465;

@@ -6,31 +6,23 @@ use clap::{Parser, Subcommand};
 use tracing::Level;
 use yelb_service::health::Health;
 use yelb_service::healthcheck::Healthcheck;
-use yelb_service::listening::{Listening, ProcessFlags};
 use yelb_service::metrics::Metrics;
 use yelb_service::server::{self, OnDisconnect, Server};
-use yelb_service::settings::Environment;
+use yelb_service::settings::{self, Environment, Names};
 use yelb_service::stop::StopOptions;
 use yelb_service::{admin, telemetry};
 use yelb_ui::config::{self, Config};
 use yelb_ui::contact::AppServerContact;
 use yelb_ui::proxy::Upstream;
-use yelb_ui::{ADMIN_PORT, proxy, router};
+use yelb_ui::{proxy, router};
 
-/// Yelb's UI: the page, and /api passed on to the app server.
-///
-/// Settings come from the environment; a flag wins over the variable of the same meaning.
+/// Yelb's UI: the page, and /api passed on to the app server. Settings come from the environment; a flag wins over the variable
+/// of the same meaning.
 #[derive(Parser)]
-#[command(version, after_help = format!("{}\n{}", config::ALIASES, telemetry::HELP))]
+#[command(version, args_conflicts_with_subcommands = true, after_help = telemetry::VARIABLES)]
 struct Cli {
-    /// Port of the page, 0 for any free one [env: `PORT`] [default: 8080]
-    #[arg(long, global = true, value_name = "PORT")]
-    port: Option<String>,
-    /// Where the app server is [env: `YELB_APPSERVER_ENDPOINT`] [default: `http://yelb-appserver:4567`]
-    #[arg(long, global = true, value_name = "URL")]
-    appserver_endpoint: Option<String>,
     #[command(flatten)]
-    process: ProcessFlags,
+    config: Config,
     #[command(subcommand)]
     command: Option<Command>,
 }
@@ -43,39 +35,32 @@ enum Command {
 
 #[tokio::main]
 async fn main() -> ExitCode {
-    let cli = Cli::parse();
-    let mut environment = Environment::of_process();
-    environment.set("PORT", cli.port);
-    environment.set("YELB_APPSERVER_ENDPOINT", cli.appserver_endpoint);
-    cli.process.lay_over(&mut environment);
-
-    let outcome = match cli.command {
-        None => serve(&environment).await,
-        Some(Command::Healthcheck(healthcheck)) => {
-            healthcheck.run(&environment, config::PORT).await
-        }
+    let environment = Environment::of_process();
+    let (Cli { config, command }, names) = settings::parse(&environment, config::ALIASES);
+    let outcome = match command {
+        None => serve(config, &environment, &names).await,
+        Some(Command::Healthcheck(healthcheck)) => healthcheck.run(config::PORT).await,
     };
     yelb_service::exit("yelb-ui", outcome)
 }
 
-async fn serve(environment: &Environment) -> anyhow::Result<()> {
-    let telemetry = telemetry::init(environment, "yelb-ui", Level::INFO)?;
-    let outcome = run(environment).await;
+async fn serve(config: Config, environment: &Environment, names: &Names) -> anyhow::Result<()> {
+    let telemetry = telemetry::init(&config.process, environment, "yelb-ui", Level::INFO);
+    let outcome = run(config, names).await;
     telemetry.shutdown().await;
     outcome
 }
 
-async fn run(environment: &Environment) -> anyhow::Result<()> {
+async fn run(config: Config, names: &Names) -> anyhow::Result<()> {
     let metrics = Metrics::install("yelb-ui")?;
-    let listening = Listening::from_environment(environment, ADMIN_PORT)?;
+    let listening = &config.process.listening;
     let stop = StopOptions::watch(listening.stop_wait)?;
-    let config = Config::from_environment(environment)?;
-    let page = listening.bind("PORT", config.port)?;
-    let admin = listening.bind_admin()?;
+    let page = listening.bind("PORT", config.port, names)?;
+    let admin = listening.bind_admin(names)?;
 
     let contact = AppServerContact::default();
     let health = Health::new([contact.check()]);
-    let upstream = Upstream::new(config.appserver, config.resolver, contact);
+    let upstream = Upstream::new(config.appserver_endpoint, config.process.resolver(), contact);
     let app = router::app(proxy::app(upstream), &health);
     // If the client disconnects, the call of the app server is cancelled.
     let mut servers = vec![Server::new("page", page, app, OnDisconnect::Cancel)?];

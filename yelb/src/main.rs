@@ -2,29 +2,25 @@
 
 mod load;
 mod serve;
+#[cfg(test)]
+mod settings_page_tests;
 
-use std::io::Write;
 use std::process::ExitCode;
 
-use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
+use clap::{Parser, Subcommand};
+use yelb_appserver::config;
 use yelb_service::healthcheck::Healthcheck;
-use yelb_service::settings::Environment;
-use yelb_service::telemetry;
+use yelb_service::settings::{self, Environment};
 
-/// Yelb in one process: the page and its app server, with the votes in a file unless told otherwise.
-///
+/// Yelb in one process: the page and its app server, with the votes in a file of the user's data folder unless told otherwise.
 /// Settings come from the environment; a flag wins over the variable of the same meaning.
 #[derive(Parser)]
-#[command(
-    version,
-    after_help = format!("{}\n{}", yelb_appserver::config::ALIASES, telemetry::HELP),
-    args_conflicts_with_subcommands = true
-)]
+#[command(version, args_conflicts_with_subcommands = true, after_help = config::variables())]
 struct Cli {
+    #[command(flatten)]
+    config: serve::Config,
     #[command(subcommand)]
     command: Option<Command>,
-    #[command(flatten)]
-    serve: serve::ServeFlags,
 }
 
 #[derive(Subcommand)]
@@ -37,46 +33,22 @@ enum Command {
 
 #[tokio::main]
 async fn main() -> ExitCode {
-    let cli = parse();
-    match cli.command {
-        None => yelb_service::exit("yelb", serve::run(cli.serve).await),
-        Some(Command::Load(options)) => load::run(*options).await,
-        Some(Command::Healthcheck(healthcheck)) => {
-            let environment = Environment::of_process();
-            let outcome = healthcheck.run(&environment, yelb_ui::config::PORT).await;
-            yelb_service::exit("yelb", outcome)
-        }
-    }
-}
-
-fn parse() -> Cli {
-    let matches = command().try_get_matches().and_then(|matches| Cli::from_arg_matches(&matches));
-    matches.unwrap_or_else(|error| refuse(&error))
-}
-
-/// Ends the process with one line about a mistake on the command line, or with the help that was asked for.
-fn refuse(error: &clap::Error) -> ! {
-    if !error.use_stderr() {
-        error.exit();
-    }
-    let text = error.to_string();
-    let lines = text.lines().map(str::trim).take_while(|line| !line.starts_with("Usage:"));
-    let lines = lines.filter(|line| !line.is_empty() && !line.starts_with("For more information"));
-    let line = lines.collect::<Vec<_>>().join("; ");
-    // Standard error may be closed; the code still tells.
-    let _ = writeln!(std::io::stderr(), "yelb: {}", line.trim_start_matches("error: "));
-    std::process::exit(error.exit_code())
-}
-
-/// The command line. The servers' flags are of no use to `load`: they are not handed down to it.
-fn command() -> clap::Command {
-    Cli::command().mut_args(|flag| flag.global(false))
+    let environment = Environment::of_process();
+    let (Cli { config, command }, names) = settings::parse(&environment, config::ALIASES);
+    let outcome = match command {
+        None => serve::run(&config, &environment, &names).await,
+        Some(Command::Load(options)) => return load::run(*options).await,
+        Some(Command::Healthcheck(healthcheck)) => healthcheck.run(yelb_ui::config::PORT).await,
+    };
+    yelb_service::exit("yelb", outcome)
 }
 
 #[cfg(test)]
 mod tests {
+    use clap::CommandFactory;
+
     #[test]
     fn the_command_line_is_well_formed() {
-        super::command().debug_assert();
+        super::Cli::command().debug_assert();
     }
 }

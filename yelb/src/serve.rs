@@ -6,70 +6,62 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use tracing::Level;
-use yelb_appserver::config::{Config, StoreFlags};
+use yelb_appserver::config::StoreConfig;
 use yelb_db::Location;
-use yelb_service::listening::{self, Listening, ProcessFlags};
+use yelb_service::config::ProcessConfig;
+use yelb_service::listening;
 use yelb_service::metrics::Metrics;
 use yelb_service::server::{self, OnDisconnect, Server};
-use yelb_service::settings::{Environment, SettingError};
+use yelb_service::settings::{Environment, Names, SettingError};
 use yelb_service::stop::StopOptions;
 use yelb_service::{admin, telemetry};
 
-/// The flags of the servers.
+/// The settings of both servers.
 #[derive(Debug, clap::Args)]
-pub(crate) struct ServeFlags {
-    /// Port of the page, 0 for any free one [env: `PORT`] [default: 8080]
-    #[arg(long, value_name = "PORT")]
-    port: Option<String>,
-    /// Port of the API, 0 for any free one [env: `YELB_API_PORT`] [default: 4567]
-    #[arg(long, value_name = "PORT")]
-    api_port: Option<String>,
+pub(crate) struct Config {
+    /// Port of the page, 0 for any free one
+    #[arg(long, env = "PORT", default_value_t = yelb_ui::config::PORT, value_parser = listening::port)]
+    port: u16,
+    /// Port of the API, 0 for any free one
+    #[arg(long, env = "YELB_API_PORT", value_name = "PORT", default_value_t = yelb_appserver::config::PORT)]
+    #[arg(value_parser = listening::port)]
+    api_port: u16,
     #[command(flatten)]
-    stores: StoreFlags,
+    stores: StoreConfig,
     #[command(flatten)]
-    process: ProcessFlags,
-}
-
-impl ServeFlags {
-    /// The environment of the process, with these flags laid over it.
-    fn over_environment(self) -> Environment {
-        let mut environment = Environment::of_process();
-        environment.set("PORT", self.port);
-        environment.set("YELB_API_PORT", self.api_port);
-        self.stores.lay_over(&mut environment);
-        self.process.lay_over(&mut environment);
-        environment
-    }
+    process: ProcessConfig,
 }
 
 /// Serves until told to stop.
-pub(crate) async fn run(flags: ServeFlags) -> anyhow::Result<()> {
-    let environment = flags.over_environment();
+pub(crate) async fn run(
+    config: &Config,
+    environment: &Environment,
+    names: &Names,
+) -> anyhow::Result<()> {
+    let stores = config.stores.location(names, environment, Some(default_file(environment)?))?;
     // Quieter than the servers by themselves: here the log shares a terminal with the person who votes.
-    let telemetry = telemetry::init(&environment, "yelb", Level::WARN)?;
-    let outcome = serve(&environment).await;
+    let telemetry = telemetry::init(&config.process, environment, "yelb", Level::WARN);
+    let outcome = serve(config, &stores, names).await;
     telemetry.shutdown().await;
     outcome
 }
 
-async fn serve(environment: &Environment) -> anyhow::Result<()> {
+async fn serve(config: &Config, location: &Location, names: &Names) -> anyhow::Result<()> {
     let metrics = Metrics::install("yelb")?;
-    let listening = Listening::from_environment(environment, yelb_appserver::ADMIN_PORT)?;
+    let listening = &config.process.listening;
     let stop = StopOptions::watch(listening.stop_wait)?;
-    let config = Config::from_environment(environment, Some(default_file(environment)?))?;
-    let page_port = listening::port(environment, &["PORT"], yelb_ui::config::PORT)?;
-    let api_port = listening::port(environment, &["YELB_API_PORT"], yelb_appserver::config::PORT)?;
-    let page = listening.bind("PORT", page_port)?;
-    let api = listening.bind("YELB_API_PORT", api_port)?;
-    let admin = listening.bind_admin()?;
+    let page = listening.bind("PORT", config.port, names)?;
+    let api = listening.bind("YELB_API_PORT", config.api_port, names)?;
+    let admin = listening.bind_admin(names)?;
 
-    let (state, health, stores) = yelb_appserver::start(&config).await?;
+    let resolver = config.process.resolver();
+    let (state, health, stores) = yelb_appserver::start(location, &resolver, names).await?;
     let api_app = yelb_appserver::router::app(state, &health);
     let page_app = yelb_ui::router::app(api_app.clone(), &health);
     // A vote that was sent whole is counted, whether or not its client waits for the answer.
     let page = Server::new("page", page, page_app, OnDisconnect::Complete)?;
     let api = Server::new("api", api, api_app, OnDisconnect::Complete)?;
-    greet(page.address(), api.address(), &config.stores)?;
+    greet(page.address(), api.address(), location)?;
     let mut servers = vec![page, api];
     if let Some(listener) = admin {
         servers.push(admin::server(listener, &health, &metrics)?);
@@ -93,9 +85,9 @@ fn greet(page: SocketAddr, api: SocketAddr, stores: &Location) -> std::io::Resul
 /// The embedded store's file: in the user's data folder (XDG Base Directory Specification), so that the data is the same
 /// from wherever the program is started.
 fn default_file(environment: &Environment) -> Result<String, SettingError> {
-    let data = match (environment.get("XDG_DATA_HOME")?, environment.get("HOME")?) {
-        (Some(data), _) => PathBuf::from(data.value),
-        (None, Some(home)) => PathBuf::from(home.value).join(".local/share"),
+    let data = match (environment.text("XDG_DATA_HOME")?, environment.text("HOME")?) {
+        (Some(data), _) => PathBuf::from(data),
+        (None, Some(home)) => PathBuf::from(home).join(".local/share"),
         (None, None) => PathBuf::from("."),
     };
     Ok(format!("sqlite:{}", data.join("yelb/yelb.db").display()))

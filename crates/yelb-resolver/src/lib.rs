@@ -3,6 +3,10 @@
 //! The original appends `search …` to `/etc/resolv.conf`, which needs root and a writable root file system. Here the
 //! suffix is tried at look-up only: **the name that goes on the wire stays the short one**, because Envoy picks the
 //! virtual service by the authority of the request.
+//!
+//! [`Host`], [`Endpoint`] and [`HttpEndpoint`] are what there is to look up, as settings name it.
+
+mod endpoint;
 
 use std::future::Future;
 use std::io;
@@ -14,6 +18,8 @@ use std::task::{Context, Poll};
 
 use hyper_util::client::legacy::connect::dns::Name;
 
+pub use endpoint::{Endpoint, Host, HttpEndpoint};
+
 /// Resolves host names, short ones under the search domains first. Cloning it clones a handle.
 #[derive(Debug, Clone, Default)]
 pub struct Resolver {
@@ -22,7 +28,7 @@ pub struct Resolver {
 
 /// A search domain that is no DNS domain.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("must be a DNS domain such as `example.local`")]
+#[error("expected a DNS domain such as example.local")]
 pub struct InvalidDomain;
 
 impl FromStr for Resolver {

@@ -1,48 +1,19 @@
-//! Tables of DynamoDB, by URL or by the original's variables; region and endpoint as AWS's SDKs read them.
+//! Region, endpoint and access key of tables in DynamoDB, by the variables that AWS's SDKs read. They have no flags, and are
+//! not looked at unless there is a table.
 
 use url::Url;
-use yelb_db::DynamoDbOptions;
-use yelb_service::settings::{Environment, Given, SettingError};
+use yelb_db::{DynamoDbOptions, TableName};
+use yelb_service::settings::{Environment, SettingError};
 
-/// The first that is set counts, as in AWS's SDKs.
-const REGION: [&str; 2] = ["AWS_REGION", "AWS_DEFAULT_REGION"];
-const ENDPOINT: [&str; 2] = ["AWS_ENDPOINT_URL_DYNAMODB", "AWS_ENDPOINT_URL"];
-
-/// The table at `dynamodb://table`.
-pub(super) fn by_url(
+/// A table that the setting `name` names.
+pub(super) fn options(
     environment: &Environment,
-    given: Given<'_>,
+    name: &str,
+    table: &TableName,
 ) -> Result<DynamoDbOptions, SettingError> {
-    let table = given.value.strip_prefix("dynamodb://").unwrap_or_default();
-    at(environment, given.name, table, "must be a URL: dynamodb://table")
-}
-
-/// The table of this name.
-pub(super) fn by_name(
-    environment: &Environment,
-    given: Given<'_>,
-) -> Result<DynamoDbOptions, SettingError> {
-    at(environment, given.name, given.value, "must be the name of a table of DynamoDB")
-}
-
-fn at(
-    environment: &Environment,
-    setting: &str,
-    table: &str,
-    expected: &str,
-) -> Result<DynamoDbOptions, SettingError> {
-    if !yelb_db::HAS_DYNAMODB {
-        let problem = "is a table of DynamoDB, which this program leaves out; `yelb-appserver` has it: \
-             cargo run --package yelb-appserver";
-        return Err(SettingError::new(setting, problem));
-    }
-    let region = region(environment, setting)?;
+    let region = region(environment, name)?;
     let endpoint = endpoint(environment)?;
-    let options = DynamoDbOptions::new(table, region, endpoint).ok_or_else(|| {
-        let rule = "3 to 255 letters, digits, `_`, `-` or `.`";
-        SettingError::new(setting, format!("{expected}, {rule}"))
-    })?;
-    log_in(environment, options)
+    log_in(environment, DynamoDbOptions::new(table.clone(), region, endpoint))
 }
 
 /// The access key of the environment. Others are looked for later, by AWS's own chain.
@@ -50,42 +21,46 @@ fn log_in(
     environment: &Environment,
     options: DynamoDbOptions,
 ) -> Result<DynamoDbOptions, SettingError> {
-    let session = environment.get("AWS_SESSION_TOKEN")?.map(|session| session.value.into());
-    match (environment.get("AWS_ACCESS_KEY_ID")?, environment.get("AWS_SECRET_ACCESS_KEY")?) {
-        (Some(id), Some(secret)) => Ok(options.login(id.value, secret.value.into(), session)),
-        (None, None) => Ok(options),
-        (Some(given), None) | (None, Some(given)) => {
-            let problem = "needs both of AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY";
-            Err(SettingError::new(given.name, problem))
-        }
-    }
+    let session = environment.text("AWS_SESSION_TOKEN")?.map(Into::into);
+    let (id, secret) = ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY");
+    let (given, missing) = match (environment.text(id)?, environment.text(secret)?) {
+        (Some(id), Some(secret)) => return Ok(options.login(id, secret.into(), session)),
+        (None, None) => return Ok(options),
+        (Some(_), None) => (id, secret),
+        (None, Some(_)) => (secret, id),
+    };
+    Err(SettingError::new(given, format!("has no effect without {missing}; set that, too")))
 }
 
 fn region<'a>(environment: &'a Environment, setting: &str) -> Result<&'a str, SettingError> {
-    let Some(region) = first(environment, REGION)? else {
+    let Some((name, region)) = first(environment, ["AWS_REGION", "AWS_DEFAULT_REGION"])? else {
         let problem = format!("must be set, because {setting} is a table of DynamoDB");
-        return Err(SettingError::new(REGION[0], problem));
+        return Err(SettingError::new("AWS_REGION", problem));
     };
-    let usable = region.value.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-');
-    if usable {
-        Ok(region.value)
-    } else {
-        Err(SettingError::new(region.name, "must be a region such as `eu-west-1`"))
-    }
+    let usable = region.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-');
+    let problem = || format!("expected a region such as eu-west-1, got {region:?}");
+    usable.then_some(region).ok_or_else(|| SettingError::new(name, problem()))
 }
 
 fn endpoint(environment: &Environment) -> Result<Option<&str>, SettingError> {
-    let Some(endpoint) = first(environment, ENDPOINT)? else { return Ok(None) };
-    let url = Url::parse(endpoint.value).ok();
+    let names = ["AWS_ENDPOINT_URL_DYNAMODB", "AWS_ENDPOINT_URL"];
+    let Some((name, endpoint)) = first(environment, names)? else { return Ok(None) };
+    let url = Url::parse(endpoint).ok();
     match url.filter(|url| matches!(url.scheme(), "http" | "https") && url.has_host()) {
-        Some(_) => Ok(Some(endpoint.value)),
-        None => Err(SettingError::new(endpoint.name, "must be a URL: http://host:8000")),
+        Some(_) => Ok(Some(endpoint)),
+        None => Err(SettingError::new(name, "expected a URL such as http://host:8000")),
     }
 }
 
+/// The first of two variables that is set.
 fn first<'a>(
     environment: &'a Environment,
-    [first, second]: [&'static str; 2],
-) -> Result<Option<Given<'a>>, SettingError> {
-    Ok(environment.get(first)?.or(environment.get(second)?))
+    names: [&'static str; 2],
+) -> Result<Option<(&'static str, &'a str)>, SettingError> {
+    for name in names {
+        if let Some(value) = environment.text(name)? {
+            return Ok(Some((name, value)));
+        }
+    }
+    Ok(None)
 }

@@ -206,7 +206,10 @@ fn the_health_check_tells_an_orchestrator_in_a_code_and_a_person_in_a_line() {
     }
     let (code, line) = check(0, &["healthcheck"]);
     assert_eq!(
-        (code, line.starts_with("yelb-appserver: PORT: must be")),
+        (
+            code,
+            line.starts_with("yelb-appserver: PORT: expected the port that the server listens on")
+        ),
         (Some(2), true),
         "{line}"
     );

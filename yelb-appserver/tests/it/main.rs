@@ -11,6 +11,7 @@ mod lifecycle;
 mod linearizable;
 mod outages;
 mod redis_cluster;
+mod rotation;
 mod settings;
 mod shedding;
 

@@ -6,8 +6,11 @@ use std::net::TcpListener;
 use std::os::unix::ffi::OsStrExt;
 use std::time::Duration;
 
+use clap::Parser;
 use testbed::{PATIENCE, Postgres, Program, Redis, SECRET, eventually, http};
-use yelb_appserver::config::Config;
+use yelb_appserver::config::{ALIASES, Config};
+use yelb_db::Location;
+use yelb_service::settings::try_parse;
 
 use crate::{appserver, await_ready, bare};
 
@@ -20,77 +23,81 @@ const PASSWORD_FILE: &str = "password";
 
 /// Variables that cannot be used, and how the line begins that says so.
 const NONSENSE: &str = "
-    DATABASE_URL=mysql://yelb:hunter2@db/yelb               => DATABASE_URL: must be a URL: postgres://
-    DATABASE_URL=postgres://                                => DATABASE_URL: must be a URL: postgres://
-    DATABASE_URL=postgres:///yelb                           => DATABASE_URL: must be a URL: postgres://
-    DATABASE_URL=postgres://yelb:hunter2@db:port/yelb       => DATABASE_URL: must be a URL: postgres://
-    DATABASE_URL=postgres://yelb:hunter2@db:99999/yelb      => DATABASE_URL: must be a URL: postgres://
-    DATABASE_URL=postgres://db/yelb?sslmode=hunter2         => DATABASE_URL: must be a URL: postgres://
-    DATABASE_URL=hunter2                                    => DATABASE_URL: must be a URL: postgres://
-    DATABASE_URL=sqlite:/dev/null/yelb.db                   => DATABASE_URL: must name a store that can be reached or made
-    DATABASE_URL=sqlite:                                    => DATABASE_URL: must be a URL: postgres://
-    REDIS_URL=sqlite://                                     => REDIS_URL: must be a URL: redis://
-    YELB_STOP_WAIT=99999999999999                           => YELB_STOP_WAIT: must be a number of whole seconds
-    DATABASE_URL=sqlite:/                                   => DATABASE_URL: must name a store that can be reached or made
-    REDIS_URL=http://:hunter2@redis                         => REDIS_URL: must be a URL: redis://
-    REDIS_URL=redis://                                      => REDIS_URL: must be a URL: redis://
-    REDIS_URL=redis://:hunter2@redis:port                   => REDIS_URL: must be a URL: redis://
-    REDIS_URL=redis://:hunter2@redis/yelb                   => REDIS_URL: must be a URL: redis://
-    REDIS_URL=hunter2                                       => REDIS_URL: must be a URL: redis://
-    PORT=http                                               => PORT: must be a port from 0 to 65535
-    PORT=65536                                              => PORT: must be a port from 0 to 65535
-    PORT=-1                                                 => PORT: must be a port from 0 to 65535
-    YELB_BIND=everywhere                                    => YELB_BIND: must be an IP address
+    DATABASE_URL=mysql://yelb:hunter2@db/yelb               => DATABASE_URL: expected postgres://user@host:5432/database, sqlite:FILE or dynamodb://TABLE, got mysql://
+    DATABASE_URL=postgres://                                => DATABASE_URL: expected postgres://user@host:5432/database, sqlite:FILE or dynamodb://TABLE, got a URL without a host
+    DATABASE_URL=postgres:///yelb                           => DATABASE_URL: expected postgres://
+    DATABASE_URL=postgres://yelb:hunter2@db:port/yelb       => DATABASE_URL: expected postgres://user@host:5432/database, sqlite:FILE or dynamodb://TABLE, got a URL that cannot be read: invalid port
+    DATABASE_URL=postgres://yelb:hunter2@db:99999/yelb      => DATABASE_URL: expected postgres://
+    DATABASE_URL=postgres://db/yelb?sslmode=hunter2         => DATABASE_URL: expected postgres://
+    DATABASE_URL=hunter2                                    => DATABASE_URL: expected postgres://user@host:5432/database, sqlite:FILE or dynamodb://TABLE, got no such URL
+    DATABASE_URL=hunter2:5432                               => DATABASE_URL: expected postgres://
+    DATABASE_URL=sqlite:/dev/null/yelb.db                   => DATABASE_URL: cannot open or make sqlite:/dev/null/yelb.db
+    DATABASE_URL=sqlite:                                    => DATABASE_URL: expected postgres://user@host:5432/database, sqlite:FILE or dynamodb://TABLE, got sqlite: without a file
+    REDIS_URL=sqlite://                                     => REDIS_URL: expected redis://host:6379, rediss://host:6379 (TLS), sqlite:FILE or dynamodb://TABLE, got sqlite: without
+    YELB_STOP_WAIT=99999999999999                           => YELB_STOP_WAIT: expected a number of whole seconds
+    DATABASE_URL=sqlite:/                                   => DATABASE_URL: cannot open or make sqlite:/
+    REDIS_URL=http://:hunter2@redis                         => REDIS_URL: expected redis://host:6379, rediss://host:6379 (TLS), sqlite:FILE or dynamodb://TABLE, got http://
+    REDIS_URL=redis://                                      => REDIS_URL: expected redis://
+    REDIS_URL=redis://:hunter2@redis:port                   => REDIS_URL: expected redis://
+    REDIS_URL=redis://:hunter2@redis/yelb                   => REDIS_URL: expected redis://
+    REDIS_URL=hunter2                                       => REDIS_URL: expected redis://
+    PORT=http                                               => PORT: expected a port from 0 to 65535, got \"http\"
+    PORT=65536                                              => PORT: expected a port from 0 to 65535, got \"65536\"
+    PORT=-1                                                 => PORT: expected a port from 0 to 65535, got \"-1\"
+    YELB_BIND=everywhere                                    => YELB_BIND: expected an IP address such as 127.0.0.1, 0.0.0.0 or ::, got \"everywhere\"
     YELB_BIND=192.0.2.1                                     => YELB_BIND: cannot listen on 192.0.2.1:0
-    YELB_ADMIN_PORT=on                                      => YELB_ADMIN_PORT: must be a port from 0 to 65535, or `off`
-    YELB_STOP_WAIT=soon                                     => YELB_STOP_WAIT: must be a number of whole seconds
-    YELB_STOP_WAIT=-3                                       => YELB_STOP_WAIT: must be a number of whole seconds
-    YELB_STOP_WAIT=1.5                                      => YELB_STOP_WAIT: must be a number of whole seconds
-    SEARCH_DOMAIN=example local!                            => SEARCH_DOMAIN: must be a DNS domain
-    YELB_MIGRATE=maybe                                      => YELB_MIGRATE: must be auto or never
-    RACK_ENV=staging                                        => RACK_ENV: must be production, test, development or custom
-    RUST_LOG=yelb=loud                                      => RUST_LOG: must be a level
+    YELB_ADMIN_PORT=on                                      => YELB_ADMIN_PORT: expected a port from 0 to 65535, or off, got \"on\"
+    YELB_STOP_WAIT=soon                                     => YELB_STOP_WAIT: expected a number of whole seconds, at most 65535, got \"soon\"
+    YELB_STOP_WAIT=-3                                       => YELB_STOP_WAIT: expected a number of whole seconds
+    YELB_STOP_WAIT=1.5                                      => YELB_STOP_WAIT: expected a number of whole seconds
+    SEARCH_DOMAIN=example local!                            => SEARCH_DOMAIN: expected a DNS domain such as example.local, got \"example local!\"
+    YELB_MIGRATE=maybe                                      => YELB_MIGRATE: expected auto or never, got \"maybe\"
+    RACK_ENV=staging                                        => RACK_ENV: expected one of production, test, development, custom, got \"staging\"
+    RUST_LOG=yelb=loud                                      => RUST_LOG: expected a level
+    RUST_LOG=WARNING                                        => RUST_LOG: expected a level (off, error, warn, info, debug, trace) or a list
+    RUST_LOG=info,yelb_db                                   => RUST_LOG: expected a level
 
-    YELB_DB_SERVER_ENDPOINT=yelb db                         => YELB_DB_SERVER_ENDPOINT: must be a host name or an IP address
-    DB_HOST=postgres://yelb-db                              => DB_HOST: must be a host name or an IP address
-    DB_HOST=db, YELB_DB_SERVER_PORT=x                       => YELB_DB_SERVER_PORT: must be a port from 0 to 65535
-    DB_HOST=db, YELB_DB_PASSWORD_FILE=nowhere               => YELB_DB_PASSWORD_FILE: must name a readable text file
-    REDIS_SERVER_ENDPOINT=redis:6379                        => REDIS_SERVER_ENDPOINT: must be a host name or an IP address
-    YELB_REDIS_SERVER_ENDPOINT=/redis                       => YELB_REDIS_SERVER_ENDPOINT: must be a host name or an IP address
-    CACHE_HOST=redis@                                       => CACHE_HOST: must be a host name or an IP address
-    CACHE_HOST=redis, REDIS_SERVER_PORT=x                   => REDIS_SERVER_PORT: must be a port from 0 to 65535
-    CACHE_HOST=redis, REDIS_TLS=maybe                       => REDIS_TLS: must be true or false
-    CACHE_HOST=redis, REDIS_PASSWORD_FILE=nowhere           => REDIS_PASSWORD_FILE: must name a readable text file
+    YELB_DB_SERVER_ENDPOINT=yelb db                         => YELB_DB_SERVER_ENDPOINT: expected a host name or an IP address, got \"yelb db\"
+    DB_HOST=postgres://yelb-db                              => DB_HOST: expected a host name or an IP address
+    DB_HOST=db, YELB_DB_SERVER_PORT=x                       => YELB_DB_SERVER_PORT: expected a port from 0 to 65535
+    DB_HOST=db, YELB_DB_PASSWORD_FILE=nowhere               => YELB_DB_PASSWORD_FILE: expected a readable text file (No such file or directory (os error 2)), got \"nowhere\"
+    REDIS_SERVER_ENDPOINT=redis:6379                        => REDIS_SERVER_ENDPOINT: expected a host name or an IP address, got \"redis:6379\"
+    YELB_REDIS_SERVER_ENDPOINT=/redis                       => YELB_REDIS_SERVER_ENDPOINT: expected a host name or an IP address
+    CACHE_HOST=redis@                                       => CACHE_HOST: expected a host name or an IP address
+    CACHE_HOST=redis, REDIS_SERVER_PORT=x                   => REDIS_SERVER_PORT: expected a port from 0 to 65535
+    CACHE_HOST=redis, REDIS_TLS=maybe                       => REDIS_TLS: expected true or false, got \"maybe\"
+    CACHE_HOST=redis, REDIS_PASSWORD_FILE=nowhere           => REDIS_PASSWORD_FILE: expected a readable text file
     RACK_ENV=custom, CACHE_HOST=redis                       => YELB_DB_SERVER_ENDPOINT: must be set, because RACK_ENV is custom
     RACK_ENV=custom, DB_HOST=db                             => REDIS_SERVER_ENDPOINT: must be set, because RACK_ENV is custom
 
-    DATABASE_URL=postgres://u:hunter2@db/yelb, DB_HOST=db                => DB_HOST: excludes DATABASE_URL
-    DATABASE_URL=postgres://db/yelb, YELB_DB_NAME=yelb                   => YELB_DB_NAME: excludes DATABASE_URL
-    DATABASE_URL=postgres://u:hunter2@db/yelb, YELB_DB_PASSWORD=hunter2  => YELB_DB_PASSWORD: excludes a password in DATABASE_URL
-    DB_HOST=db, YELB_DB_PASSWORD=hunter2, YELB_DB_PASSWORD_FILE=password => YELB_DB_PASSWORD_FILE: excludes YELB_DB_PASSWORD
-    YELB_DB_SERVER_ENDPOINT=one, DB_HOST=other                           => DB_HOST: says something else than YELB_DB_SERVER_ENDPOINT
-    REDIS_URL=redis://:hunter2@redis, REDIS_SERVER_ENDPOINT=redis        => REDIS_SERVER_ENDPOINT: excludes REDIS_URL
-    REDIS_URL=redis://:hunter2@redis, REDIS_PASSWORD=hunter2             => REDIS_PASSWORD: excludes a password in REDIS_URL
-    REDIS_URL=redis://redis, REDIS_TLS=true                              => REDIS_TLS: excludes REDIS_URL
-    CACHE_HOST=a, REDIS_PASSWORD=hunter2, REDIS_PASSWORD_FILE=password   => REDIS_PASSWORD_FILE: excludes REDIS_PASSWORD
-    REDIS_SERVER_ENDPOINT=one, CACHE_HOST=other                          => CACHE_HOST: says something else than REDIS_SERVER_ENDPOINT
+    DATABASE_URL=postgres://u:hunter2@db/yelb, DB_HOST=db                => DATABASE_URL: conflicts with DB_HOST; set only one of them
+    DATABASE_URL=postgres://db/yelb, YELB_DB_NAME=yelb                   => DATABASE_URL: conflicts with YELB_DB_NAME; set only one of them
+    DATABASE_URL=postgres://u:hunter2@db/yelb, YELB_DB_PASSWORD=hunter2  => YELB_DB_PASSWORD: conflicts with the password in DATABASE_URL; set only one of them
+    DB_HOST=db, YELB_DB_PASSWORD=hunter2, YELB_DB_PASSWORD_FILE=password => YELB_DB_PASSWORD_FILE: conflicts with YELB_DB_PASSWORD; set only one of them
+    YELB_DB_SERVER_ENDPOINT=one, DB_HOST=other                           => DB_HOST: conflicts with YELB_DB_SERVER_ENDPOINT; set only one of them
+    REDIS_URL=redis://:hunter2@redis, REDIS_SERVER_ENDPOINT=redis        => REDIS_URL: conflicts with REDIS_SERVER_ENDPOINT; set only one of them
+    REDIS_URL=redis://:hunter2@redis, REDIS_PASSWORD=hunter2             => REDIS_PASSWORD: conflicts with the password in REDIS_URL; set only one of them
+    REDIS_URL=redis://redis, REDIS_TLS=true                              => REDIS_URL: conflicts with REDIS_TLS; set only one of them
+    CACHE_HOST=a, REDIS_PASSWORD=hunter2, REDIS_PASSWORD_FILE=password   => REDIS_PASSWORD_FILE: conflicts with REDIS_PASSWORD; set only one of them
+    REDIS_SERVER_ENDPOINT=one, CACHE_HOST=other                          => CACHE_HOST: conflicts with REDIS_SERVER_ENDPOINT; set only one of them
 
     DATABASE_URL=sqlite:yelb.db, YELB_DB_PASSWORD=hunter2   => YELB_DB_PASSWORD: has no effect without a postgres:// URL
-    DATABASE_URL=dynamodb://                                => AWS_REGION: must be set, because DATABASE_URL is a table of DynamoDB
+    DATABASE_URL=dynamodb://                                => DATABASE_URL: expected postgres://user@host:5432/database, sqlite:FILE or dynamodb://TABLE, got no name of a table: a table's name has 3 to 255
+    DATABASE_URL=dynamodb://yelb                            => AWS_REGION: must be set, because DATABASE_URL is a table of DynamoDB
     YELB_DDB_CACHE=yelb, AWS_REGION=                        => AWS_REGION: must be set, because YELB_DDB_CACHE is a table of DynamoDB
-    DATABASE_URL=dynamodb://ab, AWS_REGION=eu-west-1        => DATABASE_URL: must be a URL: dynamodb://table, 3 to 255 letters
-    REDIS_URL=dynamodb:yelb, AWS_REGION=eu-west-1           => REDIS_URL: must be a URL: dynamodb://table, 3 to 255 letters
-    YELB_DDB_RESTAURANTS=a/b, AWS_REGION=eu-west-1          => YELB_DDB_RESTAURANTS: must be the name of a table of DynamoDB, 3 to 255 letters
-    YELB_DDB_CACHE=yelb, AWS_REGION=eu west                 => AWS_REGION: must be a region such as `eu-west-1`
-    YELB_DDB_CACHE=yelb, AWS_DEFAULT_REGION=.               => AWS_DEFAULT_REGION: must be a region such as `eu-west-1`
-    DATABASE_URL=dynamodb://yelb, AWS_REGION=x, AWS_ENDPOINT_URL=db:1 => AWS_ENDPOINT_URL: must be a URL: http://host:8000
-    DATABASE_URL=dynamodb://yelb, AWS_REGION=x, AWS_ENDPOINT_URL_DYNAMODB=ftp://db => AWS_ENDPOINT_URL_DYNAMODB: must be a URL: http://host:8000
-    DATABASE_URL=dynamodb://yelb, AWS_REGION=x, AWS_SECRET_ACCESS_KEY=hunter2 => AWS_SECRET_ACCESS_KEY: needs both
+    DATABASE_URL=dynamodb://ab, AWS_REGION=eu-west-1        => DATABASE_URL: expected postgres://
+    REDIS_URL=dynamodb:yelb, AWS_REGION=eu-west-1           => REDIS_URL: expected redis://
+    YELB_DDB_RESTAURANTS=a/b, AWS_REGION=eu-west-1          => YELB_DDB_RESTAURANTS: expected postgres://user@host:5432/database, sqlite:FILE or dynamodb://TABLE, got no name of a table
+    YELB_DDB_CACHE=yelb, AWS_REGION=eu west                 => AWS_REGION: expected a region such as eu-west-1, got \"eu west\"
+    YELB_DDB_CACHE=yelb, AWS_DEFAULT_REGION=.               => AWS_DEFAULT_REGION: expected a region such as eu-west-1
+    DATABASE_URL=dynamodb://yelb, AWS_REGION=x, AWS_ENDPOINT_URL=db:1 => AWS_ENDPOINT_URL: expected a URL such as http://host:8000
+    DATABASE_URL=dynamodb://yelb, AWS_REGION=x, AWS_ENDPOINT_URL_DYNAMODB=ftp://db => AWS_ENDPOINT_URL_DYNAMODB: expected a URL such as http://host:8000
+    DATABASE_URL=dynamodb://yelb, AWS_REGION=x, AWS_SECRET_ACCESS_KEY=hunter2 => AWS_SECRET_ACCESS_KEY: has no effect without AWS_ACCESS_KEY_ID
     DATABASE_URL=dynamodb://yelb, AWS_REGION=x, YELB_DB_PASSWORD=hunter2 => YELB_DB_PASSWORD: has no effect without a postgres:// URL
-    DATABASE_URL=sqlite:yelb.db, YELB_DDB_RESTAURANTS=yelb, AWS_REGION=x => YELB_DDB_RESTAURANTS: excludes DATABASE_URL
-    DB_HOST=db, YELB_DDB_RESTAURANTS=yelb, AWS_REGION=x     => DB_HOST: excludes YELB_DDB_RESTAURANTS
-    REDIS_URL=redis://redis, YELB_DDB_CACHE=yelb, AWS_REGION=x => YELB_DDB_CACHE: excludes REDIS_URL
-    CACHE_HOST=redis, YELB_DDB_CACHE=yelb, AWS_REGION=x     => CACHE_HOST: excludes YELB_DDB_CACHE
+    DATABASE_URL=sqlite:yelb.db, YELB_DDB_RESTAURANTS=yelb, AWS_REGION=x => YELB_DDB_RESTAURANTS: conflicts with DATABASE_URL; set only one of them
+    DB_HOST=db, YELB_DDB_RESTAURANTS=yelb, AWS_REGION=x     => YELB_DDB_RESTAURANTS: conflicts with DB_HOST; set only one of them
+    REDIS_URL=redis://redis, YELB_DDB_CACHE=yelb, AWS_REGION=x => YELB_DDB_CACHE: conflicts with REDIS_URL; set only one of them
+    CACHE_HOST=redis, YELB_DDB_CACHE=yelb, AWS_REGION=x     => YELB_DDB_CACHE: conflicts with CACHE_HOST; set only one of them
 ";
 
 #[test]
@@ -101,7 +108,7 @@ fn a_setting_that_cannot_be_used_is_named_in_one_line() {
     }
     // By then the log has begun.
     let views = with("REDIS_URL=sqlite:/dev/null/views.db, RUST_LOG=error");
-    views.refuses("REDIS_URL: must name a store that can be reached or made");
+    views.refuses("REDIS_URL: cannot open or make sqlite:/dev/null/views.db");
 }
 
 #[test]
@@ -132,24 +139,29 @@ fn a_setting_of_a_store_that_no_setting_names_is_refused() {
 fn a_variable_that_is_not_text_is_named() {
     let nonsense = OsStr::from_bytes(b"\xff");
     for name in ["DATABASE_URL", "PORT", "RUST_LOG"] {
-        appserver().env(name, nonsense).refuses(&format!("{name}: must be UTF-8"));
+        appserver().env(name, nonsense).refuses(&format!("{name}: expected UTF-8 text"));
     }
 }
 
 #[test]
-fn a_flag_that_cannot_be_used_is_told_by_its_variable() {
-    for (flag, value, setting) in [
-        ("--database-url", "mysql://yelb:hunter2@db", "DATABASE_URL"),
-        ("--redis-url", "memcached://redis", "REDIS_URL"),
-        ("--port", "http", "PORT"),
-        ("--bind", "everywhere", "YELB_BIND"),
-        ("--admin-port", "on", "YELB_ADMIN_PORT"),
-        ("--stop-wait", "soon", "YELB_STOP_WAIT"),
-        ("--search-domain", "example local!", "SEARCH_DOMAIN"),
-        ("--migrate", "maybe", "YELB_MIGRATE"),
+fn a_flag_that_cannot_be_used_is_told_as_the_flag() {
+    for (flag, value) in [
+        ("--database-url", "mysql://yelb:hunter2@db"),
+        ("--redis-url", "memcached://redis"),
+        ("--port", "http"),
+        ("--bind", "everywhere"),
+        ("--admin-port", "on"),
+        ("--stop-wait", "soon"),
+        ("--search-domain", "example local!"),
+        ("--migrate", "maybe"),
+        ("--log", "inof"),
+        ("--db-host", "yelb db"),
+        ("--redis-port", "x"),
     ] {
-        appserver().args([flag, value]).refuses(&format!("{setting}: must be"));
+        bare().args([flag, value]).refuses(&format!("{flag}: expected"));
     }
+    let both = appserver().args(["--db-host", "db"]);
+    both.refuses("DATABASE_URL: conflicts with --db-host; set only one of them");
 }
 
 #[test]
@@ -313,24 +325,14 @@ fn a_flag_wins_over_its_variable() {
 #[test]
 fn a_store_that_no_setting_names_is_refused_in_one_line_that_lists_the_settings() {
     let table = "YELB_DDB_RESTAURANTS=yelb, AWS_REGION=eu-west-1";
+    let (no_votes, no_views) =
+        ("DATABASE_URL: the votes have no store", "REDIS_URL: the page views have no store");
     for (variables, begins, names) in [
-        (
-            "RUST_LOG=info",
-            "DATABASE_URL: must say where the votes are",
-            [&VOTES_AT[..], &VIEWS_AT].concat(),
-        ),
-        (
-            "REDIS_URL=redis://redis",
-            "DATABASE_URL: must say where the votes are",
-            VOTES_AT.to_vec(),
-        ),
-        ("DB_HOST=db", "REDIS_URL: must say where the page views are", VIEWS_AT.to_vec()),
-        (table, "YELB_DDB_CACHE: must be set, or REDIS_URL", vec!["DynamoDB"]),
-        (
-            &format!("RACK_ENV=production, {table}"),
-            "YELB_DDB_CACHE: must be set",
-            vec!["REDIS_URL"],
-        ),
+        ("RUST_LOG=info", no_votes, [&VOTES_AT[..], &VIEWS_AT].concat()),
+        ("REDIS_URL=redis://redis", no_votes, VOTES_AT.to_vec()),
+        ("DB_HOST=db", no_views, VIEWS_AT.to_vec()),
+        (table, no_views, VIEWS_AT[..5].to_vec()),
+        (&format!("RACK_ENV=production, {table}"), no_views, VIEWS_AT[..5].to_vec()),
     ] {
         bare().envs(variables).refuses(begins);
         let said = bare().envs(variables).run_to_end(AT_ONCE).stderr;
@@ -428,11 +430,60 @@ fn a_setting_wins_over_the_profile_for_its_own_store_alone() {
     }
 }
 
+/// The app server's settings alone.
+#[derive(Debug, Parser)]
+struct Cli {
+    #[command(flatten)]
+    config: Config,
+}
+
 /// Where the stores are by these settings.
+pub(crate) fn location(settings: &[(&str, &str)]) -> Location {
+    let environment = settings.iter().copied().collect();
+    let (cli, names) = try_parse::<Cli>(&environment, ALIASES, ["yelb".into()]).expect("usable");
+    cli.config.stores.location(&names, &environment, None).expect("usable")
+}
+
+/// The same, for people.
 fn stores(settings: &[(&str, &str)]) -> (String, String) {
-    let config =
-        Config::from_environment(&settings.iter().copied().collect(), None).expect("usable");
-    (format!("{:?}", config.stores.votes), format!("{:?}", config.stores.views))
+    let stores = location(settings);
+    (format!("{:?}", stores.votes), format!("{:?}", stores.views))
+}
+
+#[test]
+fn an_ipv6_address_is_a_host_with_and_without_brackets() {
+    for (votes, views) in [
+        (("DATABASE_URL", "postgres://u@[::1]:5433/yelb"), ("REDIS_URL", "redis://[::1]:6380")),
+        (("DB_HOST", "::1"), ("CACHE_HOST", "::1")),
+        (("DB_HOST", "[::1]"), ("CACHE_HOST", "[::1]")),
+    ] {
+        let (votes, views) = stores(&[votes, views]);
+        // The host alone: the drivers take no brackets.
+        assert!(votes.contains("(::1:543"), "{votes}");
+        assert!(views.contains("(::1:63") || views.contains("([::1]:63"), "{views}");
+    }
+}
+
+#[test]
+fn a_parameter_of_a_url_that_is_not_known_is_named_in_the_log_without_its_value() {
+    let server = bare()
+        .env("DATABASE_URL", "postgres://u@127.0.0.1:1/yelb?sslmod=hunter2&sslmode=prefer")
+        .env("REDIS_URL", "sqlite:views.db")
+        .spawn();
+    eventually(PATIENCE, "the log names it", || server.stderr().contains("\"sslmod\""));
+    assert!(!server.stderr().contains("\"sslmode\"") && !server.stderr().contains(SECRET));
+}
+
+#[test]
+fn nothing_that_is_printed_of_the_settings_has_a_secret() {
+    let environment = [
+        ("DATABASE_URL", "postgres://u:hunter2@db/yelb"),
+        ("REDIS_URL", "redis://redis"),
+        ("REDIS_PASSWORD", SECRET),
+    ];
+    let environment = environment.into_iter().collect();
+    let (cli, _) = try_parse::<Cli>(&environment, ALIASES, ["yelb".into()]).expect("usable");
+    assert!(!format!("{:?}", cli.config).contains(SECRET));
 }
 
 /// Settings that say where a store is.

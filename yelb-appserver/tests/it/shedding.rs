@@ -7,11 +7,13 @@ use axum::http::{Request, Response, StatusCode, header};
 use testbed::{PATIENCE, Postgres};
 use tokio::task::JoinSet;
 use tower::ServiceExt;
-use yelb_appserver::config::Config;
 use yelb_appserver::{router, start};
 use yelb_db::batcher::CAPACITY;
+use yelb_resolver::Resolver;
+use yelb_service::settings::Names;
 
 use crate::DATABASE;
+use crate::settings::location;
 
 /// How soon whoever is turned away is told. It takes a thousandth of it; the rest is for a machine with other things to do.
 const AT_ONCE: Duration = Duration::from_millis(100);
@@ -24,10 +26,10 @@ fn get(path: &str) -> Request<Body> {
 async fn whoever_does_not_fit_is_told_at_once_and_the_others_are_answered() {
     let postgres = Postgres::start();
     postgres.create_original_schema();
-    let settings =
-        [("DATABASE_URL", postgres.url(DATABASE)), ("REDIS_URL", "sqlite::memory:".into())];
-    let config = Config::from_environment(&settings.into_iter().collect(), None).expect("usable");
-    let (state, health, _stores) = start(&config).await.expect("usable");
+    let url = postgres.url(DATABASE);
+    let stores = location(&[("DATABASE_URL", &url), ("REDIS_URL", "sqlite::memory:")]);
+    let started = start(&stores, &Resolver::default(), &Names::default()).await;
+    let (state, health, _stores) = started.expect("usable");
     let app = router::app(state, &health);
     let vote = || app.clone().oneshot(get("/api/ihop"));
     let connected = async {

@@ -17,7 +17,7 @@ use aws_smithy_http_client::tls::Provider;
 use aws_smithy_http_client::tls::rustls_provider::CryptoMode;
 use secrecy::ExposeSecret;
 
-use crate::dynamodb_options::{DynamoDbOptions, Login};
+use super::options::{DynamoDbOptions, Login};
 
 /// As long as a statement may take in Postgres.
 const REQUEST_LIMIT: Duration = Duration::from_millis(1800);

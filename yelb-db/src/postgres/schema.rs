@@ -4,8 +4,8 @@ use sqlx::migrate::Migrator;
 use sqlx::{Connection, PgConnection, Postgres, Transaction};
 use yelb_poll::Poll;
 
-use crate::Migrate;
 use crate::error::StoreError;
+use crate::open::Migrate;
 
 static MIGRATIONS: Migrator = {
     let mut migrations = sqlx::migrate!("migrations/postgres");

@@ -87,7 +87,7 @@ impl Busy {
     /// An app server's stores on it, once they are prepared.
     async fn app_server(&self) -> Stores {
         let endpoint = format!("http://{}", self.listen());
-        let options = DynamoDbOptions::new(TABLE, "eu-west-1", Some(&endpoint)).unwrap();
+        let options = DynamoDbOptions::new(TABLE.parse().unwrap(), "eu-west-1", Some(&endpoint));
         app_server(VoteLocation::DynamoDb(options.login("test", "test".into(), None))).await
     }
 }

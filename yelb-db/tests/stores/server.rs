@@ -5,7 +5,8 @@ use std::time::Duration;
 use serde_json::json;
 use testbed::{DynamoDb as Emulator, Postgres as PostgresServer};
 use yelb_db::{
-    DynamoDbOptions, Location, Migrate, PostgresOptions, State, Stores, ViewLocation, VoteLocation,
+    DynamoDbOptions, Location, Migrate, PostgresOptions, State, StoreServer, Stores, ViewLocation,
+    VoteLocation,
 };
 use yelb_poll::Poll;
 use yelb_resolver::Resolver;
@@ -36,9 +37,9 @@ impl Server {
     /// An app server's stores, once they have reached the server and prepared it. Its page views are its own.
     pub(crate) async fn app_server(&self) -> Stores {
         app_server(match self {
-            Self::Postgres(server) => {
-                VoteLocation::Postgres(PostgresOptions::from_url(&server.url(DATABASE)).unwrap())
-            }
+            Self::Postgres(server) => VoteLocation::Server(
+                PostgresOptions::from_url(&server.url(DATABASE).parse().unwrap()).unwrap(),
+            ),
             Self::DynamoDb(server) => VoteLocation::DynamoDb(options(server)),
         })
         .await
@@ -84,7 +85,7 @@ impl Server {
 /// The table in the emulator.
 pub(crate) fn options(server: &Emulator) -> DynamoDbOptions {
     let endpoint = server.endpoint();
-    let options = DynamoDbOptions::new(TABLE, server.region(), Some(&endpoint)).unwrap();
+    let options = DynamoDbOptions::new(TABLE.parse().unwrap(), server.region(), Some(&endpoint));
     options.login("test", "test".into(), None)
 }
 

@@ -1,13 +1,13 @@
 //! What a process tells of itself while it runs: its log, and traces if somebody wants them.
 //!
-//! - [`log`] is always there; `settings` says whether traces are;
+//! - `log` is always there; `settings` says whether traces are;
 //! - [`propagation`] reads which trace a request belongs to and tells the next in line, also for the log;
 //! - [`span`] is what a request does; `context` puts it into the caller's trace and decides whether it is sampled;
 //! - `traces` makes OpenTelemetry's spans of `tracing`'s; `xray` and `otlp` send them, by a `delivery` each.
 
 mod context;
 mod delivery;
-pub mod log;
+mod log;
 mod otlp;
 pub mod propagation;
 mod settings;
@@ -18,9 +18,10 @@ mod xray;
 use tracing::Level;
 use tracing::subscriber::with_default;
 
-pub use settings::HELP;
+pub use settings::{TelemetryConfig, VARIABLES};
 
-use crate::settings::{Environment, SettingError};
+use crate::config::ProcessConfig;
+use crate::settings::Environment;
 use settings::TraceSettings;
 use traces::Traces;
 
@@ -30,19 +31,27 @@ pub struct Telemetry {
     traces: Option<Traces>,
 }
 
-/// Starts log and traces of this process, whose name is `program`. For `main` alone, within the runtime: both are global.
+/// Starts log and traces of this process, whose name is `program`; unless it was told otherwise, what is at least of `level` is
+/// logged. For `main` alone, within the runtime: both are global.
 pub fn init(
+    config: &ProcessConfig,
     environment: &Environment,
     program: &str,
     level: Level,
-) -> Result<Telemetry, SettingError> {
+) -> Telemetry {
+    let filter = config.telemetry.filter(level);
     // Without traces until it is known whether there are any: a setting that is ignored is logged.
-    let traces = with_default(log::subscriber(environment, level, None)?, || {
-        let settings = TraceSettings::from_environment(environment, program)?;
-        Ok(Traces::start(settings, &environment.resolver()?))
-    })?;
-    log::start(log::subscriber(environment, level, traces.as_ref().map(Traces::bridge))?);
-    Ok(Telemetry { traces })
+    let traces = with_default(log::subscriber(&filter, None), || {
+        let settings = TraceSettings::new(&config.telemetry, environment, program);
+        Traces::start(settings, &config.resolver())
+    });
+    log::start(log::subscriber(&filter, traces.as_ref().map(Traces::bridge)));
+    Telemetry { traces }
+}
+
+/// Starts the log alone, for a command that ends by itself.
+pub fn init_log(config: &ProcessConfig, level: Level) {
+    log::start(log::subscriber(&config.telemetry.filter(level), None));
 }
 
 impl Telemetry {

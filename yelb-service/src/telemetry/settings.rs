@@ -5,10 +5,12 @@
 use axum::http::Uri;
 use opentelemetry::KeyValue;
 use percent_encoding::percent_decode_str;
+use tracing::Level;
+use yelb_resolver::Endpoint;
 
-use crate::settings::{Environment, Given, SettingError};
+use super::log::LogFilter;
+use crate::settings::Environment;
 
-const DAEMON: &str = "AWS_XRAY_DAEMON_ADDRESS";
 const DISABLED: &str = "OTEL_SDK_DISABLED";
 const SERVICE: &str = "OTEL_SERVICE_NAME";
 const ATTRIBUTES: &str = "OTEL_RESOURCE_ATTRIBUTES";
@@ -18,13 +20,30 @@ const TRACES_ENDPOINT: &str = "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT";
 const SAMPLER: &str = "OTEL_TRACES_SAMPLER";
 const SAMPLER_ARG: &str = "OTEL_TRACES_SAMPLER_ARG";
 
-/// For `--help`: how traces are turned on.
-pub const HELP: &str = "\
-Traces are sent nowhere unless asked for:
-  to X-Ray    AWS_XRAY_DAEMON_ADDRESS (host:port, UDP)
-  by OTLP     OTEL_EXPORTER_OTLP_ENDPOINT or OTEL_EXPORTER_OTLP_TRACES_ENDPOINT (http://host:4318)
-  besides     OTEL_TRACES_EXPORTER (none, xray, otlp), OTEL_TRACES_SAMPLER, OTEL_TRACES_SAMPLER_ARG,
-              OTEL_SERVICE_NAME, OTEL_RESOURCE_ATTRIBUTES, OTEL_SDK_DISABLED";
+/// For `--help`: OpenTelemetry's variables, which have no flags.
+pub const VARIABLES: &str = "\
+OpenTelemetry's variables: OTEL_EXPORTER_OTLP_ENDPOINT or OTEL_EXPORTER_OTLP_TRACES_ENDPOINT sends traces to a collector \
+(http://host:4318); besides, OTEL_TRACES_EXPORTER, OTEL_SDK_DISABLED, OTEL_TRACES_SAMPLER, OTEL_TRACES_SAMPLER_ARG, \
+OTEL_SERVICE_NAME, OTEL_RESOURCE_ATTRIBUTES, OTEL_EXPORTER_OTLP_HEADERS and OTEL_BSP_….";
+
+const NO_DAEMON: &str = "expected host:port, such as 127.0.0.1:2000";
+
+/// What a process tells of itself.
+#[derive(Debug, Clone, clap::Args)]
+pub struct TelemetryConfig {
+    /// What is logged: a level, or a list such as info,yelb_db=debug
+    #[arg(long = "log", env = "RUST_LOG", value_name = "FILTER")]
+    log: Option<LogFilter>,
+    /// X-Ray daemon, or a collector in its place, to send traces to by UDP; off unless set
+    #[arg(long = "xray-daemon", env = "AWS_XRAY_DAEMON_ADDRESS", value_name = "HOST:PORT", value_parser = daemon_address)]
+    daemon: Option<Endpoint>,
+}
+
+impl TelemetryConfig {
+    pub(super) fn filter(&self, default: Level) -> LogFilter {
+        self.log.clone().unwrap_or_else(|| LogFilter::at(default))
+    }
+}
 
 /// What is made of traces.
 #[derive(Debug, PartialEq)]
@@ -43,16 +62,9 @@ pub(super) struct TraceSettings {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Exporter {
     /// An X-Ray daemon, or what listens in its stead.
-    Xray(Address),
+    Xray(Endpoint),
     /// An OpenTelemetry collector, at this URL.
     Otlp(Uri),
-}
-
-/// Host and port. The host may be a name that nobody knows yet.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Address {
-    pub(super) host: String,
-    pub(super) port: u16,
 }
 
 /// Which traces are sampled.
@@ -65,15 +77,9 @@ pub(super) struct Sampling {
 }
 
 impl TraceSettings {
-    /// Reads the settings. `program` is the name of the service unless another is given.
-    ///
-    /// All of them are read, though traces may be off: nonsense is found before it is needed.
-    pub(super) fn from_environment(
-        environment: &Environment,
-        program: &str,
-    ) -> Result<Self, SettingError> {
-        let daemon = environment.get(DAEMON)?.map(daemon).transpose()?.map(Exporter::Xray);
-        let mut exporters = exporters(environment, daemon);
+    /// Reads the variables. `program` is the name of the service unless another is given.
+    pub(super) fn new(config: &TelemetryConfig, environment: &Environment, program: &str) -> Self {
+        let mut exporters = exporters(environment, config.daemon.clone().map(Exporter::Xray));
         if otel(environment, DISABLED, "true or false", boolean).unwrap_or(false) {
             exporters.clear();
         }
@@ -83,7 +89,7 @@ impl TraceSettings {
         let service = otel(environment, SERVICE, "UTF-8", |name| Some(name.to_owned()))
             .or(named.map(|named| named.value.to_string()))
             .unwrap_or_else(|| program.to_owned());
-        Ok(Self { exporters, service, attributes, sampling: sampling(environment) })
+        Self { exporters, service, attributes, sampling: sampling(environment) }
     }
 }
 
@@ -95,10 +101,7 @@ fn otel<T>(
     expected: &str,
     read: impl FnOnce(&str) -> Option<T>,
 ) -> Option<T> {
-    let value = match environment.get(name) {
-        Ok(given) => read(given?.value),
-        Err(_) => None,
-    };
+    let value = environment.get(name)?.to_str().and_then(read);
     if value.is_none() {
         tracing::warn!("{name} must be {expected}; it is ignored");
     }
@@ -113,7 +116,7 @@ fn boolean(text: &str) -> Option<bool> {
 
 fn exporters(environment: &Environment, daemon: Option<Exporter>) -> Vec<Exporter> {
     let collector = collector(environment).map(Exporter::Otlp);
-    let local_daemon = || Exporter::Xray(Address { host: "127.0.0.1".to_owned(), port: 2000 });
+    let local_daemon = || Exporter::Xray(daemon_address("127.0.0.1:2000").expect("an address"));
     let local_collector = || Exporter::Otlp(Uri::from_static("http://localhost:4318/v1/traces"));
     let named = |names: &str| {
         let mut exporters = Vec::new();
@@ -136,29 +139,16 @@ fn exporters(environment: &Environment, daemon: Option<Exporter>) -> Vec<Exporte
 
 /// `host:port`, or what X-Ray's own libraries take besides: `udp:host:port`, also after or before `tcp:host:port`, which
 /// is for sampling rules and of no use here.
-fn daemon(given: Given<'_>) -> Result<Address, SettingError> {
-    let read = || {
-        let mut udp = None;
-        for part in given.value.split_ascii_whitespace() {
-            let rest = part.strip_prefix("udp:").or_else(|| part.strip_prefix("tcp:"));
-            let address = address(rest.unwrap_or(part))?;
-            if !part.starts_with("tcp:") && udp.replace(address).is_some() {
-                return None;
-            }
+fn daemon_address(text: &str) -> Result<Endpoint, &'static str> {
+    let mut udp = None;
+    for part in text.split_ascii_whitespace() {
+        let address = part.strip_prefix("udp:").or(part.strip_prefix("tcp:")).unwrap_or(part);
+        let address = Endpoint::parse(address, None).map_err(|_| NO_DAEMON)?;
+        if !part.starts_with("tcp:") && udp.replace(address).is_some() {
+            return Err(NO_DAEMON);
         }
-        udp
-    };
-    read().ok_or_else(|| SettingError::new(given.name, "must be host:port, such as 127.0.0.1:2000"))
-}
-
-fn address(text: &str) -> Option<Address> {
-    let (host, port) = text.rsplit_once(':')?;
-    let port = port.parse().ok().filter(|&port| port != 0)?;
-    let host = match host.strip_prefix('[').and_then(|host| host.strip_suffix(']')) {
-        Some(address) => address.parse::<std::net::Ipv6Addr>().ok()?.to_string(),
-        None => url::Host::parse(host).ok().filter(|_| !host.contains('['))?.to_string(),
-    };
-    Some(Address { host, port })
+    }
+    udp.ok_or(NO_DAEMON)
 }
 
 fn collector(environment: &Environment) -> Option<Uri> {

@@ -14,10 +14,9 @@ use opentelemetry_sdk::error::OTelSdkResult;
 use opentelemetry_sdk::trace::{SpanData, SpanExporter};
 use tokio::net::UdpSocket;
 use tokio::time::sleep;
-use yelb_resolver::Resolver;
+use yelb_resolver::{Endpoint, Resolver};
 
 use super::delivery::Delivery;
-use super::settings::Address;
 
 /// What precedes each document.
 const HEADER: &str = "{\"format\": \"json\", \"version\": 1}\n";
@@ -28,9 +27,8 @@ const BURST: usize = 32;
 const PAUSE: Duration = Duration::from_millis(5);
 
 /// Spans as segments, to the daemon at `address`.
-pub(super) fn exporter(address: Address, resolver: Resolver) -> impl SpanExporter + 'static {
-    let Address { host, port } = &address;
-    let delivery = Delivery::new(&format_args!("xray at {host}:{port}"));
+pub(super) fn exporter(address: Endpoint, resolver: Resolver) -> impl SpanExporter + 'static {
+    let delivery = Delivery::new(&format_args!("xray at {address}"));
     let translator = SegmentTranslator::new()
         // Of a trace that others began, its id is theirs to choose; W3C's have no time in them.
         .skip_timestamp_validation()
@@ -87,7 +85,7 @@ fn mark_error(span: &mut SpanData) {
 /// The daemon. It may come later than we do, and elsewhere: its name is looked up for each batch.
 #[derive(Debug)]
 struct Daemon {
-    address: Address,
+    address: Endpoint,
     resolver: Resolver,
     delivery: Delivery,
 }
@@ -100,7 +98,7 @@ impl SegmentDocumentExporter for Daemon {
             batch.iter().map(|document| format!("{HEADER}{}", document.to_string())).collect();
         let (address, resolver) = (self.address.clone(), self.resolver.clone());
         let sending = async move {
-            let found = resolver.resolve(&address.host, address.port).await?;
+            let found = resolver.resolve(address.host.as_str(), address.port).await?;
             send(preferred(&found)?, &packets).await
         };
         self.delivery.run(sending).await

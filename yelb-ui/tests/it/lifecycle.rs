@@ -190,7 +190,7 @@ fn the_health_check_tells_an_orchestrator_in_a_code_and_a_person_in_a_line() {
         (ports[1], &["healthcheck", "--ready"], 1, "it answered 503"),
         (ports[2], &["healthcheck"], 1, "no answer within 1 s"),
         (nowhere().port(), &["healthcheck"], 1, "refused"),
-        (0, &["healthcheck"], 2, "PORT: must be"),
+        (0, &["healthcheck"], 2, "PORT: expected the port that the server listens on"),
     ] {
         let output = ui().env("PORT", port.to_string()).args(arguments).run_to_end(PATIENCE);
         assert_eq!(output.status.code(), Some(code), "{arguments:?}: {output:?}");

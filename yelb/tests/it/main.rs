@@ -1,5 +1,6 @@
 //! Yelb in one process, as whoever types `cargo run` sees it.
 
+mod kubernetes;
 mod lifecycle;
 mod settings;
 mod version;

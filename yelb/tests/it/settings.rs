@@ -12,24 +12,24 @@ const AT_ONCE: Duration = Duration::from_secs(2);
 
 /// Variables that cannot be used, and how the line begins that says so. The app server's own tests have all of its.
 const NONSENSE: &str = "
-    PORT=http                                               => PORT: must be a port from 0 to 65535
-    YELB_API_PORT=65536                                     => YELB_API_PORT: must be a port from 0 to 65535
-    YELB_ADMIN_PORT=on                                      => YELB_ADMIN_PORT: must be a port from 0 to 65535, or `off`
-    YELB_BIND=everywhere                                    => YELB_BIND: must be an IP address
+    PORT=http                                               => PORT: expected a port from 0 to 65535, got \"http\"
+    YELB_API_PORT=65536                                     => YELB_API_PORT: expected a port from 0 to 65535, got \"65536\"
+    YELB_ADMIN_PORT=on                                      => YELB_ADMIN_PORT: expected a port from 0 to 65535, or off
+    YELB_BIND=everywhere                                    => YELB_BIND: expected an IP address
     YELB_BIND=192.0.2.1                                     => YELB_BIND: cannot listen on 192.0.2.1:0
-    YELB_STOP_WAIT=soon                                     => YELB_STOP_WAIT: must be a number of whole seconds
-    YELB_MIGRATE=maybe                                      => YELB_MIGRATE: must be auto or never
-    SEARCH_DOMAIN=example local!                            => SEARCH_DOMAIN: must be a DNS domain
-    RACK_ENV=staging                                        => RACK_ENV: must be production, test, development or custom
-    RUST_LOG=yelb=loud                                      => RUST_LOG: must be a level
-    DATABASE_URL=mysql://yelb:hunter2@db/yelb               => DATABASE_URL: must be a URL: postgres://
-    DATABASE_URL=sqlite:/dev/null/yelb.db                   => DATABASE_URL: must name a store that can be reached or made
-    HOME=/dev/null                                          => DATABASE_URL: must name a store that can be reached or made
-    XDG_DATA_HOME=/dev/null                                 => DATABASE_URL: must name a store that can be reached or made
-    REDIS_URL=http://:hunter2@redis                         => REDIS_URL: must be a URL: redis://
-    REDIS_URL=sqlite:/dev/null/views.db                     => REDIS_URL: must name a store that can be reached or made
-    DATABASE_URL=postgres://u:hunter2@db/yelb, DB_HOST=db   => DB_HOST: excludes DATABASE_URL
-    DB_HOST=db, YELB_DB_PASSWORD_FILE=nowhere               => YELB_DB_PASSWORD_FILE: must name a readable text file
+    YELB_STOP_WAIT=soon                                     => YELB_STOP_WAIT: expected a number of whole seconds
+    YELB_MIGRATE=maybe                                      => YELB_MIGRATE: expected auto or never
+    SEARCH_DOMAIN=example local!                            => SEARCH_DOMAIN: expected a DNS domain
+    RACK_ENV=staging                                        => RACK_ENV: expected one of production, test, development, custom
+    RUST_LOG=yelb=loud                                      => RUST_LOG: expected a level
+    DATABASE_URL=mysql://yelb:hunter2@db/yelb               => DATABASE_URL: expected postgres://
+    DATABASE_URL=sqlite:/dev/null/yelb.db                   => DATABASE_URL: cannot open or make sqlite:/dev/null/yelb.db
+    HOME=/dev/null                                          => DATABASE_URL: cannot open or make sqlite:/dev/null/.local/share/yelb/yelb.db
+    XDG_DATA_HOME=/dev/null                                 => DATABASE_URL: cannot open or make sqlite:/dev/null/yelb/yelb.db
+    REDIS_URL=http://:hunter2@redis                         => REDIS_URL: expected redis://
+    REDIS_URL=sqlite:/dev/null/views.db                     => REDIS_URL: cannot open or make sqlite:/dev/null/views.db
+    DATABASE_URL=postgres://u:hunter2@db/yelb, DB_HOST=db   => DATABASE_URL: conflicts with DB_HOST; set only one of them
+    DB_HOST=db, YELB_DB_PASSWORD_FILE=nowhere               => YELB_DB_PASSWORD_FILE: expected a readable text file
     REDIS_PASSWORD=hunter2                                  => REDIS_PASSWORD: has no effect without REDIS_URL or a host
 ";
 
@@ -42,20 +42,39 @@ fn a_setting_that_cannot_be_used_is_named_in_one_line() {
 }
 
 #[test]
-fn a_flag_that_cannot_be_used_is_told_by_its_variable() {
-    for (flag, setting) in [
-        ("--port", "PORT"),
-        ("--api-port", "YELB_API_PORT"),
-        ("--admin-port", "YELB_ADMIN_PORT"),
-        ("--bind", "YELB_BIND"),
-        ("--stop-wait", "YELB_STOP_WAIT"),
-        ("--search-domain", "SEARCH_DOMAIN"),
-        ("--database-url", "DATABASE_URL"),
-        ("--redis-url", "REDIS_URL"),
-        ("--migrate", "YELB_MIGRATE"),
+fn a_flag_that_cannot_be_used_is_told_as_the_flag() {
+    for flag in [
+        "--port",
+        "--api-port",
+        "--admin-port",
+        "--bind",
+        "--stop-wait",
+        "--search-domain",
+        "--database-url",
+        "--redis-url",
+        "--migrate",
     ] {
-        yelb().args([flag, "no such thing!"]).refuses(&format!("{setting}: must be"));
+        yelb().args([flag, "no such thing!"]).refuses(&format!("{flag}: expected"));
     }
+}
+
+#[test]
+fn a_default_that_cannot_be_used_is_said_to_be_the_default() {
+    let said = yelb().env("HOME", "/dev/null").run_to_end(AT_ONCE).stderr;
+    assert!(
+        said.contains("that is the default; set another file, such as sqlite:yelb.db"),
+        "{said}"
+    );
+}
+
+#[test]
+fn a_load_has_none_of_the_servers_settings() {
+    let output =
+        yelb().env("DATABASE_URL", "nonsense").args(["load", "--rate", "0"]).run_to_end(AT_ONCE);
+    let expected = "yelb: --rate: expected a number above 0 and at most 1000000, got \"0\"\n";
+    assert_eq!((output.status.code(), &*output.stderr), (Some(2), expected));
+    let output = yelb().args(["--port", "1", "load"]).run_to_end(AT_ONCE);
+    assert_eq!((output.status.code(), output.stderr.lines().count()), (Some(2), 1), "{output:?}");
 }
 
 #[test]

@@ -15,7 +15,7 @@ fn a_daemons_address_that_is_none_ends_a_program_with_one_line() {
         assert_eq!(output.status.code(), Some(2), "{name}");
         assert_eq!(output.stderr.lines().count(), 1, "{}", output.stderr);
         assert!(
-            output.stderr.starts_with(&format!("{name}: {setting}: must be ")),
+            output.stderr.starts_with(&format!("{name}: {setting}: expected host:port")),
             "{}",
             output.stderr
         );

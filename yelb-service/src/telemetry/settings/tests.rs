@@ -1,13 +1,28 @@
 use std::io;
 use std::sync::{Arc, Mutex};
 
+use clap::Parser;
 use tracing::subscriber::with_default;
 
 use super::*;
+use crate::settings::{Refusal, try_parse};
+
+/// What a process has of its own settings.
+#[derive(Parser)]
+struct Cli {
+    #[command(flatten)]
+    config: TelemetryConfig,
+}
+
+const DAEMON: &str = "AWS_XRAY_DAEMON_ADDRESS";
 
 fn read(variables: &[(&str, &str)]) -> Result<TraceSettings, String> {
     let environment = variables.iter().copied().collect();
-    TraceSettings::from_environment(&environment, "yelb").map_err(|error| error.to_string())
+    match try_parse::<Cli>(&environment, &[], ["yelb".into()]) {
+        Ok((cli, _)) => Ok(TraceSettings::new(&cli.config, &environment, "yelb")),
+        Err(Refusal::Mistake(line)) => Err(line),
+        Err(Refusal::Asked(answer)) => panic!("{answer}"),
+    }
 }
 
 /// The lines of a log.
@@ -43,7 +58,7 @@ fn exporters_of(variables: &[(&str, &str)]) -> Vec<Exporter> {
 }
 
 fn xray(host: &str, port: u16) -> Exporter {
-    Exporter::Xray(Address { host: host.to_owned(), port })
+    Exporter::Xray(Endpoint { host: host.parse().unwrap(), port })
 }
 
 fn otlp(url: &'static str) -> Exporter {
@@ -147,7 +162,7 @@ fn a_daemons_address_that_is_none_is_refused() {
         "a b:1",
         " ",
     ] {
-        let expected = format!("{DAEMON}: must be host:port, such as 127.0.0.1:2000");
+        let expected = format!("{DAEMON}: {NO_DAEMON}, got {value:?}");
         assert_eq!(read(&[(DAEMON, value)]), Err(expected), "{value}");
     }
     assert!(read(&[(DISABLED, "true"), (DAEMON, "xray")]).is_err(), "though traces are off");
