@@ -69,9 +69,11 @@ function showRow(row, place, { count, rank }, { ranked, total, most }) {
   part("row__count").textContent = number(count);
   part("row__share").textContent = share(count, total);
   part("fill").style.setProperty("--length", length(count, most));
+  const isFirst = rank === 0 && total > 0 && ranked.length > 1;
+  row.toggleAttribute("data-first", isFirst);
   const lead = part("row__lead");
-  lead.hidden = rank > 0 || total === 0 || ranked.length < 2;
-  if (lead.hidden) return;
+  lead.hidden = !isFirst;
+  if (!isFirst) return;
   const by = count - ranked[1].count;
   lead.textContent = by === 0 ? "level with the next" : `leads by ${roughly(by)}`;
 }

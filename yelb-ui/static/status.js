@@ -20,7 +20,6 @@ const NO_VOTES_YET = "No votes yet. Yours decides lunch.";
 export function status(announce) {
   const [welcome, banner, live, note] = ["#welcome", "#banner", "#live", "#note"].map((id) => document.querySelector(id));
   const asOfWord = document.querySelector(".live__as-of");
-  const [what, then] = [".banner__what", ".banner__then"].map((part) => banner.querySelector(part));
   /** @type {Situation} */
   let now;
   /** @type {{title: string, since: number} | null} */
@@ -67,11 +66,7 @@ export function status(announce) {
     banner.hidden = shown === null;
     // Not hidden from everybody: the page keeps its heading.
     welcome.classList.toggle("visually-hidden", shown !== null);
-    if (shown) {
-      banner.dataset.kind = shown.kind;
-      what.textContent = shown.what;
-      then.textContent = shown.then;
-    }
+    if (shown) fill(banner, shown);
     drawTotals();
   }
 
@@ -115,6 +110,18 @@ export function status(announce) {
       return outage !== null && now.own.keepsKeys !== false;
     },
   };
+}
+
+function fill(banner, { kind, what, then }) {
+  const words = banner.querySelector(".banner__words");
+  if (banner.dataset.kind !== kind || words.lastElementChild.textContent !== then) {
+    // Other words are other elements, so that nothing that is read moves.
+    const others = words.cloneNode(true);
+    others.lastElementChild.textContent = then;
+    words.replaceWith(others);
+  }
+  banner.dataset.kind = kind;
+  banner.querySelector(".banner__what").textContent = what;
 }
 
 /** What happens to votes during an outage. */

@@ -86,7 +86,7 @@ test("bars are ranked, their leader is marked, and cards and donut keep the poll
   await shown.untilCounted("chipotle", 412);
   assert.deepEqual(await shown.ranking(), ["chipotle", "ihop", "outback", "bucadibeppo"]);
   assert.deepEqual(await page.locator(".row__lead:visible").allTextContents(), ["leads by 34"]);
-  assert.equal(await page.locator("[data-first] h2").textContent(), "Chipotle");
+  assert.equal(await page.locator(".ballot[data-first] h2").textContent(), "Chipotle");
 
   await serves(page, { ihop: 378, chipotle: 412, outback: 1, bucadibeppo: 500 });
   await shown.nextRead();
@@ -248,7 +248,7 @@ test("ten quick clicks are ten votes", async () => {
   const before = (await counts()).chipotle;
 
   await page.evaluate(() => {
-    const button = document.querySelector('.ballot[data-restaurant="chipotle"] button');
+    const button = document.querySelector('.ballot[data-restaurant="chipotle"] .button');
     for (const _ of "0123456789") button.click();
   });
   await shown.untilCounted("chipotle", before + 10);
