@@ -42,8 +42,7 @@ export function result(root) {
   return {
     /** @param {ReturnType<typeof standingsOf>} result */
     show({ standings, ranked, total, most }) {
-      const longest = Math.max(number(most).length, number(total).length);
-      document.documentElement.style.setProperty("--fit", `${Math.min(1, FULL_SIZE / longest)}`);
+      makeRoom(standings.map(({ count }) => count), total);
       choices.forEach(({ row }, place) => showRow(row, place, standings[place], { ranked, total, most }));
 
       let before = 0;
@@ -60,6 +59,18 @@ export function result(root) {
       donut.setAttribute("aria-label", inWords(ranked, total));
     },
   };
+}
+
+/**
+ * Long counts are smaller, and names make room for them.
+ * @param {number[]} counts
+ * @param {number} total
+ */
+function makeRoom(counts, total) {
+  const longest = Math.max(...counts.map((count) => number(count).length));
+  const { style } = document.documentElement;
+  style.setProperty("--fit", `${Math.min(1, FULL_SIZE / Math.max(longest, number(total).length))}`);
+  style.setProperty("--chars", `${Math.max(3, Math.min(longest, FULL_SIZE))}`);
 }
 
 function showRow(row, place, { count, rank }, { ranked, total, most }) {

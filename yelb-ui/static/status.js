@@ -27,6 +27,8 @@ export function status(announce) {
   /** @type {{after: number, until: number, waited: number} | null} the end of the last outage */
   let back = null;
   let ticking = 0;
+  /** The last sentence about an outage and its end: changes are announced, not the seconds. */
+  let said = "";
 
   function outageBegins(title) {
     outage = { title, since: savedOutage() ?? Date.now() };
@@ -53,18 +55,21 @@ export function status(announce) {
     if (back && Date.now() < back.until) {
       return { kind: "back", what: `Back after ${stopwatch(back.after)}`, then: afterwards(now.own, back.waited) };
     }
-    if (now.own.unsure === 0) return null;
-    return {
-      kind: "unsure",
-      what: `${votes(now.own.unsure)} not confirmed`,
-      then: `${now.own.unsure === 1 ? "It" : "They"} may not have been counted. Sent again, ${now.own.unsure === 1 ? "it" : "they"} may count twice.`,
-    };
+    const { unsure } = now.own;
+    return unsure === 0 ? null : { kind: "unsure", what: `${votes(unsure)} not confirmed`, then: doubt(unsure) };
+  }
+
+  function announceChange() {
+    const shown = face();
+    const about = outage ? `${outage.title}. ${shown.then}` : shown ? `${shown.what}. ${shown.then}` : "";
+    if (about !== "" && about !== said) announce(about);
+    said = about;
   }
 
   function draw() {
     const shown = face();
     banner.hidden = shown === null;
-    // Not hidden from everybody: the page keeps its heading.
+    // Screen readers keep the page's heading.
     welcome.classList.toggle("visually-hidden", shown !== null);
     if (shown) fill(banner, shown);
     drawTotals();
@@ -92,17 +97,12 @@ export function status(announce) {
       now = situation;
       const { totals, votesTrouble, own } = now;
       const title = totals.trouble ? down(totals.trouble, "Database") : votesTrouble ? "Votes not counted" : null;
-      if (title && title !== outage?.title) {
-        outageBegins(title);
-        announce(`${title}. ${promise(own)}`);
-      } else if (!title && outage) {
-        outageEnds();
-        announce(face().what + ". " + face().then);
-      } else if (!title && totals.counts) {
-        // Over before a reload.
-        saveOutage(null);
-      }
+      if (title && title !== outage?.title) outageBegins(title);
+      else if (!title && outage) outageEnds();
+      // One that was over before a reload.
+      else if (!title && totals.counts) saveOutage(null);
       draw();
+      announceChange();
     },
 
     /** Whether votes are kept for later now. */
@@ -139,6 +139,13 @@ function afterwards({ waiting, unsure }, waited) {
   if (waiting > 0) return `Votes count again. Sending ${votes(waiting)} that waited.`;
   if (waited === 0) return "Votes count again.";
   return `Votes count again. Your ${waited} waiting ${waited === 1 ? "vote is" : "votes are"} counted, too.`;
+}
+
+/** What is to be known before a vote is sent again to an app server that may count it twice. */
+function doubt(unsure) {
+  return unsure === 1
+    ? "It may not have been counted. Sent again, it may count twice."
+    : "They may not have been counted. Sent again, they may count twice.";
 }
 
 function paceInWords(pace) {

@@ -28,7 +28,8 @@ const KEYS_ARE_KEPT = 24 * 3_600_000 - 60_000;
 /**
  * @param {string[]} ids
  * @param {object} to
- * @param {(id: string, count: number, host: import("./api.js").Host) => void} to.onCounted
+ * @param {(vote: {id: string, failed: boolean}, count: number, host: import("./api.js").Host) => void} to.onCounted `failed`: it
+ *   was sent again
  * @param {(id: string, fate: Fate) => void} to.onUnconfirmed a vote that was cast just now
  * @param {() => void} to.onChange
  */
@@ -81,7 +82,7 @@ export function voting(ids, { onCounted, onUnconfirmed, onChange }) {
       drop(vote);
       countedAt.set(vote.id, Date.now());
       saveCounted(countedAt);
-      onCounted(vote.id, count, host);
+      onCounted(vote, count, host);
       return null;
     } catch (trouble) {
       vote.failed = true;
@@ -101,9 +102,10 @@ export function voting(ids, { onCounted, onUnconfirmed, onChange }) {
     dropVote(vote);
   }
 
-  /** @param {import("./memory.js").Vote[]} votes one after the other: a store that comes back is not met by a crowd */
-  async function sendAll(votes) {
-    for (const vote of votes.filter(({ key }) => !underWay.has(key))) {
+  /** One after the other: a store that comes back is not met by a crowd. And only while their fate is still this one. */
+  async function sendAll(id, fate) {
+    for (const vote of openVotes(id, fate)) {
+      if (underWay.has(vote.key) || !open.has(vote.key) || fateOf(vote) !== fate) continue;
       const trouble = await send(vote);
       if (trouble && !vote.refused) return trouble;
     }
@@ -131,14 +133,14 @@ export function voting(ids, { onCounted, onUnconfirmed, onChange }) {
     async repeat() {
       if (repeating) return undefined;
       repeating = true;
-      const trouble = await sendAll(openVotes(null, "waiting"));
+      const trouble = await sendAll(null, "waiting");
       repeating = false;
       return trouble;
     },
 
     /** The visitor wants it, and has been told that it may count twice. */
     async sendUnsure(id) {
-      if (await sendAll(openVotes(id, "unsure"))) onUnconfirmed(id, "unsure");
+      if (await sendAll(id, "unsure")) onUnconfirmed(id, "unsure");
     },
 
     forgetUnsure(id) {

@@ -30,8 +30,9 @@ let now = { counts: null, asOf: 0, pace: 0, trouble: null };
 let votesTrouble = null;
 
 const own = voting(ids, {
-  onCounted(id, count, host) {
-    announce(`Vote for ${nameOf(id)} counted, ${votes(count)}`);
+  onCounted({ id, failed }, count, host) {
+    // Of votes that are sent again the banner tells, and one sentence is enough.
+    if (!failed) announce(`Vote for ${nameOf(id)} counted, ${votes(count)}`);
     thisVisit.voted(host);
     totals.voteCounted(id, count);
   },
