@@ -22,7 +22,10 @@ const ASK_EACH_TIME: &str = "no-cache";
 
 macro_rules! file {
     ($name:literal, $content_type:expr) => {
-        ($name, Asset::new($content_type, include_bytes!(concat!("../../static/", $name)).as_slice()))
+        (
+            $name,
+            Asset::new($content_type, include_bytes!(concat!("../../static/", $name)).as_slice()),
+        )
     };
 }
 
@@ -77,7 +80,6 @@ impl Files {
         let caching = if digest == self.digest { FOR_GOOD } else { ASK_EACH_TIME };
         Some(file.answer(request, caching))
     }
-
 }
 
 /// A file as it is served.

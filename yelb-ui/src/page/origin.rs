@@ -23,7 +23,10 @@ mod tests {
     use super::*;
 
     fn origin(fields: &[(&'static str, &'static str)]) -> String {
-        of(&fields.iter().map(|(name, value)| (name.parse().unwrap(), value.parse().unwrap())).collect())
+        of(&fields
+            .iter()
+            .map(|(name, value)| (name.parse().unwrap(), value.parse().unwrap()))
+            .collect())
     }
 
     #[test]

@@ -141,8 +141,7 @@ async fn head_answers_like_get_without_a_body() {
 #[tokio::test]
 async fn other_paths_are_the_caller_s() {
     let app = router().fallback(async || (StatusCode::IM_A_TEAPOT, "the caller's"));
-    for path in ["/nothing", "/static/", "/static/yelb.js", "/api/ihop"]
-    {
+    for path in ["/nothing", "/static/", "/static/yelb.js", "/api/ihop"] {
         let response =
             app.clone().oneshot(Request::get(path).body(Body::empty()).unwrap()).await.unwrap();
         assert_eq!(response.status(), StatusCode::IM_A_TEAPOT, "{path}");
@@ -162,7 +161,9 @@ async fn a_first_visit_is_small() {
     for coding in ["gzip", "br"] {
         let mut loaded = get("/", &[(header::ACCEPT_ENCODING, coding)]).await.into_body().len();
         // All but what a phone's home screen asks for, on demand.
-        for path in files_of_the_page().await.iter().filter(|path| !path.ends_with("touch-icon.png")) {
+        for path in
+            files_of_the_page().await.iter().filter(|path| !path.ends_with("touch-icon.png"))
+        {
             loaded += get(&format!("/{path}"), &[(header::ACCEPT_ENCODING, coding)])
                 .await
                 .into_body()
