@@ -8,8 +8,8 @@ use std::sync::Arc;
 
 use axum::body::{Body, Bytes};
 use axum::extract::{FromRequestParts, State};
-use axum::http::header;
 use axum::http::request::Parts;
+use axum::http::{HeaderValue, header};
 use axum::response::{IntoResponse, Response};
 use futures_util::stream;
 use yelb_db::{Vote, VoteKey};
@@ -20,12 +20,24 @@ use crate::stores::{PageViews, Votes};
 
 /// Who answers: the name of the host, as the container or the machine has it.
 #[derive(Debug, Clone)]
-pub struct Hostname(Arc<str>);
+pub struct Hostname {
+    name: Arc<str>,
+    in_header: Option<HeaderValue>,
+}
 
 impl Hostname {
     /// The name of this host.
     pub fn of_this_host() -> Self {
-        Self(gethostname::gethostname().to_string_lossy().into())
+        Self::new(&gethostname::gethostname().to_string_lossy())
+    }
+
+    fn new(name: &str) -> Self {
+        Self { name: name.into(), in_header: HeaderValue::from_str(name).ok() }
+    }
+
+    /// The name as a header's value; none if it has characters that a header cannot have.
+    pub fn in_header(&self) -> Option<HeaderValue> {
+        self.in_header.clone()
     }
 }
 
@@ -79,8 +91,8 @@ pub async fn view_stats(
 }
 
 /// `GET /api/hostname`: who answers. Called JSON, and not JSON, as in the original.
-pub async fn hostname(State(Hostname(name)): State<Hostname>) -> impl IntoResponse {
-    Json(name.to_string())
+pub async fn hostname(State(hostname): State<Hostname>) -> impl IntoResponse {
+    Json(hostname.name.to_string())
 }
 
 /// `[{"name": "a", "value": 1},{"name": "b", "value": 2}, {"name": "c", "value": 3}]`: with a space before the last one,
@@ -102,7 +114,7 @@ fn list(poll: &Poll, counts: &[i64]) -> String {
     list
 }
 
-fn stats(Hostname(name): &Hostname, page_views: i64) -> String {
+fn stats(Hostname { name, .. }: &Hostname, page_views: i64) -> String {
     format!(r#"{{"hostname": "{name}", "pageviews":{page_views}}}"#)
 }
 
@@ -159,6 +171,12 @@ mod tests {
 
     #[test]
     fn the_stats_have_the_spaces_of_the_original() {
-        assert_eq!(stats(&Hostname("vm".into()), 101), r#"{"hostname": "vm", "pageviews":101}"#);
+        assert_eq!(stats(&Hostname::new("vm"), 101), r#"{"hostname": "vm", "pageviews":101}"#);
+    }
+
+    #[test]
+    fn a_name_that_no_header_can_have_is_left_out_of_it() {
+        assert_eq!(Hostname::new("vm").in_header().unwrap(), "vm");
+        assert_eq!(Hostname::new("v\nm").in_header(), None);
     }
 }

@@ -3,8 +3,8 @@
 use axum::Router;
 use axum::body::Body;
 use axum::extract::{MatchedPath, Request, State};
-use axum::http::{HeaderValue, Method, StatusCode, header};
-use axum::middleware::{Next, from_fn};
+use axum::http::{HeaderName, HeaderValue, Method, StatusCode, header};
+use axum::middleware::{Next, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{MethodRouter, get};
 use tower::util::MapRequest;
@@ -14,7 +14,7 @@ use yelb_service::observe::observe;
 use yelb_service::problem::Problem;
 use yelb_service::server::App;
 
-use crate::api::IdempotencyKey;
+use crate::api::{Hostname, IdempotencyKey};
 use crate::stores::Votes;
 use crate::{AppState, api, cors, request};
 
@@ -24,6 +24,10 @@ const READ: &str = "GET,HEAD,OPTIONS";
 
 const NO_STORE: HeaderValue = HeaderValue::from_static("no-store");
 
+/// Which host answers, in each answer: the page shows it at every vote. It also says that this app server counts a vote once for
+/// each `Idempotency-Key`, so that the page may send the vote again.
+const YELB_HOST: HeaderName = HeaderName::from_static("yelb-host");
+
 /// The whole service: what a listener serves, and tests call.
 pub fn app(state: AppState, health: &Health) -> App {
     // Outside of the router, because a path has to be normal before it is matched.
@@ -32,6 +36,7 @@ pub fn app(state: AppState, health: &Health) -> App {
 
 fn router(state: AppState, health: &Health) -> Router {
     let poll = state.poll;
+    let hostname = state.hostname.clone();
     let votes = poll.ids().fold(Router::new(), |router, choice| {
         router.route(&format!("/api/{}", poll[choice].id), vote(choice))
     });
@@ -49,14 +54,18 @@ fn router(state: AppState, health: &Health) -> Router {
         .fallback(nothing_here)
         .with_state(state)
         // One layer: each is one more box around every route, to be cloned for every request.
-        .layer(from_fn(around))
+        .layer(from_fn_with_state(hostname, around))
         .merge(health.routes())
 }
 
 /// What is around every route, from the outside in: the log sees the final answer, and nothing is counted for a bad request.
-async fn around(request: Request, next: Next) -> Response {
+async fn around(State(hostname): State<Hostname>, request: Request, next: Next) -> Response {
     let mut response = observe(request, |request| answer(request, next)).await;
-    response.headers_mut().insert(header::CACHE_CONTROL, NO_STORE);
+    let headers = response.headers_mut();
+    headers.insert(header::CACHE_CONTROL, NO_STORE);
+    if let Some(host) = hostname.in_header() {
+        headers.insert(YELB_HOST, host);
+    }
     response
 }
 

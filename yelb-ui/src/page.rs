@@ -4,38 +4,39 @@
 //! works under a path of somebody else's site.
 
 mod assets;
+mod origin;
+
+use std::sync::Arc;
 
 use askama::Template;
-use assets::Asset;
-use axum::extract::Request;
-use axum::{Router, routing};
-use http::{HeaderName, HeaderValue, header};
-use std::future;
+use assets::{Asset, Files};
+use axum::Router;
+use axum::extract::{Path, State};
+use axum::response::{IntoResponse, Response};
+use axum::routing::get;
+use http::{HeaderMap, HeaderName, HeaderValue, header};
 use tower_http::compression::CompressionLayer;
 use tower_http::set_header::SetResponseHeaderLayer;
 use yelb_poll::{Choice, ChoiceId, Poll};
+use yelb_service::problem::Problem;
 
 /// The page may load from, talk to and be driven by its own server alone. `style-src 'self'` also forbids `style`
-/// attributes, which is why the chart is drawn with SVG attributes.
+/// attributes in the page; what its scripts set is not concerned.
 const CONTENT_SECURITY_POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; \
-     connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
+     manifest-src 'self'; connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
+
+const DESCRIPTION: &str = "Where is lunch? One vote at a time.";
+
+/// What the template has in the place of scheme and host, which each request brings.
+const ORIGIN: &str = "{origin}";
 
 /// `GET /`, `/favicon.ico` and `/static/…`. Any other path is left to the caller's fallback.
 pub fn router() -> Router {
-    let document = Asset::html(
-        "/",
-        Page::of(Poll::default()).render().expect("a template of plain strings always renders"),
-    );
-    let routes =
-        assets::files().into_iter().chain([document]).fold(Router::new(), |routes, asset| {
-            let path = asset.path;
-            routes.route(
-                path,
-                routing::get(move |request: Request| {
-                    future::ready(asset.answer(request.headers()))
-                }),
-            )
-        });
+    let routes = Router::new()
+        .route("/", get(document))
+        .route("/favicon.ico", get(favicon))
+        .route("/static/{digest}/{name}", get(file))
+        .with_state(Arc::new(Site::new(Poll::default())));
 
     // Outermost first. `route_layer`, not `layer`: the caller's fallback keeps its own headers.
     routes.route_layer((
@@ -50,33 +51,81 @@ fn always(name: HeaderName, value: &'static str) -> SetResponseHeaderLayer<Heade
     SetResponseHeaderLayer::overriding(name, HeaderValue::from_static(value))
 }
 
+/// The document and its files.
+struct Site {
+    document: String,
+    files: Files,
+}
+
+impl Site {
+    fn new(poll: Poll) -> Self {
+        let files = Files::new();
+        let page = Page::of(poll, &files);
+        Self { document: page.render().expect("a template of plain strings always renders"), files }
+    }
+}
+
+async fn document(State(site): State<Arc<Site>>, request: HeaderMap) -> Response {
+    Asset::answer_html(site.document.replace(ORIGIN, &origin::of(&request)), &request)
+}
+
+/// For browsers that ask for it whatever the page says.
+async fn favicon(State(site): State<Arc<Site>>, request: HeaderMap) -> Response {
+    found(site.files.answer("", "icon.svg", &request))
+}
+
+async fn file(
+    State(site): State<Arc<Site>>,
+    Path((digest, name)): Path<(String, String)>,
+    request: HeaderMap,
+) -> Response {
+    found(site.files.answer(&digest, &name, &request))
+}
+
+fn found(file: Option<Response>) -> Response {
+    file.unwrap_or_else(|| Problem::not_found().into_response())
+}
+
 #[derive(Template)]
 #[template(path = "page.html")]
 struct Page {
     /// In the order of the original's page.
-    cards: Vec<Entry>,
-    /// In the order of the API's `getvotes`.
-    columns: Vec<Entry>,
+    entries: Vec<Entry>,
+    /// The class of the page's body: how much room a choice has.
+    size: &'static str,
+    /// Where the files are.
+    files: String,
     /// The scripts that `yelb.js` imports, fetched together instead of one after the other.
-    modules: Vec<&'static str>,
+    scripts: Vec<&'static str>,
     version: &'static str,
+    description: &'static str,
+    origin: &'static str,
 }
 
-/// A choice, and the number of its colours in the style sheet.
+/// A choice, and the number of its colour in the style sheet.
 struct Entry {
     colour: usize,
     choice: &'static Choice,
 }
 
 impl Page {
-    fn of(poll: Poll) -> Self {
-        let entry =
-            |id: ChoiceId| Entry { colour: id.index(), choice: &poll.choices()[id.index()] };
+    fn of(poll: Poll, files: &Files) -> Self {
+        let entry = |(place, id): (usize, ChoiceId)| Entry {
+            colour: place + 1,
+            choice: &poll.choices()[id.index()],
+        };
         Self {
-            cards: poll.cards().map(entry).collect(),
-            columns: poll.ids().map(entry).collect(),
-            modules: assets::modules().collect(),
+            entries: poll.cards().enumerate().map(entry).collect(),
+            size: match poll.choices().len() {
+                0..=4 => "few",
+                5..=8 => "many",
+                _ => "many crowd",
+            },
+            files: files.folder(),
+            scripts: files.scripts().collect(),
             version: env!("CARGO_PKG_VERSION"),
+            description: DESCRIPTION,
+            origin: ORIGIN,
         }
     }
 }

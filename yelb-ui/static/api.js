@@ -1,5 +1,5 @@
-// The app server's API over HTTP. A call resolves to a checked value or rejects with a `Trouble`: nothing that another
-// server says in the app server's place (a proxy's error page, say) gets any further.
+// The app server's API over HTTP. A call resolves to a checked value and the host that answered, or rejects with a
+// `Trouble`: nothing that another server says in the app server's place (a proxy's error page, say) gets any further.
 
 /** Longer than any limit of the servers, so that the one that knows what is wrong gets to say so. */
 const TIME_LIMIT = 10_000;
@@ -15,43 +15,51 @@ const TIME_LIMIT = 10_000;
  * @typedef {"page-server" | "silence" | "app-server" | "store" | "refusal" | "nonsense"} Cause
  */
 
+/**
+ * The app server's own word for its host, `Yelb-Host`. An app server that sends it counts a vote once however often the vote is
+ * sent with the same key. The original's sends none.
+ * @typedef {string | null} Host
+ */
+
 export class Trouble extends Error {
   /**
    * @param {Cause} cause
-   * @param {{status?: number, retryAfter?: number}} [answer] `retryAfter` in milliseconds
+   * @param {{status?: number, retryAfter?: number, host?: Host}} [answer] `retryAfter` in milliseconds
    */
-  constructor(cause, { status = 0, retryAfter = 0 } = {}) {
+  constructor(cause, { status = 0, retryAfter = 0, host = null } = {}) {
     super(cause);
     this.cause = cause;
     this.status = status;
     this.retryAfter = retryAfter;
+    this.host = host;
   }
 }
 
 /**
  * The count of each restaurant. Restaurants that are not on this page are left out.
  * @param {string[]} ids the restaurants of this page
- * @returns {Promise<Map<string, number>>}
+ * @returns {Promise<{counts: Map<string, number>, host: Host}>}
  */
 export async function getVotes(ids) {
-  const rows = parsed(await ask("getvotes"));
+  const { text, host } = await ask("getvotes");
+  const rows = parsed(text);
   if (!Array.isArray(rows)) throw new Trouble("nonsense");
   const values = new Map(rows.map((row) => [row?.name, row?.value]));
-  return new Map(ids.map((id) => [id, checkedCount(values.get(id))]));
+  return { counts: new Map(ids.map((id) => [id, checkedCount(values.get(id))])), host };
 }
 
 /**
  * Counts a view of the page.
- * @returns {Promise<{hostname: string, pageviews: number}>}
+ * @returns {Promise<{name: string, pageviews: number}>} `name` is the app server's host
  */
 export async function getStats() {
-  const stats = parsed(await ask("getstats"));
-  return { hostname: checkedName(stats?.hostname), pageviews: checkedCount(stats?.pageviews) };
+  const stats = parsed((await ask("getstats")).text);
+  return { name: checkedName(stats?.hostname), pageviews: checkedCount(stats?.pageviews) };
 }
 
-/** @returns {Promise<string>} the name of the app server that answers */
+/** @returns {Promise<string>} the name of the app server's host */
 export async function getHostname() {
-  return checkedName((await ask("hostname")).trim());
+  return checkedName((await ask("hostname")).text.trim());
 }
 
 /**
@@ -59,35 +67,37 @@ export async function getHostname() {
  * @param {string} id
  * @param {string} key names this vote: however often it is sent with the same key, it is counted once. An app server
  *   that knows no keys ignores it.
- * @returns {Promise<number>} the restaurant's new count
+ * @returns {Promise<{count: number, host: Host}>} the restaurant's new count
  */
 export async function castVote(id, key) {
-  const text = (await ask(encodeURIComponent(id), { "Idempotency-Key": key })).trim();
-  return checkedCount(/^\d+$/.test(text) ? Number(text) : NaN);
+  const { text, host } = await ask(encodeURIComponent(id), { "Idempotency-Key": key });
+  return { count: checkedCount(/^\d+$/.test(text.trim()) ? Number(text) : NaN), host };
 }
 
 /**
  * @param {string} path below `api/`
  * @param {Record<string, string>} [headers]
- * @returns {Promise<string>} the body of a successful answer
+ * @returns {Promise<{text: string, host: Host}>} the body of a successful answer
  */
 async function ask(path, headers = {}) {
+  // Not `AbortSignal.timeout`, which Safari has since version 16.
+  const limit = new AbortController();
+  const timer = setTimeout(() => limit.abort(), TIME_LIMIT);
   let response, text;
   try {
-    response = await fetch(`api/${path}`, {
-      headers,
-      // Not from the cache, and not in line behind an equal request for the sake of the cache either.
-      cache: "no-store",
-      signal: AbortSignal.timeout(TIME_LIMIT),
-    });
+    // Not from the cache, and not in line behind an equal request for the sake of the cache either.
+    response = await fetch(`api/${path}`, { headers, cache: "no-store", signal: limit.signal });
     text = await response.text();
-  } catch (error) {
-    throw new Trouble(error.name === "TimeoutError" ? "silence" : "page-server");
+  } catch {
+    throw new Trouble(limit.signal.aborted ? "silence" : "page-server");
+  } finally {
+    clearTimeout(timer);
   }
+  const host = hostOf(response);
   if (!response.ok) {
-    throw new Trouble(causeOf(response), { status: response.status, retryAfter: retryAfterOf(response) });
+    throw new Trouble(causeOf(response), { status: response.status, retryAfter: retryAfterOf(response), host });
   }
-  return text;
+  return { text, host };
 }
 
 /**
@@ -107,6 +117,15 @@ function retryAfterOf({ headers }) {
   return seconds > 0 ? seconds * 1000 : 0;
 }
 
+/**
+ * @param {Response} response
+ * @returns {Host}
+ */
+function hostOf({ headers }) {
+  const name = headers.get("Yelb-Host");
+  return isName(name) ? name : null;
+}
+
 /** @param {string} text */
 function parsed(text) {
   try {
@@ -124,9 +143,14 @@ function checkedCount(value) {
 
 /** @param {unknown} value */
 function checkedName(value) {
-  // Longer than any host name is, and markup never is one.
-  if (typeof value !== "string" || !/^[^\s<>]{1,255}$/.test(value)) throw new Trouble("nonsense");
+  if (!isName(value)) throw new Trouble("nonsense");
   return value;
+}
+
+/** @param {unknown} value */
+function isName(value) {
+  // Longer than any host name is, and markup never is one.
+  return typeof value === "string" && /^[^\s<>]{1,255}$/.test(value);
 }
 
 /**

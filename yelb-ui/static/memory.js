@@ -1,22 +1,37 @@
-// The last totals, kept through a reload for the time when nobody can be asked.
+// What the browser keeps for this page, through a reload and for other tabs.
 //
 // Storage may be switched off, full or written by an older page. None of that is worth more than doing without.
 
 import { isCount } from "./api.js";
 
 /** By path: several Yelbs may live on one origin. */
-const KEY = `yelb totals of ${location.pathname}`;
+const HERE = location.pathname;
+const TOTALS = `yelb totals of ${HERE}`;
+const VOTE = `yelb vote of ${HERE} `;
+const KEYS = `yelb keys of ${HERE}`;
+const COUNTED = `yelb counted of ${HERE}`;
+const OUTAGE = `yelb outage of ${HERE}`;
+
+/**
+ * @template T
+ * @param {() => T} use
+ * @param {T} otherwise
+ */
+function tried(use, otherwise) {
+  try {
+    return use();
+  } catch {
+    return otherwise;
+  }
+}
 
 /**
  * @param {Map<string, number>} counts
  * @param {number} asOf
  */
 export function saveTotals(counts, asOf) {
-  try {
-    localStorage.setItem(KEY, JSON.stringify({ asOf, counts: Object.fromEntries(counts) }));
-  } catch {
-    // Then there is nothing to remember.
-  }
+  const text = JSON.stringify({ asOf, counts: Object.fromEntries(counts) });
+  tried(() => localStorage.setItem(TOTALS, text), undefined);
 }
 
 /**
@@ -24,11 +39,89 @@ export function saveTotals(counts, asOf) {
  * @returns {{counts: Map<string, number>, asOf: number} | null}
  */
 export function savedTotals(ids) {
-  try {
-    const saved = JSON.parse(localStorage.getItem(KEY) ?? "null");
+  return tried(() => {
+    const saved = JSON.parse(localStorage.getItem(TOTALS) ?? "null");
     const counts = new Map(ids.map((id) => [id, saved.counts[id]]));
-    return isCount(saved.asOf) && [...counts.values()].every(isCount) ? { counts, asOf: saved.asOf } : null;
-  } catch {
-    return null;
-  }
+    const usable = isCount(saved.asOf) && [...counts.values()].every(isCount);
+    return usable ? { counts, asOf: saved.asOf } : null;
+  }, null);
+}
+
+/** @param {boolean} kept whether the app server that answered last keeps the keys of votes */
+export function saveKeepsKeys(kept) {
+  tried(() => localStorage.setItem(KEYS, `${kept}`), undefined);
+}
+
+/** @returns {boolean | null} null if none has answered yet */
+export function savedKeepsKeys() {
+  const saved = tried(() => localStorage.getItem(KEYS), null);
+  return saved === null ? null : saved === "true";
+}
+
+/**
+ * A vote from the click to its confirmation.
+ * @typedef {{key: string, id: string, at: number}} Vote `at`: of the click, in milliseconds since 1970
+ */
+
+/**
+ * One item for each vote, so that tabs do not write over each other's.
+ * @param {Vote} vote
+ * @returns {boolean} whether the vote will survive a reload
+ */
+export function keepVote({ key, id, at }) {
+  return tried(() => {
+    localStorage.setItem(VOTE + key, JSON.stringify({ id, at }));
+    return true;
+  }, false);
+}
+
+/** @param {Vote} vote */
+export function dropVote({ key }) {
+  tried(() => localStorage.removeItem(VOTE + key), undefined);
+}
+
+/** @returns {Vote[]} the oldest first */
+export function keptVotes() {
+  const names = tried(() => Object.keys(localStorage), []).filter((name) => name.startsWith(VOTE));
+  const votes = names.map((name) =>
+    tried(() => {
+      const { id, at } = JSON.parse(localStorage.getItem(name));
+      return typeof id === "string" && isCount(at) ? { key: name.slice(VOTE.length), id, at } : null;
+    }, null),
+  );
+  return votes.filter((vote) => vote !== null).sort((one, other) => one.at - other.at);
+}
+
+/** @param {(key: string) => void} tell the key of a vote that another tab has settled */
+export function onDroppedElsewhere(tell) {
+  addEventListener("storage", ({ key, newValue }) => {
+    if (key !== null && key.startsWith(VOTE) && newValue === null) tell(key.slice(VOTE.length));
+  });
+}
+
+/**
+ * When this tab's last vote for each restaurant was counted.
+ * @param {Map<string, number>} times
+ */
+export function saveCounted(times) {
+  tried(() => sessionStorage.setItem(COUNTED, JSON.stringify(Object.fromEntries(times))), undefined);
+}
+
+/** @returns {Map<string, number>} */
+export function savedCounted() {
+  return tried(() => {
+    const saved = Object.entries(JSON.parse(sessionStorage.getItem(COUNTED) ?? "{}"));
+    return new Map(saved.filter(([, at]) => isCount(at)));
+  }, new Map());
+}
+
+/** @param {number | null} since when the outage that this tab sees began; null when it is over */
+export function saveOutage(since) {
+  tried(() => (since === null ? sessionStorage.removeItem(OUTAGE) : sessionStorage.setItem(OUTAGE, `${since}`)), undefined);
+}
+
+/** @returns {number | null} */
+export function savedOutage() {
+  const since = tried(() => Number(sessionStorage.getItem(OUTAGE) ?? NaN), NaN);
+  return isCount(since) ? since : null;
 }

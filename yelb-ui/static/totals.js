@@ -1,66 +1,115 @@
-// Which counts to show, when answers may overtake each other.
-//
-// A vote's answer and a read of all counts that were under way together say nothing about which is newer; the higher
-// count is, since counts grow. Only a read that began after the last vote's answer may lower a count: then somebody has
-// reset them.
+// The current totals. Nothing else knows where they come from: they are read every few seconds while somebody is looking,
+// moved at once by this page's own votes, and recalled from before a reload when they cannot be read.
 
-export class Totals {
-  /** @type {Map<string, number>} */
-  #counts = new Map();
-  #complete = false;
-  /** Counts events, not time: all that matters is what came before what. */
-  #clock = 0;
-  #lastVote = 0;
-  #lastRead = 0;
+import { getVotes } from "./api.js";
+import { savedTotals, saveTotals } from "./memory.js";
+import { ordered } from "./order.js";
 
-  /** @returns {Map<string, number> | null} null until all counts have been seen */
-  get counts() {
-    return this.#complete ? this.#counts : null;
+/** Other people vote, too. */
+const READ_EVERY = 3_000;
+/** However long a server asks to be left alone, the page is back soon after the server is. */
+const READ_AT_LEAST_EVERY = 10_000;
+/** Shorter, and the pace would jump; longer, and it would lag. */
+const PACE_OVER = 10_000;
+
+/**
+ * @typedef {object} Totals
+ * @property {Map<string, number> | null} counts null while there are none to show
+ * @property {number} asOf when they were last read, in milliseconds since 1970
+ * @property {number} pace votes a second, of everybody
+ * @property {import("./api.js").Trouble | null} trouble why they cannot be read now
+ * @property {import("./api.js").Host} [host] the app server that they were read from just now, if that is what changed
+ */
+
+/**
+ * @param {string[]} ids
+ * @param {object} to
+ * @param {(totals: Totals) => void} to.onChange
+ * @param {() => boolean} to.isAwaited whether there is a reason to read while nobody is looking
+ */
+export function currentTotals(ids, { onChange, isAwaited }) {
+  const order = ordered();
+  /** @type {{at: number, total: number}[]} */
+  let reads = [];
+  let asOf = 0;
+  let trouble = null;
+  let nextRead = 0;
+
+  function tell(host) {
+    onChange({ counts: order.counts, asOf, pace: pace(reads), trouble, host });
   }
 
-  /** @returns {number} a ticket to show when the read ends */
-  readBegins() {
-    return ++this.#clock;
+  async function read() {
+    clearTimeout(nextRead);
+    const ticket = order.readBegins();
+    let pause = READ_EVERY;
+    const answer = await getVotes(ids).catch((error) => error);
+    const failed = answer instanceof Error;
+    if (failed) pause = Math.min(Math.max(answer.retryAfter, READ_EVERY), READ_AT_LEAST_EVERY);
+    clearTimeout(nextRead);
+    if (!document.hidden || isAwaited()) nextRead = setTimeout(read, pause);
+    if (!order.readEnds(ticket)) return;
+    if (failed) missed(answer);
+    else took(ticket, answer);
   }
 
-  /**
-   * @param {number} ticket
-   * @returns {boolean} false if a read that began later has ended already, so that this one is of no interest
-   */
-  readEnds(ticket) {
-    if (ticket < this.#lastRead) return false;
-    this.#lastRead = ticket;
-    return true;
+  function took(ticket, { counts, host }) {
+    order.readAnswers(ticket, counts);
+    asOf = Date.now();
+    trouble = null;
+    reads = [...reads.filter(({ at }) => asOf - at <= PACE_OVER), { at: asOf, total: sum(counts) }];
+    saveTotals(order.counts, asOf);
+    tell(host);
   }
 
-  /**
-   * @param {number} ticket the read's, after `readEnds`
-   * @param {Map<string, number>} counts
-   */
-  readAnswers(ticket, counts) {
-    if (ticket > this.#lastVote) this.#counts.clear();
-    this.#raise(counts);
-  }
-
-  /**
-   * @param {string} id
-   * @param {number} count
-   */
-  voteAnswers(id, count) {
-    this.#lastVote = ++this.#clock;
-    this.#counts.set(id, Math.max(count, this.#counts.get(id) ?? 0));
-  }
-
-  /** @param {Map<string, number>} counts of an earlier visit, for want of better ones */
-  remember(counts) {
-    if (!this.#complete) this.#raise(counts);
-  }
-
-  /** @param {Map<string, number>} counts */
-  #raise(counts) {
-    for (const [id, count] of counts) {
-      this.#counts.set(id, Math.max(count, this.#counts.get(id) ?? 0));
+  function missed(error) {
+    trouble = error;
+    reads = [];
+    const saved = order.counts ? null : savedTotals(ids);
+    if (saved) {
+      order.remember(saved.counts);
+      asOf = saved.asOf;
     }
-    this.#complete = true;
+    tell();
   }
+
+  return {
+    begin() {
+      document.addEventListener("visibilitychange", () => {
+        if (!document.hidden) read();
+        else if (!isAwaited()) clearTimeout(nextRead);
+      });
+      addEventListener("online", read);
+      read();
+    },
+
+    /** Not at the next turn, but now. */
+    read,
+
+    /**
+     * The answer to a vote moves the totals. Who waited for the next read would see the vote late.
+     * @param {string} id
+     * @param {number} count
+     */
+    voteCounted(id, count) {
+      order.voteAnswers(id, count);
+      // A reload must not take back what the visitor was told.
+      if (order.counts) saveTotals(order.counts, asOf);
+      tell();
+      // It seems that the app server is there again.
+      if (trouble) read();
+    },
+  };
+}
+
+/** @param {{at: number, total: number}[]} reads the newest last */
+function pace(reads) {
+  if (reads.length < 2) return 0;
+  const [first, last] = [reads[0], reads[reads.length - 1]];
+  return Math.max(0, (1000 * (last.total - first.total)) / Math.max(1, last.at - first.at));
+}
+
+/** @param {Map<string, number>} counts */
+function sum(counts) {
+  return [...counts.values()].reduce((total, count) => total + count, 0);
 }

@@ -1,62 +1,67 @@
 // This visit: counted once, and answered by an app server with a name.
 
 import { getHostname, getStats } from "./api.js";
-import { number, reason } from "./words.js";
+import { clock, down, roughly } from "./words.js";
 
 const TRY_AGAIN_AFTER = 10_000;
 
-export class Visit {
-  #pageViews;
-  #appServer;
+export function visit() {
+  const [pageViews, name, what] = ["#page-views", "#app-server", "#answered-what"].map((id) => document.querySelector(id));
+  let isCounted = false;
+  let nextTry = 0;
 
-  /**
-   * @param {Element} pageViews
-   * @param {Element} appServer
-   */
-  constructor(pageViews, appServer) {
-    this.#pageViews = pageViews;
-    this.#appServer = appServer;
+  function answered(host, to) {
+    name.textContent = host;
+    what.textContent = `${to} at ${clock(Date.now())}`;
   }
 
   /** Asks until the visit is counted, and then never again: to ask is to count. */
-  async begin() {
+  async function count() {
+    clearTimeout(nextTry);
+    if (isCounted) return;
     try {
-      const { hostname, pageviews } = await getStats();
-      show(this.#pageViews, number(pageviews));
-      show(this.#appServer, hostname);
+      const stats = await getStats();
+      isCounted = true;
+      showViews(stats.pageviews);
+      answered(stats.name, "this page view");
     } catch (trouble) {
-      showMissing(this.#pageViews, trouble);
-      setTimeout(() => this.begin(), TRY_AGAIN_AFTER);
-      await this.nameAppServer();
+      pageViews.textContent = trouble.cause === "store" ? "Page-view store down" : "Page views unavailable";
+      clearTimeout(nextTry);
+      nextTry = setTimeout(count, TRY_AGAIN_AFTER);
+      await ask("this page");
     }
+  }
+
+  function showViews(views) {
+    const figure = document.createElement("span");
+    figure.className = "figure";
+    figure.textContent = roughly(views);
+    pageViews.replaceChildren(figure, views === 1 ? " page view" : " page views");
   }
 
   /** The app server's name alone, which needs no store and counts nothing. */
-  async nameAppServer() {
+  async function ask(to) {
     try {
-      show(this.#appServer, await getHostname());
+      answered(await getHostname(), to);
     } catch (trouble) {
-      showMissing(this.#appServer, trouble);
+      // The one that answered last stays.
+      if (what.textContent === "") what.textContent = down(trouble, "Database");
     }
   }
-}
 
-/**
- * @param {Element} fact
- * @param {string} value
- * @param {string} [why]
- */
-function show(fact, value, why = "") {
-  const note = fact.querySelector(".fact__reason");
-  fact.querySelector(".fact__value").textContent = value;
-  note.textContent = why;
-  note.hidden = why === "";
-}
+  return {
+    begin: count,
 
-/**
- * @param {Element} fact
- * @param {import("./api.js").Trouble} trouble
- */
-function showMissing(fact, trouble) {
-  show(fact, "unavailable", reason(trouble, "page-view store"));
+    /** @param {import("./api.js").Host} host null from the original's app server, which is asked instead */
+    voted(host) {
+      if (host) answered(host, "your vote");
+    },
+
+    /** What answers after an outage may be another app server. */
+    recovered(host) {
+      if (host) answered(host, "this page");
+      else ask("this page");
+      count();
+    },
+  };
 }

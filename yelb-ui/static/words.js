@@ -1,15 +1,35 @@
 // How the page puts things.
 
-const numbers = new Intl.NumberFormat("en");
+const exact = new Intl.NumberFormat("en");
+const short = new Intl.NumberFormat("en", { notation: "compact", maximumSignificantDigits: 4 });
 
-/** @param {number} count */
+/**
+ * Exact for as long as people read each digit.
+ * @param {number} count
+ */
 export function number(count) {
-  return numbers.format(count);
+  return (count < 1e8 ? exact : short).format(count);
+}
+
+/**
+ * For where there is little room.
+ * @param {number} count
+ */
+export function roughly(count) {
+  return (count < 1e6 ? exact : short).format(count);
+}
+
+/**
+ * @param {number} count
+ * @param {string} unit
+ */
+function plural(count, unit) {
+  return `${number(count)} ${unit}${count === 1 ? "" : "s"}`;
 }
 
 /** @param {number} count */
 export function votes(count) {
-  return count === 1 ? "1 vote" : `${number(count)} votes`;
+  return plural(count, "vote");
 }
 
 /**
@@ -24,41 +44,55 @@ export function share(count, total) {
   return `${Math.round(percent)}%`;
 }
 
-/** @param {number} milliseconds */
-export function duration(milliseconds) {
-  const seconds = Math.max(0, Math.round(milliseconds / 1000));
-  if (seconds < 60) return plural(seconds, "second");
-  if (seconds < 3600) return plural(Math.floor(seconds / 60), "minute");
-  if (seconds < 86_400) return plural(Math.floor(seconds / 3600), "hour");
-  return plural(Math.floor(seconds / 86_400), "day");
-}
-
 /**
- * @param {number} count
- * @param {string} unit
+ * The time of day, 14:32:07.
+ * @param {number} at milliseconds since 1970
  */
-function plural(count, unit) {
-  return `${number(count)} ${unit}${count === 1 ? "" : "s"}`;
+export function clock(at) {
+  return new Date(at).toLocaleTimeString("en-GB");
 }
 
 /**
- * A sentence that says why something is missing.
+ * As a stopwatch shows it: 0:47, 12:05, 1:00:00.
+ * @param {number} milliseconds
+ */
+export function stopwatch(milliseconds) {
+  const seconds = Math.max(0, Math.floor(milliseconds / 1000));
+  const parts = [Math.floor(seconds / 60) % 60, seconds % 60];
+  if (seconds >= 3600) parts.unshift(Math.floor(seconds / 3600));
+  return parts.map((part, place) => (place === 0 ? part : `${part}`.padStart(2, "0"))).join(":");
+}
+
+/**
+ * In the one unit that matters: 12 s, 3 min, 2 h, 5 d.
+ * @param {number} milliseconds
+ */
+export function age(milliseconds) {
+  const seconds = Math.max(0, Math.round(milliseconds / 1000));
+  if (seconds < 60) return `${seconds} s`;
+  if (seconds < 3600) return `${Math.floor(seconds / 60)} min`;
+  if (seconds < 86_400) return `${Math.floor(seconds / 3600)} h`;
+  return `${Math.floor(seconds / 86_400)} d`;
+}
+
+/**
+ * What does not work, to be followed by how long.
  * @param {import("./api.js").Trouble} trouble
  * @param {string} store what the app server keeps the thing in
  */
-export function reason({ cause, status }, store) {
+export function down({ cause, status }, store) {
   switch (cause) {
     case "page-server":
-      return "The server of this page cannot be reached.";
+      return "No connection";
     case "silence":
-      return "No answer came in time.";
+      return "No answer";
     case "app-server":
-      return "The app server cannot be reached.";
+      return "App server down";
     case "store":
-      return `The ${store} is away.`;
+      return `${store} down`;
     case "refusal":
-      return `The app server answered with an error (${status}).`;
+      return `App server failing (${status})`;
     default:
-      return "The answer was not an app server’s.";
+      return "No app server";
   }
 }

@@ -1,20 +1,90 @@
 // What talks to what on the page. Each module has one reason to change; this one has the map.
 
 import { announcer } from "./announce.js";
-import { Ballot } from "./ballot.js";
-import { Standings } from "./standings.js";
-import { Visit } from "./visit.js";
+import { card } from "./card.js";
+import { result, standingsOf } from "./result.js";
+import { status } from "./status.js";
+import { currentTotals } from "./totals.js";
+import { visit } from "./visit.js";
+import { voting } from "./voting.js";
+import { number, votes } from "./words.js";
 
 const announce = announcer(document.querySelector("#announcements"));
-const visit = new Visit(document.querySelector("#page-views"), document.querySelector("#app-server"));
-const standings = new Standings(document.querySelector(".standings"), {
-  announce,
-  // What answers after an outage may be another app server.
-  onRecovery: () => visit.nameAppServer(),
+const thisVisit = visit();
+const slot = status(announce);
+const chart = result(document.querySelector(".result"));
+const lead = document.querySelector(".welcome__total");
+
+const cards = [...document.querySelectorAll(".ballot")].map((element) =>
+  card(element, {
+    onVote: (id) => own.cast(id),
+    onSendAgain: (id) => own.sendUnsure(id),
+    onForget: (id) => own.forgetUnsure(id),
+  }),
+);
+const ids = cards.map(({ id }) => id);
+const nameOf = (id) => cards.find((card) => card.id === id).name;
+
+/** @type {import("./totals.js").Totals} */
+let now = { counts: null, asOf: 0, pace: 0, trouble: null };
+let votesTrouble = null;
+
+const own = voting(ids, {
+  onCounted({ id, failed }, count, host) {
+    // Of votes that are sent again the banner tells, and one sentence is enough.
+    if (!failed) announce(`Vote for ${nameOf(id)} counted, ${votes(count)}`);
+    thisVisit.voted(host);
+    totals.voteCounted(id, count);
+  },
+  onUnconfirmed(id, fate) {
+    const then = fate === "unsure" ? "It may not have been counted." : "It is kept and sent again.";
+    announce(`Your vote for ${nameOf(id)} was not confirmed. ${then}`);
+    // Is it only the vote, or everything? If it is only the vote, the read's answer has it sent again.
+    totals.read();
+  },
+  onChange: tell,
 });
 
-for (const card of document.querySelectorAll(".ballot")) {
-  new Ballot(card, { announce, onCounted: (id, count) => standings.voteCounted(id, count) });
+const totals = currentTotals(ids, {
+  onChange(totals) {
+    const wasDown = now.trouble !== null;
+    now = totals;
+    if (totals.host !== undefined) own.heard(totals.host);
+    draw();
+    if (totals.host !== undefined) appServerWorks(totals.host, wasDown);
+  },
+  isAwaited: () => own.waiting > 0,
+});
+
+async function appServerWorks(host, wasDown) {
+  if (wasDown) thisVisit.recovered(host);
+  const trouble = await own.repeat();
+  if (trouble !== undefined) votesTrouble = trouble;
+  tell();
 }
-visit.begin();
-standings.begin();
+
+/** What becomes of votes, and of the totals' age. */
+function tell() {
+  slot.update({ totals: now, votesTrouble, own });
+  for (const card of cards) card.tell(own.of(card.id), slot.keeps);
+}
+
+function draw() {
+  tell();
+  if (!now.counts) return;
+  const standings = standingsOf(cards, now.counts);
+  const { total, most } = standings;
+  cards.forEach((card, place) => {
+    const { count, rank } = standings.standings[place];
+    card.show({ count, total, most, isFirst: rank === 0 && total > 0 });
+  });
+  chart.show(standings);
+  lead.firstElementChild.textContent = number(total);
+  lead.lastElementChild.textContent = total === 1 ? "vote" : "votes";
+  // What is there from the start need not glide in.
+  requestAnimationFrame(() => document.documentElement.toggleAttribute("data-moves", true));
+}
+
+tell();
+thisVisit.begin();
+totals.begin();

@@ -387,6 +387,7 @@ impl AppServer {
         ] {
             assert_eq!(answer.header(field), Some(value), "{path}: {answer:?}");
         }
+        assert!(answer.header("yelb-host").is_some(), "{path}: {answer:?}");
     }
 
     #[track_caller]

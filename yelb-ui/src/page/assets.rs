@@ -1,4 +1,7 @@
 //! The page's files, and how one of them is answered.
+//!
+//! They are served below a digest of them all, which is part of the page's links: a browser keeps a file for good, and a new
+//! build has new addresses. One digest for all, and not one for each, because scripts import each other by relative names.
 
 use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
@@ -8,76 +11,103 @@ use std::hash::{DefaultHasher, Hash, Hasher};
 const HTML: &str = "text/html; charset=utf-8";
 const CSS: &str = "text/css; charset=utf-8";
 const JAVASCRIPT: &str = "text/javascript; charset=utf-8";
+const MANIFEST: &str = "application/manifest+json";
+const PNG: &str = "image/png";
 const SVG: &str = "image/svg+xml";
 
+/// Not even a reload asks for the file again (RFC 8246).
+const FOR_GOOD: &str = "public, max-age=31536000, immutable";
+/// Ask each time: a new deployment shows at once, and what has not changed costs a 304.
+const ASK_EACH_TIME: &str = "no-cache";
+
 macro_rules! file {
-    ($path:literal, $content_type:expr) => {
-        Asset::new(
-            $path,
-            $content_type,
-            Bytes::from_static(include_bytes!(concat!("../..", $path))),
+    ($name:literal, $content_type:expr) => {
+        (
+            $name,
+            Asset::new($content_type, include_bytes!(concat!("../../static/", $name)).as_slice()),
         )
     };
 }
 
 /// Everything the page loads.
-pub(super) fn files() -> Vec<Asset> {
-    let icon = file!("/static/icon.svg", SVG);
-    vec![
-        file!("/static/yelb.css", CSS),
-        file!("/static/announce.js", JAVASCRIPT),
-        file!("/static/api.js", JAVASCRIPT),
-        file!("/static/ballot.js", JAVASCRIPT),
-        file!("/static/chart.js", JAVASCRIPT),
-        file!("/static/memory.js", JAVASCRIPT),
-        file!("/static/standings.js", JAVASCRIPT),
-        file!("/static/totals.js", JAVASCRIPT),
-        file!("/static/visit.js", JAVASCRIPT),
-        file!("/static/words.js", JAVASCRIPT),
-        file!("/static/yelb.js", JAVASCRIPT),
-        // For browsers that ask for it whatever the page says.
-        Asset { path: "/favicon.ico", ..icon.clone() },
-        icon,
-    ]
+pub(super) struct Files {
+    files: Vec<(&'static str, Asset)>,
+    digest: String,
 }
 
-/// The scripts, relative to the page.
-pub(super) fn modules() -> impl Iterator<Item = &'static str> {
-    files()
-        .into_iter()
-        .filter(|file| file.content_type == JAVASCRIPT)
-        .map(|file| file.path.trim_start_matches('/'))
+impl Files {
+    pub(super) fn new() -> Self {
+        let files = vec![
+            file!("yelb.css", CSS),
+            file!("unscripted.css", CSS),
+            file!("announce.js", JAVASCRIPT),
+            file!("api.js", JAVASCRIPT),
+            file!("card.js", JAVASCRIPT),
+            file!("memory.js", JAVASCRIPT),
+            file!("order.js", JAVASCRIPT),
+            file!("result.js", JAVASCRIPT),
+            file!("status.js", JAVASCRIPT),
+            file!("totals.js", JAVASCRIPT),
+            file!("visit.js", JAVASCRIPT),
+            file!("voting.js", JAVASCRIPT),
+            file!("words.js", JAVASCRIPT),
+            file!("yelb.js", JAVASCRIPT),
+            file!("icon.svg", SVG),
+            file!("touch-icon.png", PNG),
+            file!("card.png", PNG),
+            file!("manifest.webmanifest", MANIFEST),
+        ];
+        let digest = digest(files.iter().map(|(name, file)| (name, &file.tag)).collect::<Vec<_>>());
+        Self { files, digest }
+    }
+
+    /// Where the files are, relative to the page.
+    pub(super) fn folder(&self) -> String {
+        format!("static/{}", self.digest)
+    }
+
+    /// The names of the scripts.
+    pub(super) fn scripts(&self) -> impl Iterator<Item = &'static str> {
+        let scripts = self.files.iter().filter(|(_, file)| file.content_type == JAVASCRIPT);
+        scripts.map(|(name, _)| *name)
+    }
+
+    /// The file that a page of the build `digest` asks for, if there is one of that name.
+    ///
+    /// A page of another build, which another replica served, gets ours, for this time: nothing would be worse.
+    pub(super) fn answer(&self, digest: &str, name: &str, request: &HeaderMap) -> Option<Response> {
+        let (_, file) = self.files.iter().find(|(known, _)| *known == name)?;
+        let caching = if digest == self.digest { FOR_GOOD } else { ASK_EACH_TIME };
+        Some(file.answer(request, caching))
+    }
 }
 
 /// A file as it is served.
-#[derive(Clone)]
 pub(super) struct Asset {
-    pub(super) path: &'static str,
     content_type: &'static str,
     body: Bytes,
-    /// A digest of the body, in quotes: the same in every replica of one build, another one as soon as the file changes.
+    /// A digest of the body: the same in every replica of one build, another one as soon as the file changes.
     tag: String,
 }
 
 impl Asset {
-    pub(super) fn html(path: &'static str, body: String) -> Self {
-        Self::new(path, HTML, body.into())
+    fn new(content_type: &'static str, body: impl Into<Bytes>) -> Self {
+        let body = body.into();
+        Self { content_type, tag: digest(&body), body }
     }
 
-    fn new(path: &'static str, content_type: &'static str, body: Bytes) -> Self {
-        let mut hasher = DefaultHasher::new();
-        body.hash(&mut hasher);
-        Self { path, content_type, body, tag: format!("\"{:016x}\"", hasher.finish()) }
+    /// The page itself.
+    pub(super) fn answer_html(body: String, request: &HeaderMap) -> Response {
+        Self::new(HTML, body).answer(request, ASK_EACH_TIME)
     }
 
     /// 200 with the file, or 304 if the browser holds a copy of it.
-    pub(super) fn answer(&self, request: &HeaderMap) -> Response {
+    fn answer(&self, request: &HeaderMap, caching: &'static str) -> Response {
         let headers = [
             (header::CONTENT_TYPE, self.content_type),
             // Weak: one tag for all codings of the file (RFC 9110 section 8.8.1).
-            (header::ETAG, &format!("W/{}", self.tag)),
-            // Ask each time: a new deployment shows at once, and an unchanged file costs a 304.
-            (header::CACHE_CONTROL, "no-cache"),
+            (header::ETAG, &format!("W/\"{}\"", self.tag)),
+            (header::CACHE_CONTROL, caching),
             (header::VARY, "accept-encoding"),
         ];
         if self.is_held_by(request) {
@@ -90,6 +120,13 @@ impl Asset {
     fn is_held_by(&self, request: &HeaderMap) -> bool {
         let lists = request.get_all(header::IF_NONE_MATCH).iter();
         let tags = lists.filter_map(|list| list.to_str().ok()).flat_map(|list| list.split(','));
-        tags.map(|tag| tag.trim().trim_start_matches("W/")).any(|tag| tag == "*" || tag == self.tag)
+        let mut tags = tags.map(|tag| tag.trim().trim_start_matches("W/"));
+        tags.any(|tag| tag == "*" || tag.trim_matches('"') == self.tag)
     }
+}
+
+fn digest(of: impl Hash) -> String {
+    let mut hasher = DefaultHasher::new();
+    of.hash(&mut hasher);
+    format!("{:016x}", hasher.finish())
 }

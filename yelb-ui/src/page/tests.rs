@@ -11,23 +11,59 @@ const FIRST_VISIT_BYTES: usize = 30_000;
 #[tokio::test]
 async fn the_page_and_its_files_have_the_right_types() {
     for (path, content_type) in [
-        ("/", "text/html; charset=utf-8"),
-        ("/static/yelb.css", "text/css; charset=utf-8"),
-        ("/static/yelb.js", "text/javascript; charset=utf-8"),
-        ("/static/icon.svg", "image/svg+xml"),
-        ("/favicon.ico", "image/svg+xml"),
+        ("/".to_owned(), "text/html; charset=utf-8"),
+        (file("yelb.css").await, "text/css; charset=utf-8"),
+        (file("yelb.js").await, "text/javascript; charset=utf-8"),
+        (file("icon.svg").await, "image/svg+xml"),
+        (file("touch-icon.png").await, "image/png"),
+        (file("manifest.webmanifest").await, "application/manifest+json"),
+        ("/favicon.ico".to_owned(), "image/svg+xml"),
     ] {
-        let response = get(path, &[]).await;
+        let response = get(&path, &[]).await;
         assert_eq!(response.status(), StatusCode::OK, "{path}");
         assert_eq!(field(&response, header::CONTENT_TYPE), content_type, "{path}");
         assert_eq!(field(&response, header::X_CONTENT_TYPE_OPTIONS), "nosniff", "{path}");
         assert_eq!(field(&response, header::REFERRER_POLICY), "no-referrer", "{path}");
-        assert_eq!(field(&response, header::CACHE_CONTROL), "no-cache", "{path}");
         assert_eq!(
             field(&response, header::CONTENT_SECURITY_POLICY),
             CONTENT_SECURITY_POLICY,
             "{path}"
         );
+    }
+}
+
+#[tokio::test]
+async fn a_file_is_kept_for_good_and_the_page_is_asked_for_each_time() {
+    let caching = async |path: &str| field(&get(path, &[]).await, header::CACHE_CONTROL);
+    assert_eq!(caching("/").await, "no-cache");
+    assert_eq!(caching("/favicon.ico").await, "no-cache");
+    for name in ["yelb.css", "yelb.js", "icon.svg"] {
+        assert!(caching(&file(name).await).await.contains("immutable"), "{name}");
+    }
+}
+
+/// While a deployment is under way, one replica may serve the page and another one its files.
+#[tokio::test]
+async fn a_page_of_another_build_gets_this_build_s_files_for_this_time() {
+    let response = get("/static/0123456789abcdef/yelb.js", &[]).await;
+    assert_eq!(response.status(), StatusCode::OK);
+    assert_eq!(field(&response, header::CACHE_CONTROL), "no-cache");
+    assert_eq!(response.into_body(), get(&file("yelb.js").await, &[]).await.into_body());
+}
+
+#[tokio::test]
+async fn another_site_that_shows_a_card_of_the_page_finds_its_picture() {
+    let page = text(get("/", &[(header::HOST, "yelb.example.com")]).await);
+    let card = between(&page, "property=\"og:image\" content=\"", "\"").next().unwrap();
+    let path = card.strip_prefix("http://yelb.example.com").expect("an address with a host");
+    assert_eq!(field(&get(path, &[]).await, header::CONTENT_TYPE), "image/png");
+}
+
+#[tokio::test]
+async fn the_manifest_s_addresses_answer() {
+    let manifest = text(get(&file("manifest.webmanifest").await, &[]).await);
+    for name in between(&manifest, "\"src\": \"", "\"") {
+        assert_eq!(get(&file(name).await, &[]).await.status(), StatusCode::OK, "{name}");
     }
 }
 
@@ -55,7 +91,7 @@ async fn every_address_on_the_page_is_relative_and_answers() {
 #[tokio::test]
 async fn the_browser_s_copy_is_confirmed_without_a_body() {
     for coding in ["", "gzip", "br"] {
-        for path in ["/", "/static/yelb.js"] {
+        for path in ["/", &file("yelb.js").await] {
             let accept = (header::ACCEPT_ENCODING, coding);
             let etag = field(&get(path, std::slice::from_ref(&accept)).await, header::ETAG);
 
@@ -71,9 +107,9 @@ async fn the_browser_s_copy_is_confirmed_without_a_body() {
 
 #[tokio::test]
 async fn another_file_s_copy_is_not_confirmed() {
-    let other = field(&get("/static/yelb.css", &[]).await, header::ETAG);
+    let other = field(&get(&file("yelb.css").await, &[]).await, header::ETAG);
     for etag in [other.as_str(), "\"\"", "nonsense"] {
-        let response = get("/static/yelb.js", &[(header::IF_NONE_MATCH, etag)]).await;
+        let response = get(&file("yelb.js").await, &[(header::IF_NONE_MATCH, etag)]).await;
         assert_eq!(response.status(), StatusCode::OK, "{etag}");
     }
     assert_eq!(get("/", &[(header::IF_NONE_MATCH, "*")]).await.status(), StatusCode::NOT_MODIFIED);
@@ -83,7 +119,7 @@ async fn another_file_s_copy_is_not_confirmed() {
 async fn every_coding_of_a_file_has_the_one_weak_tag() {
     let mut etags = Vec::new();
     for coding in ["", "gzip", "br"] {
-        let response = get("/static/yelb.js", &[(header::ACCEPT_ENCODING, coding)]).await;
+        let response = get(&file("yelb.js").await, &[(header::ACCEPT_ENCODING, coding)]).await;
         let got = response.headers().get(header::CONTENT_ENCODING);
         assert_eq!(got.map_or("", |got| got.to_str().unwrap()), coding);
         etags.push(field(&response, header::ETAG));
@@ -105,8 +141,7 @@ async fn head_answers_like_get_without_a_body() {
 #[tokio::test]
 async fn other_paths_are_the_caller_s() {
     let app = router().fallback(async || (StatusCode::IM_A_TEAPOT, "the caller's"));
-    for path in ["/nothing", "/static/", "/static/nothing.js", "/static/../Cargo.toml", "/api/ihop"]
-    {
+    for path in ["/nothing", "/static/", "/static/yelb.js", "/api/ihop"] {
         let response =
             app.clone().oneshot(Request::get(path).body(Body::empty()).unwrap()).await.unwrap();
         assert_eq!(response.status(), StatusCode::IM_A_TEAPOT, "{path}");
@@ -115,10 +150,20 @@ async fn other_paths_are_the_caller_s() {
 }
 
 #[tokio::test]
+async fn a_file_that_there_is_not_is_not_found() {
+    for path in ["/static/0/nothing.js", "/static/0/..", "/static/../Cargo.toml"] {
+        assert_eq!(get(path, &[]).await.status(), StatusCode::NOT_FOUND, "{path}");
+    }
+}
+
+#[tokio::test]
 async fn a_first_visit_is_small() {
     for coding in ["gzip", "br"] {
         let mut loaded = get("/", &[(header::ACCEPT_ENCODING, coding)]).await.into_body().len();
-        for path in files_of_the_page().await {
+        // All but what a phone's home screen asks for, on demand.
+        for path in
+            files_of_the_page().await.iter().filter(|path| !path.ends_with("touch-icon.png"))
+        {
             loaded += get(&format!("/{path}"), &[(header::ACCEPT_ENCODING, coding)])
                 .await
                 .into_body()
@@ -131,13 +176,20 @@ async fn a_first_visit_is_small() {
 #[tokio::test]
 async fn every_script_that_a_script_imports_is_fetched_with_the_page() {
     let preloaded = files_of_the_page().await;
-    for path in super::assets::modules() {
+    for path in preloaded.iter().filter(|path| path.ends_with(".js")) {
         let script = text(get(&format!("/{path}"), &[]).await);
         for import in script.lines().filter(|line| line.starts_with("import ")) {
             let name = between(import, "\"./", "\"").next().expect("a relative import");
-            assert!(preloaded.contains(&format!("static/{name}")), "{path} imports {name}");
+            assert!(preloaded.iter().any(|it| it.ends_with(&format!("/{name}"))), "{path}: {name}");
         }
     }
+}
+
+/// The address of a file.
+async fn file(name: &str) -> String {
+    let page = text(get("/", &[]).await);
+    let folder = between(&page, "rel=\"stylesheet\" href=\"", "/yelb.css\"").next().unwrap();
+    format!("/{folder}/{name}")
 }
 
 /// What the page's own tags name, each once.
@@ -145,7 +197,7 @@ async fn files_of_the_page() -> Vec<String> {
     let page = text(get("/", &[]).await);
     let mut files: Vec<_> = between(&page, "href=\"", "\"")
         .chain(between(&page, "src=\"", "\""))
-        .filter(|url| !url.contains(':'))
+        .filter(|url| !url.contains(':') && !url.starts_with('#'))
         .collect();
     files.sort_unstable();
     files.dedup();

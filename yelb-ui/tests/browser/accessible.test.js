@@ -5,7 +5,10 @@ import { after, before, test } from "node:test";
 import axe from "axe-core";
 import { newVisitor, startBrowser } from "./support/browser.js";
 import { startYelb } from "./support/servers.js";
-import { problem, YelbPage } from "./support/yelb-page.js";
+import { storeDown, withoutName, YelbPage } from "./support/yelb-page.js";
+
+/** A small phone, a phone, tablets, a projector, desks, and a 4K picture. */
+const WIDTHS = [320, 390, 820, 1024, 1440, 1920, 3840];
 
 let yelb, browser;
 
@@ -22,12 +25,12 @@ after(async () => {
 async function findings(page) {
   // Evaluated by the debugger, which the page's policy does not bind: the policy stays as it is served.
   await page.evaluate(axe.source);
-  const { violations } = await page.evaluate(() => globalThis.axe.run());
+  const { violations } = await page.evaluate(() => globalThis.axe.run({ rules: { "target-size": { enabled: true } } }));
   return violations.map(({ id, nodes }) => `${id}: ${nodes.map((node) => node.html).join(" ")}`);
 }
 
 for (const colorScheme of ["light", "dark"]) {
-  for (const width of [360, 1280]) {
+  for (const width of WIDTHS) {
     test(`${colorScheme}, ${width} pixels wide`, async () => {
       // Without motion, so that no colour is looked at halfway.
       const look = { colorScheme, viewport: { width, height: 800 }, reducedMotion: "reduce" };
@@ -39,13 +42,22 @@ for (const colorScheme of ["light", "dark"]) {
       await shown.untilSays(shown.outcome("ihop"), "Counted");
       assert.deepEqual(await findings(page), []);
 
-      await page.route("**/api/**", (route) => route.fulfill(problem(502, "gone")));
+      await page.route("**/api/**", (route) => route.fulfill(storeDown()));
       await page.reload();
       await shown.untilTotalsAre("stale");
-      await shown.untilSays(shown.pageViews, "unavailable");
+      await shown.untilSays(shown.pageViews, "down");
       await shown.button("ihop").click();
-      await shown.untilSays(shown.outcome("ihop"), "not confirmed");
+      await shown.untilSays(shown.outcome("ihop"), "Will be sent again");
       assert.deepEqual(await findings(page), []);
+
+      // An app server that keeps no keys: the visitor is asked.
+      await page.unroute("**/api/**");
+      await withoutName(page);
+      await shown.timePasses();
+      await shown.untilTotalsAre("fresh");
+      await shown.sendAgain("ihop").waitFor();
+      assert.deepEqual(await findings(page), []);
+      assert.equal(await page.evaluate(() => document.documentElement.scrollWidth), width);
     });
   }
 }

@@ -2,8 +2,8 @@
 
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { Totals } from "../../static/totals.js";
-import { duration, share } from "../../static/words.js";
+import { ordered } from "../../static/order.js";
+import { age, number, share, stopwatch } from "../../static/words.js";
 
 /** A read that is asked and answered at once. */
 function read(totals, counts) {
@@ -14,7 +14,7 @@ function read(totals, counts) {
 const shown = (totals) => totals.counts && Object.fromEntries(totals.counts);
 
 test("nothing is shown until all counts have been seen", () => {
-  const totals = new Totals();
+  const totals = ordered();
   totals.voteAnswers("ihop", 5);
   assert.equal(shown(totals), null);
   read(totals, { ihop: 5, outback: 1 });
@@ -22,7 +22,7 @@ test("nothing is shown until all counts have been seen", () => {
 });
 
 test("votes that are answered out of order never take the chart back", () => {
-  const totals = new Totals();
+  const totals = ordered();
   read(totals, { ihop: 5 });
   totals.voteAnswers("ihop", 7);
   totals.voteAnswers("ihop", 6);
@@ -30,7 +30,7 @@ test("votes that are answered out of order never take the chart back", () => {
 });
 
 test("a read that began before a vote was answered cannot hide the vote", () => {
-  const totals = new Totals();
+  const totals = ordered();
   read(totals, { ihop: 5, outback: 1 });
   const ticket = totals.readBegins();
   totals.voteAnswers("ihop", 6);
@@ -40,7 +40,7 @@ test("a read that began before a vote was answered cannot hide the vote", () => 
 });
 
 test("a read that began after the last vote's answer holds, even if it is lower", () => {
-  const totals = new Totals();
+  const totals = ordered();
   read(totals, { ihop: 5 });
   totals.voteAnswers("ihop", 6);
   read(totals, { ihop: 0 });
@@ -48,14 +48,14 @@ test("a read that began after the last vote's answer holds, even if it is lower"
 });
 
 test("a read that ends after a later one is of no interest", () => {
-  const totals = new Totals();
+  const totals = ordered();
   const early = totals.readBegins();
   read(totals, { ihop: 6 });
   assert.equal(totals.readEnds(early), false);
 });
 
 test("remembered totals give way to read ones", () => {
-  const totals = new Totals();
+  const totals = ordered();
   totals.remember(new Map([["ihop", 9]]));
   read(totals, { ihop: 2 });
   totals.remember(new Map([["ihop", 9]]));
@@ -69,9 +69,20 @@ test("shares are rounded, but a vote is never nothing and never everything", () 
   );
 });
 
+test("an outage is timed as by a stopwatch", () => {
+  assert.deepEqual(
+    [-5, 900, 12_000, 61_000, 725_000, 3_600_000, 90_061_000].map(stopwatch),
+    ["0:00", "0:00", "0:12", "1:01", "12:05", "1:00:00", "25:01:01"],
+  );
+});
+
 test("an age is told in one unit", () => {
   assert.deepEqual(
-    [-5, 1_000, 59_000, 61_000, 7_200_000, 200_000_000].map(duration),
-    ["0 seconds", "1 second", "59 seconds", "1 minute", "2 hours", "2 days"],
+    [-5, 1_000, 59_000, 61_000, 7_200_000, 200_000_000].map(age),
+    ["0 s", "1 s", "59 s", "1 min", "2 h", "2 d"],
   );
+});
+
+test("a count is exact for as long as its digits are read", () => {
+  assert.deepEqual([0, 1_284, 99_999_999, 123_456_789, 2 ** 40].map(number), ["0", "1,284", "99,999,999", "123.5M", "1.1T"]);
 });

@@ -152,7 +152,7 @@ fn interrupted_it_ends_at_once_whoever_is_connected() {
 fn whatever_clients_do_it_ends_within_ten_seconds_of_sigterm() {
     let upstream = Upstream::start(Conversation::hear_nothing_more);
     let server = ui_of(upstream.address()).env("YELB_ADMIN_PORT", "0").spawn();
-    let _page = http::stuck_clients(server.address("page"), "/static/yelb.js");
+    let _page = http::stuck_clients(server.address("page"), "/static/any/yelb.css");
     let mut voter = Raw::connect(server.address("page"));
     voter.send("POST /api/ihop HTTP/1.1\r\nContent-Length: 5\r\n\r\nhe");
     let _admin = http::stuck_clients(server.address("admin"), "/metrics");

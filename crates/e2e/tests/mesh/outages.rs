@@ -127,7 +127,7 @@ fn a_visitor_is_told_that_the_accounts_are_cut_apart_and_votes_when_they_are_joi
 
     crossing.cut(&stack);
     let told = visitor.is_told();
-    assert!(told.contains("The vote store is away."), "{told}");
+    assert!(told.contains("Database down for "), "{told}");
 
     crossing.join(&stack);
     visitor.votes_again();

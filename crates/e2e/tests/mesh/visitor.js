@@ -23,7 +23,7 @@ try {
   await shown.untilTotalsAre("stale");
   const total = (await shown.chart()).total;
   assert.ok(total > 0, "the last totals stay");
-  console.log(`told: ${(await shown.notice.textContent()).trim()}`);
+  console.log(`told: ${(await shown.notice.textContent()).trim().replace(/\s+/g, " ")}`);
 
   await shown.untilTotalsAre("fresh");
   await vote("chipotle");

@@ -1,5 +1,7 @@
 // The page as a visitor sees it.
 
+import { number } from "../../../static/words.js";
+
 export const RESTAURANTS = {
   ihop: "IHOP",
   chipotle: "Chipotle",
@@ -7,37 +9,71 @@ export const RESTAURANTS = {
   bucadibeppo: "Buca di Beppo",
 };
 
-/** A failed answer of the kind that the servers give. */
-export function problem(status, title) {
+/** What the root says, for each of the three kinds of totals. */
+const STATES = { waiting: ["waiting"], fresh: ["live", "zero"], stale: ["down"] };
+
+/**
+ * A failed answer of the kind that the servers give.
+ * @param {number} status
+ * @param {string} title
+ * @param {Record<string, string>} [headers]
+ */
+export function problem(status, title, headers = {}) {
   return {
     status,
     contentType: "application/problem+json",
-    headers: { "Retry-After": "1" },
+    headers: { "Retry-After": "1", ...headers },
     body: JSON.stringify({ type: "about:blank", title, status, detail: title }),
   };
+}
+
+/** A failure that our app server tells itself. */
+export function storeDown() {
+  return problem(503, "store down", { "Yelb-Host": "app-1" });
+}
+
+/**
+ * The app server's answers as the original's would give them: without its name.
+ * @param {import("playwright-core").Page} page
+ */
+export async function withoutName(page) {
+  await page.route("**/api/**", async (route) => {
+    const response = await route.fetch();
+    const { "yelb-host": _, ...headers } = response.headers();
+    await route.fulfill({ response, headers });
+  });
 }
 
 export class YelbPage {
   /** @param {import("playwright-core").Page} page */
   constructor(page) {
     this.page = page;
-    this.notice = page.locator(".standings__notice");
+    this.notice = page.locator("#banner");
     this.announcement = page.getByRole("status");
     this.pageViews = page.locator("#page-views");
     this.appServer = page.locator("#app-server");
+    this.note = page.locator("#note");
   }
 
   button(id) {
     return this.page.getByRole("button", { name: `Vote for ${RESTAURANTS[id]}`, exact: true });
   }
 
+  card(id) {
+    return this.page.locator(`.ballot[data-restaurant="${id}"]`);
+  }
+
   outcome(id) {
-    return this.page.locator(`.ballot[data-restaurant="${id}"] .outcome`);
+    return this.card(id).locator(".outcome");
+  }
+
+  sendAgain(id) {
+    return this.page.getByRole("button", { name: `Send again for ${RESTAURANTS[id]}`, exact: true });
   }
 
   /** @param {"waiting" | "fresh" | "stale"} state */
   async untilTotalsAre(state) {
-    await this.page.locator(`.standings[data-state="${state}"]`).waitFor();
+    await this.page.locator(STATES[state].map((it) => `html[data-state="${it}"]`).join()).waitFor({ state: "attached" });
   }
 
   /** @param {import("playwright-core").Locator} locator */
@@ -56,40 +92,49 @@ export class YelbPage {
     await Promise.all([read, this.timePasses()]);
   }
 
-  /** All that the chart says, numbers as numbers. */
+  /** All that the result says, numbers as numbers. */
   async chart() {
     return this.page.evaluate(() => {
       const text = (element) => element.textContent.trim();
-      const columns = [...document.querySelectorAll(".column")].map((column) => {
-        const id = column.dataset.restaurant;
+      const rows = [...document.querySelectorAll(".row")].map((row) => {
+        const id = row.dataset.restaurant;
         const segment = document.querySelector(`.donut__segment[data-restaurant="${id}"]`);
         return [
           id,
           {
-            count: Number(text(column.querySelector(".column__count")).replaceAll(",", "")),
-            share: text(column.querySelector(".column__share")),
+            count: Number(text(row.querySelector(".row__count")).replaceAll(",", "")),
+            share: text(row.querySelector(".row__share")),
+            onCard: text(document.querySelector(`.ballot[data-restaurant="${id}"] .ballot__count`)),
             segment: parseFloat(segment.getAttribute("stroke-dasharray")),
           },
         ];
       });
       return {
-        total: Number(text(document.querySelector(".total__count")).replaceAll(",", "")),
+        total: Number(text(document.querySelector(".donut__total")).replaceAll(",", "")),
         inWords: document.querySelector(".donut").getAttribute("aria-label"),
-        ...Object.fromEntries(columns),
+        ...Object.fromEntries(rows),
       };
+    });
+  }
+
+  /** The names of the bars from top to bottom, once they have come to rest. */
+  async ranking() {
+    return this.page.evaluate(async () => {
+      await Promise.all(document.getAnimations().map((animation) => animation.finished.catch(() => {})));
+      const top = (row) => row.getBoundingClientRect().top;
+      const rows = [...document.querySelectorAll(".row")].sort((one, other) => top(one) - top(other));
+      return rows.map((row) => row.dataset.restaurant);
     });
   }
 
   /** Until the chart shows this count. */
   async untilCounted(id, count) {
-    await this.untilSays(
-      this.page.locator(`.column[data-restaurant="${id}"] .column__count`),
-      new RegExp(`^${count.toLocaleString("en")}$`),
-    );
+    const shown = new RegExp(`^${number(count).replace(".", "\\.")}$`);
+    await this.untilSays(this.page.locator(`.row[data-restaurant="${id}"] .row__count`), shown);
   }
 
   async countedPageViews() {
-    const value = this.pageViews.locator(".fact__value").filter({ hasText: /\d/ });
-    return Number((await value.textContent()).replaceAll(",", ""));
+    const value = this.pageViews.filter({ hasText: /\d/ });
+    return parseInt((await value.textContent()).replaceAll(",", ""), 10);
   }
 }

@@ -1,0 +1,48 @@
+//! Where the page is, as its visitor sees it: scheme and host, for the links that other sites follow.
+
+use http::{HeaderMap, header};
+
+/// Scheme and host that were asked for, `https://yelb.example.com`; empty if the request does not say.
+///
+/// Only what can be a host, because it becomes part of the page.
+pub(super) fn of(request: &HeaderMap) -> String {
+    let text = |name: &str| request.get(name).and_then(|value| value.to_str().ok());
+    let is_host = |byte: u8| byte.is_ascii_alphanumeric() || b".-:[]".contains(&byte);
+    match text(header::HOST.as_str()) {
+        Some(host) if !host.is_empty() && host.bytes().all(is_host) => {
+            // Whoever ends TLS says so.
+            let is_https = text("x-forwarded-proto").is_some_and(|scheme| scheme == "https");
+            format!("{}://{host}", if is_https { "https" } else { "http" })
+        }
+        _ => String::new(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn origin(fields: &[(&'static str, &'static str)]) -> String {
+        of(&fields
+            .iter()
+            .map(|(name, value)| (name.parse().unwrap(), value.parse().unwrap()))
+            .collect())
+    }
+
+    #[test]
+    fn it_is_what_the_visitor_asked_for() {
+        assert_eq!(origin(&[("host", "127.0.0.1:8080")]), "http://127.0.0.1:8080");
+        assert_eq!(origin(&[("host", "[::1]:8080")]), "http://[::1]:8080");
+        let behind_tls = [("host", "yelb.example.com"), ("x-forwarded-proto", "https")];
+        assert_eq!(origin(&behind_tls), "https://yelb.example.com");
+    }
+
+    #[test]
+    fn nothing_that_is_no_host_gets_into_the_page() {
+        for host in ["", "a\"><script>", "a/b", "a b", "a@b"] {
+            assert_eq!(origin(&[("host", host)]), "", "{host}");
+        }
+        assert_eq!(origin(&[]), "");
+        assert_eq!(origin(&[("host", "a"), ("x-forwarded-proto", "javascript")]), "http://a");
+    }
+}

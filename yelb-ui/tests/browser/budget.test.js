@@ -1,0 +1,100 @@
+// What a visit costs.
+
+import assert from "node:assert/strict";
+import { after, before, test } from "node:test";
+import { newVisitor, startBrowser } from "./support/browser.js";
+import { startYelb } from "./support/servers.js";
+import { storeDown, YelbPage } from "./support/yelb-page.js";
+
+const FIRST_VISIT = 30_000;
+
+let yelb, browser;
+
+before(async () => {
+  [yelb, browser] = await Promise.all([startYelb(), startBrowser()]);
+});
+
+after(async () => {
+  await browser?.close();
+  await yelb?.stop();
+});
+
+/** @param {import("playwright-core").Page} page */
+async function network(page) {
+  const session = await page.context().newCDPSession(page);
+  const seen = { bytes: 0, sent: [] };
+  const urls = new Map();
+  const cached = new Set();
+  await session.send("Network.enable");
+  session.on("Network.requestWillBeSent", ({ requestId, request }) => urls.set(requestId, request.url));
+  session.on("Network.requestServedFromCache", ({ requestId }) => cached.add(requestId));
+  session.on("Network.responseReceived", ({ requestId, response }) => {
+    if (response.fromDiskCache || response.fromPrefetchCache) cached.add(requestId);
+  });
+  session.on("Network.dataReceived", ({ encodedDataLength }) => (seen.bytes += encodedDataLength));
+  session.on("Network.loadingFinished", ({ requestId }) => {
+    const url = urls.get(requestId);
+    // Not what came from the browser's own store.
+    if (url !== undefined && !cached.has(requestId)) seen.sent.push(url);
+  });
+  return seen;
+}
+
+const isApi = (url) => url.includes("/api/");
+
+test("a first visit loads at most 30 KB, the first answers of the API included, all from one origin", async () => {
+  const page = await newVisitor(browser);
+  const seen = await network(page);
+  await page.goto(yelb.url, { waitUntil: "networkidle" });
+  await new YelbPage(page).untilTotalsAre("fresh");
+  assert.ok(seen.sent.length > 10, `${seen.sent}`);
+  assert.ok(seen.bytes <= FIRST_VISIT, `${seen.bytes} bytes`);
+  for (const url of seen.sent) assert.ok(url.startsWith(`${yelb.url}/`), url);
+});
+
+test("a reload asks for the page alone", async () => {
+  const page = await newVisitor(browser);
+  const seen = await network(page);
+  const shown = new YelbPage(page);
+  await page.goto(yelb.url, { waitUntil: "networkidle" });
+  seen.sent.length = 0;
+  await page.reload({ waitUntil: "networkidle" });
+  await shown.untilTotalsAre("fresh");
+  assert.deepEqual(seen.sent.filter((url) => !isApi(url)), [`${yelb.url}/`]);
+});
+
+test("nothing on the page shifts: while it loads, at votes of others, in an outage and after it", async () => {
+  for (const width of [320, 390, 820, 1024, 1440]) {
+    const page = await newVisitor(browser, { viewport: { width, height: 900 } });
+    await page.addInitScript(() => {
+      globalThis.shifts = [];
+      new PerformanceObserver((list) => {
+        for (const shift of list.getEntries()) {
+          const moved = shift.sources.map(({ node }) => node?.className?.baseVal ?? node?.className ?? node?.nodeName);
+          globalThis.shifts.push(`${shift.value}: ${moved}`);
+        }
+      }).observe({ type: "layout-shift", buffered: true });
+    });
+    const shown = new YelbPage(page);
+    await page.goto(yelb.url);
+    await shown.untilTotalsAre("fresh");
+    const votes = Object.entries({ ihop: 1_234_567, chipotle: 9, outback: 88_888, bucadibeppo: 777 });
+    const json = votes.map(([name, value]) => ({ name, value }));
+    await page.route("**/api/getvotes", (route) => route.fulfill({ json }));
+    await shown.nextRead();
+    await shown.untilCounted("outback", 88_888);
+    await shown.ranking();
+    await page.unroute("**/api/getvotes");
+    await page.route("**/api/**", (route) => route.fulfill(storeDown()));
+    await shown.timePasses();
+    await shown.untilTotalsAre("stale");
+    await shown.button("chipotle").click();
+    await shown.untilSays(shown.outcome("chipotle"), "Will be sent again");
+    await page.unroute("**/api/**");
+    await shown.timePasses();
+    await shown.untilSays(shown.notice, "Your 1 waiting vote is counted, too.");
+    await page.evaluate(() => new Promise((resolve) => requestAnimationFrame(() => requestAnimationFrame(resolve))));
+    assert.deepEqual(await page.evaluate(() => globalThis.shifts), [], `${width} pixels wide`);
+    await page.context().close();
+  }
+});
