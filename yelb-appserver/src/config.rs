@@ -7,8 +7,6 @@ mod url;
 mod views;
 mod votes;
 
-use std::convert::Infallible;
-
 use yelb_db::{
     Location, Migrate, Password, PostgresOptions, RedisOptions, ViewLocation, VoteLocation,
 };
@@ -73,7 +71,7 @@ pub struct StoreConfig {
     /// settings for custom; a setting wins for its own store
     #[arg(long, env = "RACK_ENV", value_name = "PROFILE", help_heading = "Both stores")]
     rack_env: Option<Profile>,
-    /// Who applies pending migrations: auto is this process, never leaves them to yelb-appserver migrate
+    /// Who applies pending migrations: auto is this process, never leaves them to `yelb-appserver migrate`
     #[arg(long, env = "YELB_MIGRATE", value_name = "auto|never", default_value = "auto", value_parser = migrate, help_heading = "Both stores")]
     migrate: Migrate,
 }
@@ -123,11 +121,6 @@ fn migrate(text: &str) -> Result<Migrate, &'static str> {
         "never" => Ok(Migrate::Never),
         _ => Err("expected auto or never"),
     }
-}
-
-/// Reads the password of a store.
-fn in_text(text: &str) -> Result<Password, Infallible> {
-    Ok(Password::Text(text.into()))
 }
 
 /// Reads the name of the file that has the password of a store.

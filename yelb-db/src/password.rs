@@ -14,6 +14,12 @@ pub enum Password {
     File(PathBuf),
 }
 
+impl From<&str> for Password {
+    fn from(text: &str) -> Self {
+        Self::Text(text.into())
+    }
+}
+
 impl Password {
     /// The password in the file at `path`, which can be read now.
     pub fn in_file(path: &str) -> io::Result<Self> {

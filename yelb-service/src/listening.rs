@@ -15,7 +15,7 @@ pub struct Listening {
     /// Address to listen on; 0.0.0.0 or :: for all addresses of the host
     #[arg(long, env = "YELB_BIND", value_name = "ADDRESS", default_value = "127.0.0.1", value_parser = address)]
     pub bind: IpAddr,
-    /// Port of metrics and health, 0 for any free one, or off
+    /// Port of metrics and health, 0 for any free one, or `off`
     #[arg(long, env = "YELB_ADMIN_PORT", value_name = "PORT", default_value = "9464")]
     pub admin_port: AdminPort,
     /// Seconds to go on accepting after SIGTERM, until load balancers have noticed

@@ -138,6 +138,8 @@ fn without_environment(command: Command, aliases: &[Alias]) -> Command {
         let aliases = aliases.iter().filter(same);
         let names: Vec<_> = [&*variable].into_iter().chain(aliases.map(|it| it.name)).collect();
         let help = arg.get_help().map(ToString::to_string).unwrap_or_default();
+        // Help is no Markdown, which a doc comment is.
+        let help = help.replace('`', "");
         arg.env(Resettable::Reset).help(format!("{help} [env: {}]", names.join(", ")))
     };
     let command = command.max_term_width(WIDEST_HELP);

@@ -21,7 +21,7 @@ pub struct Config {
     /// Port of the page, 0 for any free one
     #[arg(long, env = "PORT", default_value_t = PORT, value_parser = listening::port)]
     pub port: u16,
-    /// Where the app server is: http://HOST:PORT, or a host alone
+    /// Where the app server is: `http://HOST:PORT`, or a host alone
     // A URL may have a password in it.
     #[arg(long, env = "YELB_APPSERVER_ENDPOINT", value_name = "URL", hide_env_values = true)]
     #[arg(default_value = "http://yelb-appserver:4567", value_parser = appserver)]

@@ -40,6 +40,7 @@ pub(super) struct Store<'a, S> {
 
 impl<S: StoreServer> Store<'_, S> {
     /// Where the store is, if any setting says so. Settings that would be ignored are refused.
+    #[cfg_attr(not(feature = "dynamodb"), expect(unused_variables, reason = "AWS has no flags"))]
     pub(super) fn locate(
         &self,
         profile: Option<Profile>,
@@ -55,19 +56,20 @@ impl<S: StoreServer> Store<'_, S> {
                 let name = self.names.of(self.url_variable);
                 StoreLocation::DynamoDb(dynamodb::options(environment, name, table)?)
             }
-            None => {
-                if let Some(host) = self.host(profile)? {
-                    return self.at(&host).map(Some);
-                }
-                let needed = format!("{} or a host", self.url_variable);
-                self.refuse_useless(self.parts, &needed)?;
-                self.refuse_useless(&self.password_variables, &needed)?;
-                return Ok(None);
-            }
+            None => return self.by_host(profile),
         };
-        let needed = format!("a {}:// URL", S::SCHEMES[0]);
-        self.refuse_useless(&self.password_variables, &needed)?;
+        self.refuse_useless(&self.password_variables, &format!("a {}:// URL", S::SCHEMES[0]))?;
         Ok(Some(location))
+    }
+
+    fn by_host(&self, profile: Option<Profile>) -> Result<Option<StoreLocation<S>>, SettingError> {
+        if let Some(host) = self.host(profile)? {
+            return self.at(&host).map(Some);
+        }
+        let needed = format!("{} or a host", self.url_variable);
+        self.refuse_useless(self.parts, &needed)?;
+        self.refuse_useless(&self.password_variables, &needed)?;
+        Ok(None)
     }
 
     /// Whether any setting speaks of it.

@@ -7,14 +7,15 @@ use yelb_resolver::Host;
 use yelb_service::listening;
 use yelb_service::settings::Names;
 
+use super::in_file;
 use super::store::Store;
 use super::url::StoreUrl;
-use super::{in_file, in_text};
 
 #[derive(Debug, Clone, clap::Args)]
 #[command(next_help_heading = "Page views")]
+#[expect(clippy::struct_field_names, reason = "they are the names of the flags")]
 pub(super) struct ViewConfig {
-    /// Where the page views are, such as redis://host:6379, rediss://host:6379 (TLS) or sqlite:yelb.db; unless set, in the file
+    /// Where the page views are, such as `redis://host:6379`, `rediss://host:6379` (TLS) or `sqlite:yelb.db`; unless set, in the file
     /// of the votes if they are in one
     #[arg(long, env = "REDIS_URL", value_name = "URL", hide_env_values = true)]
     #[arg(conflicts_with_all = ["redis_host", "redis_port", "redis_tls"])]
@@ -29,12 +30,12 @@ pub(super) struct ViewConfig {
     #[arg(long, env = "REDIS_TLS", value_name = "true|false", default_value = "false")]
     #[arg(action = ArgAction::Set, value_parser = boolean)]
     redis_tls: bool,
-    /// File with the password, read again at each login; or REDIS_PASSWORD has the password itself
+    /// File with the password, read again at each login; or `REDIS_PASSWORD` has the password itself
     #[arg(long, env = "REDIS_PASSWORD_FILE", value_name = "FILE", value_parser = in_file)]
     redis_password_file: Option<Password>,
     /// Password of Redis
     // Hidden: a flag shows the password to all who can list processes.
-    #[arg(long, env = "REDIS_PASSWORD", hide = true, hide_env_values = true, value_parser = in_text)]
+    #[arg(long, env = "REDIS_PASSWORD", hide = true, hide_env_values = true)]
     #[arg(conflicts_with = "redis_password_file")]
     redis_password: Option<Password>,
 }

@@ -6,9 +6,9 @@ use yelb_resolver::Host;
 use yelb_service::listening;
 use yelb_service::settings::Names;
 
+use super::in_file;
 use super::store::Store;
 use super::url::StoreUrl;
-use super::{in_file, in_text};
 
 /// The password that is fixed in the original's image and app server. It is public, and used only where a host is given in
 /// the original's way without a password, so that an existing deployment works unchanged. So are the defaults of database
@@ -18,7 +18,7 @@ const ORIGINAL_PASSWORD: &str = "postgres_password";
 #[derive(Debug, Clone, clap::Args)]
 #[command(next_help_heading = "Votes")]
 pub(super) struct VoteConfig {
-    /// Where the votes are, such as postgres://user@host:5432/database or sqlite:yelb.db
+    /// Where the votes are, such as `postgres://user@host:5432/database` or `sqlite:yelb.db`
     #[arg(long, env = "DATABASE_URL", value_name = "URL", hide_env_values = true)]
     #[arg(conflicts_with_all = ["db_host", "db_port", "db_name", "db_user"])]
     database_url: Option<StoreUrl<PostgresOptions>>,
@@ -34,12 +34,12 @@ pub(super) struct VoteConfig {
     /// Its user
     #[arg(long, env = "YELB_DB_USERNAME", value_name = "NAME", default_value = "postgres")]
     db_user: String,
-    /// File with the password, read again at each login; or YELB_DB_PASSWORD has the password itself
+    /// File with the password, read again at each login; or `YELB_DB_PASSWORD` has the password itself
     #[arg(long, env = "YELB_DB_PASSWORD_FILE", value_name = "FILE", value_parser = in_file)]
     db_password_file: Option<Password>,
     /// Password of PostgreSQL
     // Hidden: a flag shows the password to all who can list processes.
-    #[arg(long, env = "YELB_DB_PASSWORD", hide = true, hide_env_values = true, value_parser = in_text)]
+    #[arg(long, env = "YELB_DB_PASSWORD", hide = true, hide_env_values = true)]
     #[arg(conflicts_with = "db_password_file")]
     db_password: Option<Password>,
 }

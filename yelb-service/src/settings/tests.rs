@@ -13,7 +13,7 @@ struct Cli {
     /// Where the votes are
     #[arg(long, env = "DATABASE_URL", hide_env_values = true, value_parser = url, conflicts_with = "host")]
     database: Option<String>,
-    /// Host of the database
+    /// Host of the database, `localhost` say
     #[arg(long = "db-host", env = "DB_SERVER")]
     host: Option<String>,
     /// Password of the database
@@ -137,6 +137,7 @@ fn help_names_the_variables_and_tells_no_value() {
     let help = refused("DATABASE_URL=postgres://hunter2 PORT=4711", "--help");
     assert!(help.contains("[env: DB_SERVER, DB_HOST]"), "{help}");
     assert!(help.contains("[env: DATABASE_URL]"), "{help}");
+    assert!(help.contains("Host of the database, localhost say [env"), "{help}");
     assert!(!help.contains("hunter2") && !help.contains("4711"), "{help}");
 }
 
