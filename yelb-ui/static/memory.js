@@ -75,6 +75,15 @@ export function keepVote({ key, id, at }) {
   }, false);
 }
 
+/** @returns {boolean} whether votes can be kept at all */
+export function canKeepVotes() {
+  return tried(() => {
+    localStorage.setItem(VOTE, "");
+    localStorage.removeItem(VOTE);
+    return true;
+  }, false);
+}
+
 /** @param {Vote} vote */
 export function dropVote({ key }) {
   tried(() => localStorage.removeItem(VOTE + key), undefined);

@@ -34,6 +34,7 @@ export function currentTotals(ids, { onChange, isAwaited }) {
   let asOf = 0;
   let trouble = null;
   let nextRead = 0;
+  let underWay = 0;
 
   function tell(host) {
     onChange({ counts: order.counts, asOf, pace: pace(reads), trouble, host });
@@ -43,7 +44,9 @@ export function currentTotals(ids, { onChange, isAwaited }) {
     clearTimeout(nextRead);
     const ticket = order.readBegins();
     let pause = READ_EVERY;
+    underWay += 1;
     const answer = await getVotes(ids).catch((error) => error);
+    underWay -= 1;
     const failed = answer instanceof Error;
     if (failed) pause = Math.min(Math.max(answer.retryAfter, READ_EVERY), READ_AT_LEAST_EVERY);
     clearTimeout(nextRead);
@@ -73,6 +76,11 @@ export function currentTotals(ids, { onChange, isAwaited }) {
     tell();
   }
 
+  /** Not at the next turn, but now. Many votes that fail together have one read. */
+  function check() {
+    if (underWay === 0) read();
+  }
+
   return {
     begin() {
       document.addEventListener("visibilitychange", () => {
@@ -83,8 +91,7 @@ export function currentTotals(ids, { onChange, isAwaited }) {
       read();
     },
 
-    /** Not at the next turn, but now. */
-    read,
+    check,
 
     /**
      * The answer to a vote moves the totals. Who waited for the next read would see the vote late.
@@ -97,7 +104,7 @@ export function currentTotals(ids, { onChange, isAwaited }) {
       if (order.counts) saveTotals(order.counts, asOf);
       tell();
       // It seems that the app server is there again.
-      if (trouble) read();
+      if (trouble) check();
     },
   };
 }

@@ -5,7 +5,7 @@
 // may count it twice; then the visitor decides.
 
 import { castVote } from "./api.js";
-import { dropVote, keepVote, keptVotes, onDroppedElsewhere } from "./memory.js";
+import { canKeepVotes, dropVote, keepVote, keptVotes, onDroppedElsewhere } from "./memory.js";
 import { savedCounted, saveCounted, savedKeepsKeys, saveKeepsKeys } from "./memory.js";
 
 /** What the app server keeps keys for, less a minute for the way. */
@@ -39,7 +39,7 @@ export function voting(ids, { onCounted, onUnconfirmed, onChange }) {
   const underWay = new Set();
   const countedAt = savedCounted();
   let keepsKeys = savedKeepsKeys();
-  let survives = true;
+  let survives = canKeepVotes();
   let repeating = false;
 
   for (const vote of keptVotes()) {
@@ -76,25 +76,23 @@ export function voting(ids, { onCounted, onUnconfirmed, onChange }) {
   async function send(vote) {
     underWay.add(vote.key);
     onChange();
-    try {
-      const { count, host } = await castVote(vote.id, vote.key);
-      heard(host);
-      drop(vote);
-      countedAt.set(vote.id, Date.now());
-      saveCounted(countedAt);
-      onCounted(vote, count, host);
-      return null;
-    } catch (trouble) {
+    const answer = await castVote(vote.id, vote.key).catch((trouble) => trouble);
+    underWay.delete(vote.key);
+    if (answer instanceof Error) {
       vote.failed = true;
+      vote.refused = isFinal(answer);
       // Not `heard(null)`: an error without the name may be a proxy's.
-      if (trouble.host) heard(trouble.host);
-      // An answer that will be the same each time.
-      vote.refused = trouble.cause === "refusal" && trouble.status < 500;
-      return trouble;
-    } finally {
-      underWay.delete(vote.key);
+      if (answer.host) heard(answer.host);
       onChange();
+      return answer;
     }
+    heard(answer.host);
+    drop(vote);
+    countedAt.set(vote.id, Date.now());
+    saveCounted(countedAt);
+    onCounted(vote, answer.count, answer.host);
+    onChange();
+    return null;
   }
 
   function drop(vote) {
@@ -173,6 +171,11 @@ export function voting(ids, { onCounted, onUnconfirmed, onChange }) {
       return survives;
     },
   };
+}
+
+/** Whether the app server itself, and not what stands in front of it, says what it will say each time. */
+function isFinal({ host, status }) {
+  return host !== null && status >= 400 && status < 500 && status !== 408 && status !== 429;
 }
 
 function isOld({ at }) {

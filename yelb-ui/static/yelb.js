@@ -40,7 +40,7 @@ const own = voting(ids, {
     const then = fate === "unsure" ? "It may not have been counted." : "It is kept and sent again.";
     announce(`Your vote for ${nameOf(id)} was not confirmed. ${then}`);
     // Is it only the vote, or everything? If it is only the vote, the read's answer has it sent again.
-    totals.read();
+    totals.check();
   },
   onChange: tell,
 });

@@ -194,6 +194,8 @@ test("where nothing can be stored, votes count, and the page asks to be left ope
   );
   const before = await counted("ihop");
   await page.route("**/api/**", (route) => route.fulfill(storeDown()));
+  await shown.timePasses();
+  await shown.untilSays(shown.notice, "leave this page open: votes are sent again");
   await shown.button("ihop").click();
   await shown.untilSays(shown.notice, "leave this page open: votes are sent again");
   await page.unroute("**/api/**");
@@ -215,6 +217,18 @@ test("a vote that one tab settles is settled in the other", async () => {
   await otherShown.untilSays(otherShown.outcome("ihop"), "Counted at");
   await shown.outcome("ihop").filter({ hasText: "sent again" }).waitFor({ state: "detached" });
   assert.equal(await counted("ihop"), before + 1);
+});
+
+test("what a proxy refuses is sent again", async () => {
+  for (const status of [403, 404, 429]) {
+    const { page, shown } = await visit();
+    const before = await counted("outback");
+    await page.route("**/api/outback", (route) => route.fulfill({ status, body: "<h1>Not now</h1>" }), { times: 1 });
+    await shown.button("outback").click();
+    await shown.untilSays(shown.outcome("outback"), "Counted at");
+    assert.equal(await counted("outback"), before + 1, `${status}`);
+    await page.context().close();
+  }
 });
 
 test("a refusal is final: such a vote is not sent again by itself", async () => {

@@ -4,7 +4,7 @@ import assert from "node:assert/strict";
 import { after, before, test } from "node:test";
 import { newVisitor, startBrowser } from "./support/browser.js";
 import { startYelb } from "./support/servers.js";
-import { YelbPage } from "./support/yelb-page.js";
+import { RESTAURANTS, YelbPage } from "./support/yelb-page.js";
 
 let yelb, browser;
 
@@ -54,17 +54,17 @@ for (const many of [8, 12]) {
         const response = await route.fetch();
         await route.fulfill({ response, body: withChoices(await response.text(), many) });
       });
-      await page.route("**/api/getvotes", (route) => {
-        const ids = ["ihop", "chipotle", "outback", "bucadibeppo", ...Array.from({ length: many - 4 }, (_, at) => `choice-${at + 5}`)];
-        return route.fulfill({ json: ids.map((name, at) => ({ name, value: 1_000 * (at + 1) })) });
-      });
+      const others = Array.from({ length: many - 4 }, (_, at) => `choice-${at + 5}`);
+      const json = [...Object.keys(RESTAURANTS), ...others].map((name, at) => ({ name, value: 1_000 * (at + 1) }));
+      await page.route("**/api/getvotes", (route) => route.fulfill({ json }));
       await page.goto(yelb.url);
       const shown = new YelbPage(page);
       await shown.untilTotalsAre("fresh");
       await shown.untilCounted("ihop", 1_000);
 
       assert.equal(await page.locator(".ballot .button:visible").count(), many);
-      const colours = await page.locator(".ballot .button").evaluateAll((all) => all.map((it) => getComputedStyle(it).backgroundColor));
+      const buttons = page.locator(".ballot .button");
+      const colours = await buttons.evaluateAll((all) => all.map((it) => getComputedStyle(it).backgroundColor));
       assert.equal(new Set(colours).size, many);
       if (width >= 768) {
         const ranking = await shown.ranking();

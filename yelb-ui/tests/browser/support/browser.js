@@ -30,7 +30,7 @@ export async function startBrowser() {
 export async function newVisitor(browser, options) {
   const context = await browser.newContext(options);
   const page = await context.newPage();
-  page.setDefaultTimeout(10_000);
+  page.setDefaultTimeout(30_000);
   await page.clock.install();
   return page;
 }
