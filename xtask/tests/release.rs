@@ -150,7 +150,7 @@ case "$*" in *inspect*) echo sha256:abc ;; esac"#;
     checkout.says("images", &["build", "arm64"]);
     let build = asked();
     assert!(build.starts_with("9.8.7-arm64 0123abc buildx bake --push"), "{build}");
-    assert!(build.contains("*.platform=linux/arm64") && build.contains("type=sbom"), "{build}");
+    assert!(build.contains("*.platform=linux/arm64") && build.contains("--sbom=true"), "{build}");
 
     checkout.says("images", &["publish"]);
     let published = asked();
