@@ -13,7 +13,7 @@ mirror=http://deb.debian.org
 keys=/usr/share/keyrings/debian-archive-keyring.gpg
 
 # What no image needs is left out, also of packages that are added later: recommendations, translations, documentation. Nor
-# does an installation have to survive a power cut. A container has no init, so no package may start its services.
+# does an installation have to survive a power cut.
 mmdebstrap --variant=minbase --include=ca-certificates \
     --aptopt='APT::Install-Recommends "false"' \
     --aptopt='Acquire::Languages "none"' \
@@ -23,7 +23,6 @@ mmdebstrap --variant=minbase --include=ca-certificates \
     --dpkgopt='path-exclude=/usr/share/info/*' \
     --dpkgopt='path-exclude=/usr/share/locale/*' \
     --dpkgopt='path-exclude=/usr/share/man/*' \
-    --customize-hook='printf "#!/bin/sh\nexit 101\n" >"$1/usr/sbin/policy-rc.d" && chmod 755 "$1/usr/sbin/policy-rc.d"' \
     --customize-hook="upload $certificates /etc/ssl/certs/ca-certificates.crt" \
     bookworm "$archive" - <<SOURCES
 deb [signed-by="$keys"] $mirror/debian bookworm main
