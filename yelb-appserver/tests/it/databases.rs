@@ -65,12 +65,12 @@ fn through_a_pooler_every_vote_is_counted_and_nothing_stays_in_a_session() {
         vote_at_once(&servers);
         assert_eq!(postgres.sql(DATABASE, "SELECT sum(count) FROM restaurants"), "160");
         let settings = "SELECT current_setting('statement_timeout'), current_setting('enable_seqscan'), \
-                        current_setting('transaction_isolation'), (SELECT count(*) FROM pg_prepared_statements)";
+                        current_setting('jit'), current_setting('transaction_isolation'), (SELECT count(*) FROM pg_prepared_statements)";
         // As many as there are sessions, at once.
         thread::scope(|scope| {
             for _ in 0..2 {
                 let kept = format!("SELECT pg_sleep(2); {settings}");
-                scope.spawn(|| assert_eq!(pooler.sql(&{ kept }), "0|on|read committed|0"));
+                scope.spawn(|| assert_eq!(pooler.sql(&{ kept }), "0|on|on|read committed|0"));
             }
         });
         let locks = "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory'";
