@@ -94,6 +94,25 @@ fn a_role_with_a_stricter_isolation_loses_no_vote() {
     }
 }
 
+/// The server flushes its log after 10 s at the earliest unless a commit asks for it, so that a kill finds what it has not.
+#[test]
+fn what_a_role_does_not_wait_for_is_in_the_database_all_the_same() {
+    for pooled in [false, true] {
+        let postgres = Postgres::start_with(&["wal_writer_delay=10s", "synchronous_commit=off"]);
+        postgres.create_original_schema();
+        let pooler = pooled.then(|| Pooler::start(&postgres, ""));
+        let url = pooler.as_ref().map_or_else(|| postgres.url(DATABASE), |it| it.url.clone());
+        let server = on(&postgres).env("DATABASE_URL", url).spawn();
+        let api = server.address("api");
+        await_ready(api);
+        let last = (0..20).map(|_| http::get(api, "/api/ihop").text().parse().unwrap_or(0)).max();
+        postgres.kill();
+        postgres.start_again();
+        let kept = postgres.sql(DATABASE, "SELECT count FROM restaurants WHERE name = 'ihop'");
+        assert_eq!((last, &*kept), (Some(20), "20"));
+    }
+}
+
 #[test]
 fn a_table_in_a_later_schema_of_the_search_path_is_not_hidden() {
     let postgres = Postgres::start();

@@ -19,15 +19,20 @@ const SETTINGS: [(&str, &str); 3] = [
     ("default_transaction_isolation", "read committed"),
 ];
 const TIMEOUT: &str = "1800ms";
+/// A vote that was answered is in the database, whatever the role or the server has for others. A stricter value is kept.
+const COMMIT: &str = "select set_config('synchronous_commit', 'on', false) \
+     where current_setting('synchronous_commit') = 'off'";
 /// Since PostgreSQL 11. A table without an index is read as a whole all the same, which then counts as so expensive that the
 /// server compiles the statement first, each time: half a second for a vote on a table that was made by hand.
 const NO_COMPILER: &str = "set jit = off";
 const COMPILER_SINCE: u32 = 110_000;
-/// The same for one transaction, after which another client has the session.
+/// All of it for one transaction, after which another client has the session.
 const BEGIN: &str = "begin isolation level read committed; \
-     set local statement_timeout = '1800ms'; set local enable_seqscan = off; set local jit = off";
+     set local statement_timeout = '1800ms'; set local enable_seqscan = off; set local jit = off; \
+     select set_config('synchronous_commit', 'on', true) where current_setting('synchronous_commit') = 'off'";
 const BEGIN_ON_POSTGRES_10: &str = "begin isolation level read committed; \
-     set local statement_timeout = '1800ms'; set local enable_seqscan = off";
+     set local statement_timeout = '1800ms'; set local enable_seqscan = off; \
+     select set_config('synchronous_commit', 'on', true) where current_setting('synchronous_commit') = 'off'";
 
 /// A session for batches.
 pub(super) struct BatchSession {
@@ -53,6 +58,7 @@ impl BatchSession {
         if setting(&mut connection, "show statement_timeout").await? != TIMEOUT {
             return Ok(Self::pooled(connection));
         }
+        sqlx::raw_sql(COMMIT).execute(&mut connection).await?;
         if has_compiler(&connection) {
             sqlx::raw_sql(NO_COMPILER).execute(&mut connection).await?;
         }
