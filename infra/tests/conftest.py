@@ -101,6 +101,17 @@ class TwoAccounts:
         assert process.stdout.readline(), (self.directory / "server.log").read_text()
 
 
+def deploy(accounts: TwoAccounts, *words: str) -> subprocess.CompletedProcess[str]:
+    return accounts.run(tools.INFRA / "deploy", *words)
+
+
+def done(accounts: TwoAccounts, *words: str) -> str:
+    """What a deployment says that has to succeed."""
+    finished = deploy(accounts, *words)
+    assert finished.returncode == 0, finished.stdout + finished.stderr
+    return finished.stdout
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Begins with the tests that deploy, which take longest: else one of them would go on when the other workers are done."""
     items.sort(key=lambda item: "accounts" not in getattr(item, "fixturenames", ()))

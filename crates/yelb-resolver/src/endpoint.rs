@@ -30,7 +30,7 @@ pub struct HttpEndpoint {
 
 const HOST: &str = "expected a host name or an IP address";
 const PORT: &str = "expected host:port, with a port from 1 to 65535";
-const SCHEME: &str = "expected http:// or https://, or a host without a scheme";
+const SCHEME: &str = "expected http://, or a host without a scheme";
 const LOGIN: &str = "expected a URL without a login";
 const PATH: &str = "expected a URL without a query, and without spaces in its path";
 

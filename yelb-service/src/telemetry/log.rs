@@ -1,4 +1,4 @@
-//! The log: text for a person at a terminal, JSON lines for everybody else.
+//! The log: text for a person at a terminal, JSON lines for programs.
 
 use std::io::IsTerminal;
 use std::str::FromStr;

@@ -212,12 +212,13 @@ const FIELDS: [(Sent, Arriving); 6] = [
             ("x-stays", &["1"]),
         ],
     ),
-    // Nobody can hide behind a field that the proxy itself adds.
+    // No client can have a field removed that the proxy itself adds.
     (
         &[("Connection", "x-forwarded-for, x-forwarded-host, host")],
         &[("x-forwarded-for", &["127.0.0.1"])],
     ),
 ];
+
 #[test]
 fn the_app_server_is_told_who_asks_and_what_for() {
     for (sent, arriving) in FIELDS {
@@ -315,6 +316,7 @@ const ANSWERS: [(&str, u16, Arriving, &str); 9] = [
         "ok",
     ),
 ];
+
 #[test]
 fn the_answer_passes_as_it_came() {
     for (said, status, fields, body) in ANSWERS {

@@ -15,7 +15,7 @@ const AT_ONCE: Duration = Duration::from_secs(2);
 const NONSENSE: &str = "
     YELB_APPSERVER_ENDPOINT=https://yelb-appserver:4567 => YELB_APPSERVER_ENDPOINT: expected http://host:4567 or a host, got https://
     YELB_APPSERVER_ENDPOINT=http://api/v1               => YELB_APPSERVER_ENDPOINT: expected http://host:4567 or a host, got a path after it
-    YELB_APPSERVER_ENDPOINT=ftp://api                   => YELB_APPSERVER_ENDPOINT: expected http:// or https://, or a host without a scheme
+    YELB_APPSERVER_ENDPOINT=ftp://api                   => YELB_APPSERVER_ENDPOINT: expected http://, or a host without a scheme
     YELB_APPSERVER_ENDPOINT=http://                     => YELB_APPSERVER_ENDPOINT: expected a host name or an IP address
     YELB_APPSERVER_ENDPOINT=http://:4567                => YELB_APPSERVER_ENDPOINT: expected a host name or an IP address
     YELB_APPSERVER_ENDPOINT=http://a pi                 => YELB_APPSERVER_ENDPOINT: expected a host name or an IP address
