@@ -116,6 +116,7 @@ test("the vote store is down: the page says that it is the store", async () => {
   const { shown } = await visit((page) => page.route("**/api/getvotes", (route) => route.fulfill(storeDown())));
   await shown.untilSays(shown.notice, "Database down for");
   await shown.untilSays(shown.note, "no totals yet");
+  assert.equal(await shown.page.locator(".donut__mark:visible").count(), 0, "marks without a ring");
   assert.match(await shown.page.locator(".donut__total").textContent(), /–/);
 });
 
