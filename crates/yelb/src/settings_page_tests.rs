@@ -6,7 +6,7 @@ use std::fs;
 use clap::{Args, Command};
 use yelb_service::settings::{Alias, settings};
 
-const PAGE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/settings.md");
+const PAGE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/settings.md");
 /// What is around the tables in the page.
 const BEGIN: &str = "<!-- begin: made by the tests of `yelb` -->\n";
 const END: &str = "<!-- end -->";

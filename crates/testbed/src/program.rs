@@ -79,7 +79,7 @@ impl Program {
         Self::new(directory.join(name))
     }
 
-    /// A program of `testbed/requirements.txt`, which `cargo xtask setup` installs.
+    /// A program of `crates/testbed/requirements.txt`, which `cargo xtask setup` installs.
     #[track_caller]
     pub fn of_python(name: &str) -> Self {
         let path = path::workspace().join("target/tools/python/bin").join(name);

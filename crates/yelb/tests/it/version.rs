@@ -10,6 +10,10 @@ use crate::yelb;
 
 const VERSION: &str = env!("CARGO_PKG_VERSION");
 
+fn checkout() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR")).ancestors().nth(2).expect("the crate is in crates/")
+}
+
 #[test]
 fn the_program_its_metrics_and_its_images_tell_one_version() {
     let output = yelb().arg("--version").run_to_end(PATIENCE);
@@ -24,7 +28,7 @@ fn the_program_its_metrics_and_its_images_tell_one_version() {
     }
 
     // What an image's label says if the build is not told another version.
-    let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
+    let root = checkout();
     for (file, line) in [
         ("Dockerfile", format!("ARG VERSION={VERSION}")),
         ("docker-bake.hcl", format!("variable \"VERSION\" {{ default = \"{VERSION}\" }}")),
@@ -51,7 +55,7 @@ fn it_can_be_asked_whether_it_lives() {
 
 #[test]
 fn the_vote_of_a_release_is_counted_or_the_script_fails() {
-    let script = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap().join(".ci/release/vote");
+    let script = checkout().join(".ci/release/vote");
     let vote = |url: &str| {
         let mut command = Command::new(&script);
         command.arg(url).env("VOTE_WAIT", "0").output().unwrap()

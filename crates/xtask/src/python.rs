@@ -9,7 +9,7 @@ use crate::run;
 
 /// The set of programs that the crates' tests run.
 pub(crate) const PROGRAMS: Environment =
-    Environment { name: "python", requirements: "testbed/requirements.txt" };
+    Environment { name: "python", requirements: "crates/testbed/requirements.txt" };
 
 /// What checks `infra/`, but for checkov.
 pub(crate) const INFRA: Environment =

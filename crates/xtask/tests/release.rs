@@ -21,7 +21,7 @@ struct Checkout(TempDir);
 
 impl Checkout {
     fn new() -> Self {
-        let source = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
+        let source = Path::new(env!("CARGO_MANIFEST_DIR")).ancestors().nth(2).unwrap();
         let checkout = Self(tempfile::tempdir().unwrap());
         for file in FILES {
             let text = fs::read_to_string(source.join(file)).unwrap();
