@@ -116,6 +116,7 @@ impl Server {
     async fn connect_to_owner(&self) -> RedisResult<Adder> {
         let login = self.options.login().await?;
         let mut adder = self.open(login.clone()).await?;
+        adder.refuse_sentinel().await?;
         for _ in 0..MOST_REDIRECTS {
             let Err(refusal) = adder.check_writable().await else { return Ok(adder) };
             // `MOVED 11935 10.0.0.3:6379` (Redis cluster specification, "MOVED Redirection").
@@ -165,6 +166,18 @@ impl Session for Adder {
 }
 
 impl Adder {
+    /// A Sentinel answers, and keeps nothing. (`ROLE`, its reference page; servers before 2.8.12 and users without the right
+    /// refuse to answer, and are no Sentinel.)
+    async fn refuse_sentinel(&mut self) -> RedisResult<()> {
+        let role: Vec<redis::Value> =
+            redis::cmd("ROLE").query_async(&mut self.0).await.unwrap_or_default();
+        if role.first() == Some(&redis::Value::BulkString(b"sentinel".to_vec())) {
+            let what = "this is a Sentinel, which keeps no data: name the Redis that it watches";
+            return Err((ErrorKind::InvalidClientConfig, what).into());
+        }
+        Ok(())
+    }
+
     /// Asks whether this is the server to count on. A replica refuses every command that writes (`READONLY`), and a node of
     /// a cluster every command on a key that it has not got (`MOVED`).
     ///

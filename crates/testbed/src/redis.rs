@@ -1,5 +1,6 @@
 //! A private Redis server.
 
+use std::fs;
 use std::io::{Read, Write};
 use std::net::{Ipv4Addr, SocketAddr, TcpStream};
 use std::sync::Arc;
@@ -23,6 +24,7 @@ pub type Redis = Server<Configuration>;
 pub struct Configuration {
     options: Vec<String>,
     password: Option<String>,
+    is_sentinel: bool,
     namespace: Option<Namespace>,
     home: Arc<Directory>,
 }
@@ -38,6 +40,12 @@ impl Server<Configuration> {
     #[track_caller]
     pub fn start_with(options: &[&str]) -> Self {
         Self::launch(Configuration::new(options, None))
+    }
+
+    /// Starts a Sentinel, which keeps no data and watches no server yet.
+    #[track_caller]
+    pub fn start_sentinel() -> Self {
+        Self::launch(Configuration { is_sentinel: true, ..Configuration::new(&[], None) })
     }
 
     /// Starts a server inside a network of the test's own, as in a container: on port 6379, which is free there, of every
@@ -74,7 +82,8 @@ impl Configuration {
         let mut pairs = options.windows(2);
         let password = pairs.find(|pair| pair[0] == "--requirepass").map(|pair| pair[1].to_owned());
         let options = options.iter().map(|&option| option.to_owned()).collect();
-        Self { options, password, namespace, home: Arc::new(Directory::make()) }
+        let home = Arc::new(Directory::make());
+        Self { options, password, is_sentinel: false, namespace, home }
     }
 
     /// One of Redis's programs, where the server is.
@@ -87,7 +96,13 @@ impl Kind for Configuration {
     const NAME: &'static str = "redis-server";
 
     fn program(&self, port: u16) -> Program {
-        self.program_named("redis-server")
+        let mut program = self.program_named("redis-server");
+        if self.is_sentinel {
+            // It writes down there what it finds out, and comes first among the arguments.
+            fs::write(self.home.path().join("sentinel.conf"), "").expect("the test's own folder");
+            program = program.args(["sentinel.conf", "--sentinel"]);
+        }
+        program
             .args(["--port", &port.to_string(), "--bind", "127.0.0.1"])
             .args(["--save", "", "--appendonly", "no", "--daemonize", "no"])
             .args(&self.options)

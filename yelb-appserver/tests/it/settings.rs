@@ -379,6 +379,20 @@ fn a_redis_that_does_not_speak_tls_or_wants_another_password_is_away_and_the_rea
 }
 
 #[test]
+fn a_sentinel_in_the_place_of_redis_is_told_from_one() {
+    let sentinel = Redis::start_sentinel();
+    let server = bare().env("DATABASE_URL", "sqlite:votes.db").env("REDIS_URL", sentinel.url());
+    let server = server.spawn();
+    let api = server.address("api");
+    eventually(PATIENCE, "it says what is wrong", || {
+        let readiness = http::get(api, "/readyz").json();
+        let reason = readiness["dependencies"][1]["reason"].as_str().unwrap_or_default();
+        reason.contains("this is a Sentinel, which keeps no data: name the Redis that it watches")
+    });
+    assert_eq!(http::get(api, "/api/ihop").text(), "1");
+}
+
+#[test]
 fn a_login_that_is_refused_is_away_and_tells_no_secret() {
     let postgres = Postgres::start();
     let url = postgres.url("postgres").replace("postgres_password", SECRET);

@@ -1,6 +1,7 @@
 // A visit when everything works: one process, the store embedded.
 
 import assert from "node:assert/strict";
+import { createServer } from "node:http";
 import { test } from "node:test";
 import { complaintsOf, newVisitor } from "./support/browser.js";
 import { startYelb } from "./support/servers.js";
@@ -328,4 +329,33 @@ test("without JavaScript the page says what is missing, in the place of the butt
   assert.equal(await said.count(), 4);
   assert.match(await said.first().textContent(), /^Voting needs JavaScript/);
   await context.close();
+});
+
+test("an address with a name and a password in it votes as well", async () => {
+  const page = await newVisitor(on.browser);
+  const shown = new YelbPage(page);
+  await page.goto(on.yelb.url.replace("http://", "http://visitor:secret@"));
+  await shown.untilTotalsAre("fresh");
+  const before = (await counts()).ihop;
+  await shown.button("ihop").click();
+  await shown.untilCounted("ihop", before + 1);
+  assert.equal((await counts()).ihop, before + 1);
+});
+
+test("a page of another origin votes with a key and a trace of its own", async (context) => {
+  const page = await newVisitor(on.browser);
+  const other = createServer((_, response) => response.setHeader("Content-Type", "text/html").end("<title>another</title>"));
+  await new Promise((listening) => other.listen(0, "127.0.0.1", listening));
+  context.after(() => other.close());
+  await page.goto(`http://127.0.0.1:${other.address().port}/`);
+  const before = (await counts()).ihop;
+  const headers = {
+    "Idempotency-Key": "another-origin",
+    traceparent: "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01",
+    tracestate: "vendor=1",
+    "X-Amzn-Trace-Id": "Root=1-4bf92f35-77b34da6a3ce929d0e0e4736",
+  };
+  const vote = async ([url, headers]) => (await fetch(url, { headers })).text();
+  const answer = await page.evaluate(vote, [`${on.yelb.url}/api/ihop`, headers]);
+  assert.equal(answer, String(before + 1));
 });
