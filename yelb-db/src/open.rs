@@ -60,8 +60,8 @@ pub trait StoreServer: Clone {
     /// The schemes of its URLs.
     const SCHEMES: [&str; 2];
 
-    /// The server that a URL names. `None` if the URL is of no use.
-    fn from_url(url: &Url) -> Option<Self>;
+    /// The server that a URL names. The error says what was found, without a word of the URL.
+    fn from_url(url: &Url) -> Result<Self, &'static str>;
     /// The same server, with this password instead of the URL's.
     #[must_use]
     fn with_password(self, password: Password) -> Self;

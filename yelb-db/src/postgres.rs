@@ -54,10 +54,18 @@ impl StoreServer for PostgresOptions {
     const FORM: &str = "postgres://user@host:5432/database";
     const SCHEMES: [&str; 2] = ["postgres", "postgresql"];
 
-    fn from_url(url: &Url) -> Option<Self> {
+    fn from_url(url: &Url) -> Result<Self, &'static str> {
         let is_host = |name: &str| matches!(name, "host" | "hostaddr");
         let names_host = url.host().is_some() || url.query_pairs().any(|(name, _)| is_host(&name));
-        let mut server = PgConnectOptions::from_url(url).ok().filter(|_| names_host)?;
+        if !names_host {
+            return Err("a URL without a host");
+        }
+        let mut server =
+            PgConnectOptions::from_url(url).map_err(|_| "a URL with parts that cannot be used")?;
+        // PostgreSQL's programs would take the one that is named like the user.
+        if server.get_database().is_none() {
+            return Err("a URL without a database");
+        }
         // As sqlx takes it from the URL, an IPv6 address is in brackets, and would be looked up as a name.
         if server.get_host().starts_with('[') {
             let address = server.get_host().trim_matches(['[', ']']).to_owned();
@@ -69,7 +77,7 @@ impl StoreServer for PostgresOptions {
         let names = url.query_pairs().map(|(name, _)| name.into_owned());
         let ignored = names.filter(|name| !is_known(name));
         let server = Box::new(server.disable_statement_logging());
-        Some(Self { server, password: None, ignored: ignored.collect() })
+        Ok(Self { server, password: None, ignored: ignored.collect() })
     }
 
     fn with_password(self, password: Password) -> Self {

@@ -52,10 +52,15 @@ impl StoreServer for RedisOptions {
     const FORM: &str = "redis://host:6379, rediss://host:6379 (TLS)";
     const SCHEMES: [&str; 2] = ["redis", "rediss"];
 
-    fn from_url(url: &Url) -> Option<Self> {
-        let server = url.clone().into_connection_info().ok()?;
-        Client::open(server.clone()).ok()?;
-        Some(Self { server: Box::new(server), password: None })
+    fn from_url(url: &Url) -> Result<Self, &'static str> {
+        const UNUSABLE: &str = "a URL without a host, or with parts that cannot be used";
+        // All that the client reads; it passes over the rest without a word.
+        if url.query_pairs().any(|(name, _)| name != "protocol") {
+            return Err("a URL with a parameter that is not protocol");
+        }
+        let server = url.clone().into_connection_info().map_err(|_| UNUSABLE)?;
+        Client::open(server.clone()).map_err(|_| UNUSABLE)?;
+        Ok(Self { server: Box::new(server), password: None })
     }
 
     fn with_password(self, password: Password) -> Self {

@@ -26,6 +26,9 @@ const NONSENSE: &str = "
     DATABASE_URL=mysql://yelb:hunter2@db/yelb               => DATABASE_URL: expected postgres://user@host:5432/database, sqlite:FILE or dynamodb://TABLE, got mysql://
     DATABASE_URL=postgres://                                => DATABASE_URL: expected postgres://user@host:5432/database, sqlite:FILE or dynamodb://TABLE, got a URL without a host
     DATABASE_URL=postgres:///yelb                           => DATABASE_URL: expected postgres://
+    DATABASE_URL=postgres://yelb:hunter2@db                 => DATABASE_URL: expected postgres://user@host:5432/database, sqlite:FILE or dynamodb://TABLE, got a URL without a database
+    DATABASE_URL=postgres://yelb:hunter2@db:0/yelb          => DATABASE_URL: expected postgres://user@host:5432/database, sqlite:FILE or dynamodb://TABLE, got port 0
+    DATABASE_URL=postgres://yelb@db/yelb#hunter2            => DATABASE_URL: expected postgres://user@host:5432/database, sqlite:FILE or dynamodb://TABLE, got a URL with #, which a password has as %23
     DATABASE_URL=postgres://yelb:hunter2@db:port/yelb       => DATABASE_URL: expected postgres://user@host:5432/database, sqlite:FILE or dynamodb://TABLE, got a URL that cannot be read: invalid port
     DATABASE_URL=postgres://yelb:hunter2@db:99999/yelb      => DATABASE_URL: expected postgres://
     DATABASE_URL=postgres://db/yelb?sslmode=hunter2         => DATABASE_URL: expected postgres://
@@ -40,6 +43,8 @@ const NONSENSE: &str = "
     REDIS_URL=redis://                                      => REDIS_URL: expected redis://
     REDIS_URL=redis://:hunter2@redis:port                   => REDIS_URL: expected redis://
     REDIS_URL=redis://:hunter2@redis/yelb                   => REDIS_URL: expected redis://
+    REDIS_URL=redis://redis?timeout=hunter2                 => REDIS_URL: expected redis://host:6379, rediss://host:6379 (TLS), sqlite:FILE or dynamodb://TABLE, got a URL with a parameter that is not protocol
+    REDIS_URL=redis://redis:0                               => REDIS_URL: expected redis://host:6379, rediss://host:6379 (TLS), sqlite:FILE or dynamodb://TABLE, got port 0
     REDIS_URL=hunter2                                       => REDIS_URL: expected redis://
     PORT=http                                               => PORT: expected a port from 0 to 65535, got \"http\"
     PORT=65536                                              => PORT: expected a port from 0 to 65535, got \"65536\"

@@ -81,6 +81,9 @@ impl LoadOptions {
         if self.peak.is_some() && self.shape == Shape::Constant {
             return Err(SettingError::new("--peak", "is for the shapes ramp and spike"));
         }
+        if self.peak() < self.rate {
+            return Err(SettingError::new("--peak", "must be at least --rate"));
+        }
         if self.verify && !self.no_keys && self.duration > LONGEST_VERIFIED {
             let problem = "is at most 23h with --verify: the target forgets keys after a day";
             return Err(SettingError::new("--duration", problem));
@@ -219,6 +222,7 @@ mod tests {
             ("--shape step", ["'step' for '--shape <SHAPE>'", "constant, ramp, spike"]),
             ("--shape soak", ["'soak' for '--shape <SHAPE>'", "constant, ramp, spike"]),
             ("--peak 5", ["--peak", "is for the shapes ramp and spike"]),
+            ("--shape ramp --rate 50 --peak 5", ["--peak", "must be at least --rate"]),
             ("--connections 0", ["'0' for '--connections <MAX>'", "1..=20000"]),
             ("--reads 101", ["'101' for '--reads <PERCENT>'", "0..=100"]),
             ("--weights ihop=-1", ["'ihop=-1' for '--weights <LIST>'", "a list such as"]),
