@@ -103,7 +103,7 @@ impl Upstream {
         connector.set_connect_timeout(Some(CONNECT_LIMIT));
         connector.set_nodelay(true);
         // (The client takes another connection if the pooled one turns out closed before it was written to. That is not
-        // a second try: nobody has seen the first.)
+        // a second try: no server has seen the first.)
         let client = Client::builder(TokioExecutor::new())
             .pool_timer(TokioTimer::new())
             .pool_idle_timeout(POOL_IDLE_LIMIT)

@@ -52,7 +52,7 @@ impl Metrics {
     }
 }
 
-/// Sorts what was measured into its buckets. Without it every single measurement is kept until somebody asks.
+/// Sorts what was measured into its buckets. Without it every single measurement is kept until the metrics are read.
 async fn upkeep(handle: PrometheusHandle) {
     loop {
         tokio::time::sleep(UPKEEP_INTERVAL).await;

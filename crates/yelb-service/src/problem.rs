@@ -54,7 +54,7 @@ impl Problem {
         Self { status, detail: detail.into(), retry_after: None, cause: None }
     }
 
-    /// Something that this process needs is away: 503, worth trying again soon.
+    /// Something that this process needs is down: 503, worth trying again soon.
     pub fn unavailable(detail: impl Into<Cow<'static, str>>) -> Self {
         Self::new(StatusCode::SERVICE_UNAVAILABLE, detail).retry_after(Duration::from_secs(1))
     }
@@ -125,7 +125,7 @@ pub fn wants_page(request: &Request) -> bool {
     accepted.iter().any(|accept| accept.to_str().is_ok_and(|text| text.contains("text/html")))
 }
 
-/// The answer for somebody who wants a page.
+/// The answer for a browser, which wants a page.
 pub fn as_page(response: Response) -> Response {
     match response.extensions().get::<Problem>() {
         Some(problem) if response.status().is_client_error() => {

@@ -262,9 +262,9 @@ fn any_number_may_migrate_at_once() {
 
 #[test]
 fn migrating_without_a_database_says_so_in_one_line() {
-    let nobody = "postgres://postgres:secret@127.0.0.1:1/yelbdatabase";
+    let unreachable = "postgres://postgres:secret@127.0.0.1:1/yelbdatabase";
     let Output { status, stderr, .. } = appserver()
-        .env("DATABASE_URL", nobody)
+        .env("DATABASE_URL", unreachable)
         .env("REDIS_URL", "redis://127.0.0.1:1")
         .arg("migrate")
         .run_to_end(PATIENCE);

@@ -195,7 +195,7 @@ fn the_health_check_tells_an_orchestrator_in_a_code_and_a_person_in_a_line() {
     for (port, arguments, reason) in [
         (starting, &["healthcheck", "--ready"][..], "it answered 503"),
         (addresses[3].port(), &["healthcheck"], "no answer within 1 s"),
-        // Nobody listens on port 1.
+        // There is no listener on port 1.
         (1, &["healthcheck"], "refused"),
     ] {
         let (code, line) = check(port, arguments);
@@ -222,7 +222,7 @@ fn check(port: u16, arguments: &[&str]) -> (Option<i32>, String) {
     (output.status.code(), output.stderr)
 }
 
-/// The app server on stores that are not there: nobody listens on port 1.
+/// The app server on stores that are not there: there is no listener on port 1.
 fn with_dead_stores() -> Program {
     let nowhere: SocketAddr = ([127, 0, 0, 1], 1).into();
     appserver()

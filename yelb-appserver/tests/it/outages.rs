@@ -13,9 +13,9 @@ use testbed::{PATIENCE, Postgres, Program, Redis, Running, eventually};
 
 use crate::bare;
 
-/// What any answer may take, whatever is away.
+/// What any answer may take, whatever is down.
 const LIMIT: Duration = Duration::from_secs(5);
-/// What an answer may take that needs nothing of what is away.
+/// What an answer may take that needs nothing of what is down.
 const AT_ONCE: Duration = Duration::from_secs(1);
 
 const VOTE: &str = "/api/ihop";
@@ -64,7 +64,7 @@ fn lose_redis(postgres: &Postgres, (what, lose, restore): Outage<Redis>) {
 
     restore(&redis);
     api.is_ready_with("page-views", "up");
-    // What a frozen server was sent it counts in the end, and nobody has sent it twice.
+    // What a frozen server was sent it counts in the end, and none of the servers has sent it twice.
     let counted = redis.cli(&["get", "pageviews"]).parse().unwrap_or(0);
     assert!(counted <= NEED_REDIS.len(), "{what}: {counted} page views");
     for path in NEED_REDIS {
@@ -436,7 +436,7 @@ fn votes_for_ihop(postgres: &Postgres) -> u64 {
 pub(crate) const WAITING_FOR_A_LOCK: &str =
     "select count(*) from pg_stat_activity where wait_event_type = 'Lock'";
 
-/// Somebody else's transaction, which has changed the row of `ihop` and takes its time. Dropping it ends it.
+/// Another client's transaction, which has changed the row of `ihop` and takes its time. Dropping it ends it.
 pub(crate) struct RowLock<'a> {
     postgres: &'a Postgres,
 }

@@ -171,8 +171,8 @@ fn a_flag_that_cannot_be_used_is_told_as_the_flag() {
 
 #[test]
 fn a_port_that_somebody_else_has_is_told_by_its_setting() {
-    let somebody = TcpListener::bind("127.0.0.1:0").unwrap();
-    let port = somebody.local_addr().unwrap().port().to_string();
+    let occupant = TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = occupant.local_addr().unwrap().port().to_string();
     for setting in ["PORT", "YELB_ADMIN_PORT"] {
         let program = appserver().env(setting, &port);
         program.refuses(&format!("{setting}: cannot listen on 127.0.0.1:{port} "));
@@ -360,7 +360,7 @@ fn with_votes_in_a_file_the_page_views_are_in_it_too() {
 }
 
 #[test]
-fn a_redis_that_does_not_speak_tls_or_wants_another_password_is_away_and_the_reason_told() {
+fn a_redis_that_does_not_speak_tls_or_wants_another_password_is_down_and_the_reason_told() {
     let (redis, guarded) = (Redis::start(), Redis::start_with(&["--requirepass", SECRET]));
     let (redis, guarded) = (redis.port(), guarded.port());
     for variables in [
@@ -370,7 +370,7 @@ fn a_redis_that_does_not_speak_tls_or_wants_another_password_is_away_and_the_rea
     ] {
         let server = with(&variables).spawn();
         let api = server.address("api");
-        eventually(PATIENCE, "the page views are away", || {
+        eventually(PATIENCE, "the page views are down", || {
             let readiness = http::get(api, "/readyz").json();
             let views = &readiness["dependencies"][1];
             assert!(!readiness.to_string().contains(SECRET), "{readiness}");
@@ -398,7 +398,7 @@ fn a_sentinel_in_the_place_of_redis_is_told_from_one() {
 }
 
 #[test]
-fn a_login_that_is_refused_is_away_and_tells_no_secret() {
+fn a_login_that_is_refused_is_down_and_tells_no_secret() {
     let postgres = Postgres::start();
     let url = postgres.url("postgres").replace("postgres_password", SECRET);
     let server = bare()
@@ -407,7 +407,7 @@ fn a_login_that_is_refused_is_away_and_tells_no_secret() {
         .env("RUST_LOG", "debug")
         .spawn();
     let api = server.address("api");
-    eventually(PATIENCE, "the votes are away", || {
+    eventually(PATIENCE, "the votes are down", || {
         http::get(api, "/readyz").text().contains("password authentication failed")
     });
     assert_eq!(http::get(api, "/api/ihop").status, 503);

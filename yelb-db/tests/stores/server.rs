@@ -15,7 +15,7 @@ use yelb_resolver::Resolver;
 const DATABASE: &str = "yelbdatabase";
 pub(crate) const TABLE: &str = "yelb-votes";
 
-/// A server with the original's database, or its table, and nobody's votes.
+/// A server with the original's database, or its table, and no votes.
 pub(crate) enum Server {
     Postgres(PostgresServer),
     DynamoDb(Emulator),

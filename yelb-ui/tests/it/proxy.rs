@@ -620,7 +620,7 @@ fn a_client_that_goes_away_does_not_leave_its_request_behind() {
 
 #[test]
 fn the_page_is_there_and_ready_while_the_app_server_is_away_and_votes_work_once_it_is_back() {
-    // Nobody has asked yet, so nobody knows.
+    // There was no request yet, so it is not known.
     let upstream = Upstream::saying(OK);
     let address = upstream.address();
     let (ui, page) = start_ui_of(address);
@@ -628,9 +628,9 @@ fn the_page_is_there_and_ready_while_the_app_server_is_away_and_votes_work_once_
     assert_eq!(http::get(page, "/api/ihop").status, 200);
     reports(page, "up");
 
-    // It closes its connections before the proxy does, so that nobody is given its port meanwhile.
+    // It closes its connections before the proxy does, so that no program is given its port meanwhile.
     drop(upstream);
-    eventually(PATIENCE, "nobody listens any more", || TcpStream::connect(address).is_err());
+    eventually(PATIENCE, "there is no listener any more", || TcpStream::connect(address).is_err());
     is_problem(&http::get(page, "/api/ihop"), 502);
     reports(page, "down");
     assert!(http::get(page, "/").text().contains("<html"));

@@ -1,4 +1,4 @@
-//! What a process tells of itself while it runs: its log, and traces if somebody wants them.
+//! What a process tells of itself while it runs: its log, and traces if a setting asks for them.
 //!
 //! - `log` is always there; `settings` says whether traces are;
 //! - [`propagation`] reads which trace a request belongs to and tells the next in line, also for the log;

@@ -26,7 +26,7 @@ pub struct Caller {
     pub trace_id: TraceId,
     /// The caller's span; a load balancer has none.
     pub parent: Option<SpanId>,
-    /// Whether the trace is sampled; `None` leaves it to whoever comes next.
+    /// Whether the trace is sampled; `None` leaves it to the next server.
     pub sampled: Option<bool>,
 }
 

@@ -65,7 +65,7 @@ impl Traces {
     pub(super) async fn shut_down(self) {
         let Self { provider, turn } = self;
         let (done, ended) = oneshot::channel();
-        // A thread that nobody joins: it blocks until the exporters, which need this runtime, are done.
+        // A thread that is not joined: it blocks until the exporters, which need this runtime, are done.
         std::thread::spawn(move || done.send(provider.shutdown_with_timeout(turn)));
         if !matches!(timeout(FLUSH_LIMIT, ended).await, Ok(Ok(Ok(())))) {
             tracing::warn!("the last traces may not have been sent");

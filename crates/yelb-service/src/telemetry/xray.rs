@@ -105,7 +105,7 @@ impl SegmentDocumentExporter for Daemon {
     }
 }
 
-/// Nobody says whether UDP arrives. A daemon listens on IPv4 unless it is told otherwise; `localhost` is both.
+/// A sender is not told whether UDP arrives. A daemon listens on IPv4 unless it is told otherwise; `localhost` is both.
 fn preferred(found: &[SocketAddr]) -> io::Result<SocketAddr> {
     let v4 = found.iter().find(|address| address.is_ipv4());
     Ok(*v4.or(found.first()).ok_or(io::ErrorKind::NotFound)?)
@@ -113,13 +113,13 @@ fn preferred(found: &[SocketAddr]) -> io::Result<SocketAddr> {
 
 /// Sends all packets, and answers with the last failure: one that is too large does not hold up the others.
 ///
-/// Not all at once: what does not fit into the daemon's buffer is dropped, and nobody says so.
+/// Not all at once: what does not fit into the daemon's buffer is dropped without a word.
 async fn send(daemon: SocketAddr, packets: &[String]) -> io::Result<()> {
     let any: SocketAddr = match daemon {
         SocketAddr::V4(_) => (Ipv4Addr::UNSPECIFIED, 0).into(),
         SocketAddr::V6(_) => (Ipv6Addr::UNSPECIFIED, 0).into(),
     };
-    // Not connected: a daemon that was away for a moment would be held against the packets after it.
+    // Not connected: a daemon that was down for a moment would be held against the packets after it.
     let socket = UdpSocket::bind(any).await?;
     let mut outcome = Ok(());
     for (number, burst) in packets.chunks(BURST).enumerate() {

@@ -1,4 +1,4 @@
-//! Yelb in one process, as whoever types `cargo run` sees it.
+//! Yelb in one process, as a user who types `cargo run` sees it.
 
 mod kubernetes;
 mod lifecycle;

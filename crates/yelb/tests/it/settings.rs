@@ -78,9 +78,9 @@ fn a_load_has_none_of_the_servers_settings() {
 }
 
 #[test]
-fn a_port_that_somebody_else_has_is_told_by_its_setting() {
-    let somebody = TcpListener::bind("127.0.0.1:0").unwrap();
-    let port = somebody.local_addr().unwrap().port().to_string();
+fn a_port_that_occupant_else_has_is_told_by_its_setting() {
+    let occupant = TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = occupant.local_addr().unwrap().port().to_string();
     for setting in ["PORT", "YELB_API_PORT", "YELB_ADMIN_PORT"] {
         let line = format!("{setting}: cannot listen on 127.0.0.1:{port} ");
         yelb().env(setting, &port).refuses(&line);

@@ -1,4 +1,4 @@
-//! A collector that is away or does not answer holds nobody up.
+//! A collector that is down or does not answer delays no request.
 
 use std::net::TcpListener;
 use std::time::{Duration, Instant};
@@ -47,7 +47,7 @@ fn one_that_accepts_and_says_nothing() {
 
 #[test]
 fn one_that_cannot_be_routed_to() {
-    // TEST-NET-1 of RFC 5737: nobody is there, and nobody says so.
+    // TEST-NET-1 of RFC 5737: no host is there, and no router says so.
     assert_unhindered(&[("OTEL_EXPORTER_OTLP_ENDPOINT", "http://192.0.2.1:4318")]);
 }
 

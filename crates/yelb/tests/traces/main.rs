@@ -1,4 +1,4 @@
-//! Traces as whoever collects them sees them: the programs themselves, and a daemon or a collector that is the test's.
+//! Traces as a collector sees them: the programs themselves, and a daemon or a collector that is the test's.
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
@@ -59,7 +59,7 @@ impl Yelb {
     }
 }
 
-/// Stores that are away, for an app server whose answers are of no interest.
+/// Stores that are down, for an app server whose answers are of no interest.
 const NO_STORES: [(&str, &str); 2] =
     [("DATABASE_URL", "postgres://yelb@127.0.0.1:1/yelb"), ("REDIS_URL", "redis://127.0.0.1:1")];
 

@@ -1,4 +1,4 @@
-//! Settings of traces, as whoever starts a program gets them wrong.
+//! Settings of traces, as an operator gets them wrong.
 
 use testbed::{PATIENCE, eventually, http};
 

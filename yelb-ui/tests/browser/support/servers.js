@@ -12,7 +12,7 @@ import { fileURLToPath } from "node:url";
 const START_LIMIT = 15_000;
 
 const yelb = process.env.YELB_BIN ?? fileURLToPath(new URL("../../../../target/debug/yelb", import.meta.url));
-/** Nobody else listens, scrapes or has to notice that a server stops. */
+/** No other client listens, scrapes or has to notice that a server stops. */
 const ALONE = { YELB_BIND: "127.0.0.1", YELB_ADMIN_PORT: "off", YELB_STOP_WAIT: "0" };
 
 /** One build puts them side by side. */
