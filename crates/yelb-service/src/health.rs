@@ -2,7 +2,7 @@
 //!
 //! `/livez` depends on no other process, so that an outage elsewhere does not become a restart storm. `/readyz` says ready
 //! once the process has started and knows its schema, until it drains; it lists every dependency, but a dependency that
-//! is lost later does not take all replicas out of the load balancer at once.
+//! is lost later does not take all replicas out of the load balancer at once: it makes them `degraded`, which is 200 too.
 
 use std::fmt;
 use std::sync::Arc;
@@ -87,12 +87,15 @@ impl Health {
 
     fn readiness(&self) -> Readiness {
         let dependencies = self.dependencies();
+        let is_down = |dependency: &Dependency| matches!(dependency.contact, Contact::Down(_));
         let status = if self.draining.load(Ordering::Acquire) {
-            "draining"
-        } else if dependencies.iter().all(|dependency| dependency.prepared) {
-            "ready"
+            Status::Draining
+        } else if !dependencies.iter().all(|dependency| dependency.prepared) {
+            Status::Starting
+        } else if dependencies.iter().any(is_down) {
+            Status::Degraded
         } else {
-            "starting"
+            Status::Ready
         };
         Readiness { status, dependencies: dependencies.into_iter().map(Report::from).collect() }
     }
@@ -110,16 +113,31 @@ async fn livez() -> impl IntoResponse {
 
 async fn readyz(State(health): State<Health>) -> impl IntoResponse {
     let readiness = health.readiness();
-    let code =
-        if readiness.status == "ready" { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
+    let code = match readiness.status {
+        Status::Ready | Status::Degraded => StatusCode::OK,
+        Status::Starting | Status::Draining => StatusCode::SERVICE_UNAVAILABLE,
+    };
     (code, [NO_STORE], Json(readiness))
 }
 
 const NO_STORE: (HeaderName, &str) = (header::CACHE_CONTROL, "no-store");
 
+/// Whether the process takes traffic.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+enum Status {
+    /// Not yet: a dependency has not had what the process needs.
+    Starting,
+    Ready,
+    /// It does, and what needs a dependency that is down is answered 503.
+    Degraded,
+    /// No more: it is stopping.
+    Draining,
+}
+
 #[derive(Serialize)]
 struct Readiness {
-    status: &'static str,
+    status: Status,
     dependencies: Vec<Report>,
 }
 
@@ -173,15 +191,15 @@ mod tests {
 
     #[test]
     fn not_ready_before_every_dependency_was_prepared_once() {
-        assert_eq!(health(Contact::Up, false).readiness().status, "starting");
-        assert_eq!(health(Contact::Up, true).readiness().status, "ready");
+        assert_eq!(health(Contact::Up, false).readiness().status, Status::Starting);
+        assert_eq!(health(Contact::Up, true).readiness().status, Status::Ready);
     }
 
     #[test]
     fn a_dependency_lost_later_is_reported_but_does_not_end_readiness() {
         let down = Contact::Down("connection refused".to_owned());
         let readiness = health(down, true).readiness();
-        assert_eq!(readiness.status, "ready");
+        assert_eq!(readiness.status, Status::Degraded);
         assert_eq!(readiness.dependencies[0].state, "down");
         assert_eq!(readiness.dependencies[0].reason.as_deref(), Some("connection refused"));
     }
@@ -189,8 +207,8 @@ mod tests {
     #[test]
     fn draining_is_not_ready() {
         let health = Health::default();
-        assert_eq!(health.readiness().status, "ready");
+        assert_eq!(health.readiness().status, Status::Ready);
         health.drain();
-        assert_eq!(health.readiness().status, "draining");
+        assert_eq!(health.readiness().status, Status::Draining);
     }
 }

@@ -413,6 +413,7 @@ impl AppServer {
             let readiness = self.get("/readyz");
             let report = readiness.json();
             readiness.status == 200
+                && report["status"] == if state == "down" { "degraded" } else { "ready" }
                 && dependency(&report, name).is_some_and(|dependency| dependency["state"] == state)
         });
     }
