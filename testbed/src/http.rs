@@ -25,7 +25,7 @@ pub fn stuck_clients(server: SocketAddr, path: &str) -> [Raw; 3] {
     let mut clients = [(); 3].map(|()| Raw::connect(server));
     let [slow_reader, half_head, half_body] = &mut clients;
     half_head.send(format!("GET {path} HTTP/1.1\r\nHost:"));
-    half_body.send(format!("POST {path} HTTP/1.1\r\nContent-Length: 5\r\n\r\nhe"));
+    half_body.send(format!("POST {path} HTTP/1.1\r\nHost: yelb\r\nContent-Length: 5\r\n\r\nhe"));
     slow_reader.send_until_stuck(format!("GET {path} HTTP/1.1\r\nHost: yelb\r\n\r\n"));
     clients
 }

@@ -27,7 +27,7 @@ async fn main() -> ExitCode {
 
 async fn run() -> anyhow::Result<()> {
     let environment = Environment::of_process();
-    telemetry::log::init(&environment, Level::INFO)?;
+    let _log = telemetry::log::init(&environment, Level::INFO)?;
     let listening = Listening::from_environment(&environment, 0)?;
     let stop = StopOptions::watch(listening.stop_wait)?;
     let listener = listening.bind("PORT", listening::port(&environment, &["PORT"], 4567)?)?;
@@ -39,7 +39,7 @@ async fn run() -> anyhow::Result<()> {
         .with_state(pool.connect(url).await?)
         .merge(health.routes());
     let server = Server::new("api", listener, App::new(app), OnDisconnect::Complete)?;
-    server::run(vec![server], health, stop).await;
+    server::run(vec![server], listening.limits, health, stop).await;
     Ok(())
 }
 

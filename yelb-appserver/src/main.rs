@@ -79,13 +79,13 @@ async fn run(environment: &Environment) -> anyhow::Result<()> {
     if let Some(listener) = admin {
         servers.push(admin::server(listener, &health, &metrics)?);
     }
-    server::run(servers, health, stop).await;
+    server::run(servers, listening.limits, health, stop).await;
     stores.close().await;
     Ok(())
 }
 
 async fn migrate(environment: &Environment) -> anyhow::Result<()> {
-    telemetry::log::init(environment, Level::INFO)?;
+    let _log = telemetry::log::init(environment, Level::INFO)?;
     let config = Config::from_environment(environment, None)?;
     yelb_appserver::migrate(&config).await
 }

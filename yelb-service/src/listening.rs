@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use tokio::net::TcpListener;
 
+use crate::limits::Limits;
 use crate::privileged_port;
 use crate::settings::{Environment, SettingError};
 
@@ -47,6 +48,8 @@ pub struct Listening {
     pub admin_port: Option<u16>,
     /// How long to go on accepting after SIGTERM (`YELB_STOP_WAIT`).
     pub stop_wait: Duration,
+    /// How many connections there may be (`YELB_MAX_CONNECTIONS`, `YELB_MAX_CONNECTIONS_PER_CLIENT`).
+    pub limits: Limits,
 }
 
 impl Listening {
@@ -64,6 +67,7 @@ impl Listening {
             admin_port: admin_port(environment, default_admin_port)?,
             stop_wait: wait
                 .map_or(DEFAULT_STOP_WAIT, |seconds| Duration::from_secs(seconds.into())),
+            limits: Limits::from_environment(environment)?,
         })
     }
 

@@ -1,7 +1,6 @@
 //! The UI's settings.
 
 use axum::http::Uri;
-use axum::http::uri::Authority;
 use yelb_resolver::Resolver;
 use yelb_service::listening;
 use yelb_service::settings::{Environment, SettingError};
@@ -42,9 +41,18 @@ impl Config {
     }
 }
 
-/// The address of the app server: what goes into `Host`, by which Envoy picks the virtual service.
+/// The address of the app server.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Endpoint(Authority);
+pub struct Endpoint {
+    /// Whether it is `https://`.
+    pub tls: bool,
+    /// Its name or its address, the latter in brackets if it is IPv6.
+    pub host: String,
+    /// Its port.
+    pub port: u16,
+    /// What comes before `/api`: nothing, or a path that begins with a slash and does not end with one.
+    pub path: String,
+}
 
 impl Endpoint {
     fn from_environment(environment: &Environment) -> Result<Self, SettingError> {
@@ -54,10 +62,15 @@ impl Endpoint {
                 Err(SettingError::new(host.name, problem))
             }
             (Some(url), None) => Self::from_url(url.value).ok_or_else(|| {
-                SettingError::new(url.name, "must be a URL without a path: http://host:4567")
+                SettingError::new(
+                    url.name,
+                    "must be a URL: http://host:4567, https://host/path, or a host",
+                )
             }),
             (None, Some(host)) => {
-                Self::from_url(&format!("http://{}", host.value)).ok_or_else(|| {
+                let endpoint = Self::from_url(host.value)
+                    .filter(|endpoint| endpoint.path.is_empty() && !host.value.contains('/'));
+                endpoint.ok_or_else(|| {
                     SettingError::new(host.name, "must be a host name or an IP address")
                 })
             }
@@ -65,26 +78,27 @@ impl Endpoint {
         }
     }
 
-    /// Reads `http://host:port`, the port being 4567 unless given.
+    /// Reads `http://host:port/path`. The scheme is `http` unless given; the port 443 with `https`, else 4567.
     pub fn from_url(url: &str) -> Option<Self> {
+        let url = if url.contains("://") { url.to_owned() } else { format!("http://{url}") };
         let uri: Uri = url.parse().ok()?;
         let authority = uri.authority()?;
-        let plain = uri.scheme_str() == Some("http")
-            && matches!(uri.path_and_query().map_or("/", |path| path.as_str()), "" | "/")
-            && !authority.as_str().contains('@')
-            && is_host(authority.host());
+        let tls = match uri.scheme_str()? {
+            "http" => false,
+            "https" => true,
+            _ => return None,
+        };
         // Not `authority.port()`, which takes a number that is too large for none.
         let port = match authority.as_str().strip_prefix(authority.host())? {
+            "" if tls => 443,
             "" => APPSERVER_PORT,
             // A colon without a number is a slip.
             port => port.strip_prefix(':')?.parse().ok()?,
         };
-        plain.then(|| format!("{}:{port}", authority.host()).parse().ok().map(Self)).flatten()
-    }
-
-    /// Host and port.
-    pub fn authority(&self) -> &Authority {
-        &self.0
+        let is_plain = !url.contains(['@', '?', '#']) && is_host(authority.host());
+        let (host, path) =
+            (authority.host().to_owned(), uri.path().trim_end_matches('/').to_owned());
+        is_plain.then_some(Self { tls, host, port, path })
     }
 }
 
@@ -101,16 +115,26 @@ mod tests {
     fn endpoint(variables: &[(&str, &str)]) -> Result<String, String> {
         let environment = variables.iter().copied().collect();
         let config = Config::from_environment(&environment).map_err(|error| error.to_string())?;
-        Ok(config.appserver.authority().to_string())
+        let Endpoint { tls, host, port, path } = config.appserver;
+        Ok(format!("{}{host}:{port}{path}", if tls { "https " } else { "" }))
     }
 
     #[test]
     fn the_app_server_is_where_it_is_said_to_be() {
-        let cases: [(&[(&str, &str)], &str); 5] = [
+        let cases: [(&[(&str, &str)], &str); 11] = [
             (&[], "yelb-appserver:4567"),
             (&[("YELB_APPSERVER_ENDPOINT", "http://api.example.com:80/")], "api.example.com:80"),
             (&[("YELB_APPSERVER_ENDPOINT", "http://[::1]:1")], "[::1]:1"),
             (&[("YELB_APPSERVER_ENDPOINT", "http://yelb-appserver")], "yelb-appserver:4567"),
+            (&[("YELB_APPSERVER_ENDPOINT", "yelb-appserver")], "yelb-appserver:4567"),
+            (&[("YELB_APPSERVER_ENDPOINT", "yelb-appserver:80")], "yelb-appserver:80"),
+            (
+                &[("YELB_APPSERVER_ENDPOINT", "https://api.example.com")],
+                "https api.example.com:443",
+            ),
+            (&[("YELB_APPSERVER_ENDPOINT", "https://[::1]:1/a/b/")], "https [::1]:1/a/b"),
+            (&[("YELB_APPSERVER_ENDPOINT", "http://a/b")], "a:4567/b"),
+            (&[("APPSERVER_HOST", "a:80")], "a:80"),
             (&[("APPSERVER_HOST", "localhost"), ("UI_ENV", "prod")], "localhost:4567"),
         ];
         for (variables, expected) in cases {
@@ -120,14 +144,9 @@ mod tests {
 
     #[test]
     fn nonsense_names_the_setting() {
-        for nonsense in [
-            "yelb-appserver:4567",
-            "https://a:1",
-            "http://",
-            "http://a/path",
-            "http://a:99999",
-            "http://a b",
-        ] {
+        for nonsense in
+            ["ftp://a:1", "http://", "http://a:", "http://a?b", "http://a:99999", "http://a b"]
+        {
             let error = endpoint(&[("YELB_APPSERVER_ENDPOINT", nonsense)]).unwrap_err();
             assert_eq!(
                 error, "YELB_APPSERVER_ENDPOINT: must be a URL without a path: http://host:4567",

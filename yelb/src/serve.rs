@@ -74,7 +74,7 @@ async fn serve(environment: &Environment) -> anyhow::Result<()> {
     if let Some(listener) = admin {
         servers.push(admin::server(listener, &health, &metrics)?);
     }
-    server::run(servers, health, stop).await;
+    server::run(servers, listening.limits, health, stop).await;
     stores.close().await;
     Ok(())
 }

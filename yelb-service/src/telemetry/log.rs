@@ -1,6 +1,9 @@
-//! The log: text for a person at a terminal, JSON lines for everybody else.
+//! The log: text for a person at a terminal, JSON lines for programs.
+
+mod queue;
 
 use std::io::IsTerminal;
+use std::time::Duration;
 
 use tracing::{Level, Subscriber};
 use tracing_subscriber::layer::{Layer, SubscriberExt};
@@ -9,13 +12,36 @@ use tracing_subscriber::{EnvFilter, Registry, fmt};
 
 use super::traces::Bridge;
 use crate::settings::{Environment, SettingError};
+use queue::Queue;
+
+/// How long a process that ends waits for its last lines to be read.
+const FLUSH_LIMIT: Duration = Duration::from_millis(200);
+
+/// The log of this process. Its last lines are written when it is dropped.
+#[must_use = "the last lines are written when it is dropped"]
+#[derive(Debug)]
+pub struct Log(Queue);
+
+impl Log {
+    /// A log on standard error, to which nothing is written yet.
+    pub(super) fn on_stderr() -> Self {
+        Self(Queue::to(std::io::stderr()))
+    }
+}
+
+impl Drop for Log {
+    fn drop(&mut self) {
+        self.0.flush(FLUSH_LIMIT);
+    }
+}
 
 /// Starts the log of this process, on standard error. For `main` alone: it is global.
 ///
 /// `RUST_LOG` says what is logged; unless it is set, what is at least of `level`.
-pub fn init(environment: &Environment, level: Level) -> Result<(), SettingError> {
-    start(subscriber(environment, level, None)?);
-    Ok(())
+pub fn init(environment: &Environment, level: Level) -> Result<Log, SettingError> {
+    let log = Log::on_stderr();
+    start(subscriber(environment, level, &log, None)?);
+    Ok(log)
 }
 
 /// Makes `subscriber` that of the process.
@@ -28,14 +54,16 @@ pub(super) fn start(subscriber: impl Subscriber + Send + Sync) {
 pub(super) fn subscriber(
     environment: &Environment,
     level: Level,
+    log: &Log,
     bridge: Option<Bridge>,
 ) -> Result<impl Subscriber + Send + Sync + use<>, SettingError> {
     let filter = filter(environment, level)?;
-    let lines = fmt::layer().with_writer(std::io::stderr);
+    let queue = log.0.clone();
+    let lines = fmt::layer().with_writer(move || queue.clone());
     let lines = if std::io::stderr().is_terminal() {
         lines.with_target(false).boxed()
     } else {
-        lines.json().flatten_event(true).with_span_list(false).boxed()
+        lines.json().flatten_event(true).with_current_span(false).with_span_list(false).boxed()
     };
     Ok(Registry::default().with(bridge).with(lines.with_filter(filter)))
 }

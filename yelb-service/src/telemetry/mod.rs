@@ -21,6 +21,7 @@ use tracing::subscriber::with_default;
 pub use settings::HELP;
 
 use crate::settings::{Environment, SettingError};
+use log::Log;
 use settings::TraceSettings;
 use traces::Traces;
 
@@ -28,6 +29,8 @@ use traces::Traces;
 #[must_use = "traces that were not sent are lost unless it is shut down"]
 pub struct Telemetry {
     traces: Option<Traces>,
+    /// Last: the end of the traces may have something to say.
+    _log: Log,
 }
 
 /// Starts log and traces of this process, whose name is `program`. For `main` alone, within the runtime: both are global.
@@ -36,13 +39,14 @@ pub fn init(
     program: &str,
     level: Level,
 ) -> Result<Telemetry, SettingError> {
+    let log = Log::on_stderr();
     // Without traces until it is known whether there are any: a setting that is ignored is logged.
-    let traces = with_default(log::subscriber(environment, level, None)?, || {
+    let traces = with_default(log::subscriber(environment, level, &log, None)?, || {
         let settings = TraceSettings::from_environment(environment, program)?;
         Ok(Traces::start(settings, &environment.resolver()?))
     })?;
-    log::start(log::subscriber(environment, level, traces.as_ref().map(Traces::bridge))?);
-    Ok(Telemetry { traces })
+    log::start(log::subscriber(environment, level, &log, traces.as_ref().map(Traces::bridge))?);
+    Ok(Telemetry { traces, _log: log })
 }
 
 impl Telemetry {

@@ -13,17 +13,13 @@ const AT_ONCE: Duration = Duration::from_secs(2);
 
 /// Variables that cannot be used, and how the line begins that says so.
 const NONSENSE: &str = "
-    YELB_APPSERVER_ENDPOINT=yelb-appserver:4567         => YELB_APPSERVER_ENDPOINT: must be a URL without a path: http://
-    YELB_APPSERVER_ENDPOINT=yelb-appserver              => YELB_APPSERVER_ENDPOINT: must be a URL without a path: http://
-    YELB_APPSERVER_ENDPOINT=https://yelb-appserver:4567 => YELB_APPSERVER_ENDPOINT: must be a URL without a path: http://
-    YELB_APPSERVER_ENDPOINT=http://                     => YELB_APPSERVER_ENDPOINT: must be a URL without a path: http://
-    YELB_APPSERVER_ENDPOINT=http://:4567                => YELB_APPSERVER_ENDPOINT: must be a URL without a path: http://
-    YELB_APPSERVER_ENDPOINT=http://api/v1               => YELB_APPSERVER_ENDPOINT: must be a URL without a path: http://
-    YELB_APPSERVER_ENDPOINT=http://api?x=y              => YELB_APPSERVER_ENDPOINT: must be a URL without a path: http://
-    YELB_APPSERVER_ENDPOINT=http://me:hunter2@api       => YELB_APPSERVER_ENDPOINT: must be a URL without a path: http://
-    YELB_APPSERVER_ENDPOINT=http://api:99999            => YELB_APPSERVER_ENDPOINT: must be a URL without a path: http://
-    YELB_APPSERVER_ENDPOINT=http://api:                 => YELB_APPSERVER_ENDPOINT: must be a URL without a path: http://
-    YELB_APPSERVER_ENDPOINT=http://a pi                 => YELB_APPSERVER_ENDPOINT: must be a URL without a path: http://
+    YELB_APPSERVER_ENDPOINT=http://                     => YELB_APPSERVER_ENDPOINT: must be a URL: http://
+    YELB_APPSERVER_ENDPOINT=http://:4567                => YELB_APPSERVER_ENDPOINT: must be a URL: http://
+    YELB_APPSERVER_ENDPOINT=http://api?x=y              => YELB_APPSERVER_ENDPOINT: must be a URL: http://
+    YELB_APPSERVER_ENDPOINT=http://me:hunter2@api       => YELB_APPSERVER_ENDPOINT: must be a URL: http://
+    YELB_APPSERVER_ENDPOINT=http://api:99999            => YELB_APPSERVER_ENDPOINT: must be a URL: http://
+    YELB_APPSERVER_ENDPOINT=http://api:                 => YELB_APPSERVER_ENDPOINT: must be a URL: http://
+    YELB_APPSERVER_ENDPOINT=http://a pi                 => YELB_APPSERVER_ENDPOINT: must be a URL: http://
     APPSERVER_HOST=http://api                           => APPSERVER_HOST: must be a host name or an IP address
     APPSERVER_HOST=a pi                                 => APPSERVER_HOST: must be a host name or an IP address
     APPSERVER_HOST=api/v1                               => APPSERVER_HOST: must be a host name or an IP address
@@ -33,6 +29,8 @@ const NONSENSE: &str = "
     YELB_BIND=everywhere                                => YELB_BIND: must be an IP address
     YELB_BIND=192.0.2.1                                 => YELB_BIND: cannot listen on 192.0.2.1:0
     YELB_ADMIN_PORT=on                                  => YELB_ADMIN_PORT: must be a port from 0 to 65535, or `off`
+    YELB_MAX_CONNECTIONS=0                              => YELB_MAX_CONNECTIONS: must be a whole number from 1 to 1000000
+    YELB_MAX_CONNECTIONS_PER_CLIENT=all                 => YELB_MAX_CONNECTIONS_PER_CLIENT: must be a whole number from 1
     YELB_STOP_WAIT=soon                                 => YELB_STOP_WAIT: must be a number of whole seconds
     SEARCH_DOMAIN=example local!                        => SEARCH_DOMAIN: must be a DNS domain
     RUST_LOG=yelb=loud                                  => RUST_LOG: must be a level
