@@ -149,7 +149,8 @@ mod tests {
         {
             let error = endpoint(&[("YELB_APPSERVER_ENDPOINT", nonsense)]).unwrap_err();
             assert_eq!(
-                error, "YELB_APPSERVER_ENDPOINT: must be a URL without a path: http://host:4567",
+                error,
+                "YELB_APPSERVER_ENDPOINT: must be a URL: http://host:4567, https://host/path, or a host",
                 "{nonsense}"
             );
         }

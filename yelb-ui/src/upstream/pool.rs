@@ -122,6 +122,9 @@ impl Addresses {
     /// The address whose turn it is. Skipped ones are passed over; if all are, it is the one whose time is up first.
     fn next(&mut self, now: Instant) -> Option<&mut Address> {
         let count = self.all.len();
+        if count == 0 {
+            return None;
+        }
         let first = self.turn;
         self.turn = self.turn.wrapping_add(1);
         let all = &self.all;
