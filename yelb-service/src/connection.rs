@@ -61,6 +61,13 @@ pub(crate) struct Session {
     pub(crate) is_turned_away: bool,
 }
 
+impl Session {
+    /// How long the client may take to send anything.
+    pub(crate) fn first_byte_time(&self) -> Duration {
+        if self.is_turned_away { TURNED_AWAY_TIME } else { HEAD_LIMIT }
+    }
+}
+
 /// Serves one connection until either side closes it, or until it has to make room for another one. After `stop` it closes
 /// as soon as it is idle.
 pub(crate) async fn serve(

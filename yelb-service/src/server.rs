@@ -159,7 +159,21 @@ struct Lobby {
     tasks: TaskTracker,
 }
 
+/// Serves a connection from its first byte on: most of what it takes is for requests, and one that is opened ahead of them
+/// waits without.
 async fn serve(stream: TcpStream, session: Session, stop: CancellationToken) {
+    let begins = tokio::select! {
+        readable = stream.readable() => readable.is_ok(),
+        () = stop.cancelled() => false,
+        () = session.entry.closed() => false,
+        () = sleep(session.first_byte_time()) => false,
+    };
+    if begins {
+        Box::pin(answer(stream, session, stop)).await;
+    }
+}
+
+async fn answer(stream: TcpStream, session: Session, stop: CancellationToken) {
     let peer = session.peer;
     match connection::serve(stream, session, stop).await {
         Err(error) if error.is_parse() => {

@@ -1,10 +1,15 @@
 //! What the figures have to be.
 
 use super::figures::Figures;
-use super::stage::{GETSTATS, GETVOTES, STATIC, VOTE};
+use super::stage::{GETSTATS, GETVOTES, KEYED_BY_NGINX, KEYED_BY_UI, STATIC, VOTE};
 
 /// Votes and reads at 256 connections, as a part of the static reply.
 const LEAST_RATIO: f64 = 0.8;
+/// Votes with keys through yelb-ui, as a part of those through nginx.
+const LEAST_OF_NGINX: f64 = 0.85;
+/// CPU time of yelb-ui for one of them, as a multiple of nginx's, and of its own with fewer connections.
+const MOST_CPU_OF_NGINX: f64 = 1.7;
+const MOST_CPU_OF_FEWER: f64 = 1.05;
 /// Votes and reads at 32 connections, as a multiple of the original's.
 const LEAST_TIMES: f64 = 100.0;
 /// Megabytes of 10^6 bytes that a server may have.
@@ -30,8 +35,9 @@ impl Budget {
 
     fn most(what: impl Into<String>, most: f64, measured: f64, unit: &str) -> Self {
         let limit = format!("at most {most}{unit}");
+        let digits = if unit.is_empty() { 2 } else { 1 };
         let (what, measured, is_met) =
-            (what.into(), format!("{measured:.1}{unit}"), measured <= most);
+            (what.into(), format!("{measured:.digits$}{unit}"), measured <= most);
         Self { what, limit, measured, is_met }
     }
 }
@@ -59,7 +65,29 @@ pub(crate) fn budgets(figures: &Figures) -> Vec<Budget> {
         let what = format!("p99 of votes {} ms from the database at 256", slow.delay_ms);
         Budget::most(what, MOST_ROUND_TRIPS, slow.round_trips(), " round trips")
     });
-    of_static.chain(of_others).chain(memory).chain(start).chain(slow).collect()
+    of_static
+        .chain(of_nginx(figures))
+        .chain(of_others)
+        .chain(memory)
+        .chain(start)
+        .chain(slow)
+        .collect()
+}
+
+/// yelb-ui beside nginx in its place.
+fn of_nginx(figures: &Figures) -> Vec<Budget> {
+    let rate = |place, connections| {
+        let ratio = figures.ratio(KEYED_BY_UI, KEYED_BY_NGINX, place)?;
+        let what = format!("{KEYED_BY_UI}, of nginx's at {connections}");
+        Some(Budget::least(what, LEAST_OF_NGINX, ratio))
+    };
+    let cpu = |what: &str, most, other| {
+        let ratio = figures.cpu_ratio((KEYED_BY_UI, 2), other)?;
+        Some(Budget::most(format!("CPU time of yelb-ui at 256, times {what}"), most, ratio, ""))
+    };
+    let of_nginx = cpu("nginx's", MOST_CPU_OF_NGINX, (KEYED_BY_NGINX, 2));
+    let of_fewer = cpu("its own at 32", MOST_CPU_OF_FEWER, (KEYED_BY_UI, 1));
+    [rate(1, 32), rate(2, 256), of_nginx, of_fewer].into_iter().flatten().collect()
 }
 
 #[cfg(test)]

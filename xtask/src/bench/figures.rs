@@ -19,6 +19,16 @@ pub(crate) struct Row {
     pub(crate) p99_ms: f64,
     pub(crate) requests: u64,
     pub(crate) failed: u64,
+    /// CPU time of the process in question for each request; 0 where it is not asked for.
+    pub(crate) cpu_us: f64,
+}
+
+impl Row {
+    /// The same, for which a process used so much CPU time.
+    #[expect(clippy::cast_precision_loss, reason = "a mean of millions needs no more")]
+    pub(crate) fn with_cpu(self, used: Duration) -> Self {
+        Self { cpu_us: used.as_secs_f64() * 1e6 / self.requests.max(1) as f64, ..self }
+    }
 }
 
 impl fmt::Display for Row {
@@ -142,6 +152,24 @@ impl Figures {
         Some(median(one.iter().zip(other), |(one, other)| one.per_second / other.per_second))
     }
 
+    /// How many times as much CPU time a request of `one` took as of `other`, in the same way.
+    pub(crate) fn cpu_ratio(&self, one: (&str, usize), other: (&str, usize)) -> Option<f64> {
+        let (one, other) = (&self.rows(one.0)?[one.1], &self.rows(other.0)?[other.1]);
+        Some(median(one.iter().zip(other), |(one, other)| one.cpu_us / other.cpu_us))
+    }
+
+    /// CPU time for each request, of the processes of which it was measured.
+    fn cpu_times(&self) -> impl Iterator<Item = (String, String)> {
+        self.subjects.iter().filter_map(|subject| {
+            let rows = subject.rows.as_ref().ok()?;
+            let times = rows.each_ref().map(|rows| median(rows, |row| row.cpu_us));
+            let [_, some, many] = times;
+            let what = format!("CPU time of the process for a {}", subject.name);
+            let figure = format!("{some:.1} µs at 32 connections, {many:.1} µs at 256");
+            (many > 0.0).then_some((what, figure))
+        })
+    }
+
     /// The table, and what else was measured.
     pub(crate) fn table(&self) -> String {
         let mut text = String::from(
@@ -166,7 +194,7 @@ impl Figures {
                 .expect("a string takes everything");
         }
         text.push('\n');
-        for (what, figure) in self.others() {
+        for (what, figure) in self.others().into_iter().chain(self.cpu_times()) {
             writeln!(text, "- {what}: {figure}").expect("a string takes everything");
         }
         text
@@ -266,7 +294,7 @@ mod tests {
     use super::*;
 
     fn row(per_second: f64) -> Row {
-        Row { per_second, p50_ms: 0.1, p99_ms: 0.2, requests: 1, failed: 0 }
+        Row { per_second, p50_ms: 0.1, p99_ms: 0.2, requests: 1, failed: 0, cpu_us: 0.0 }
     }
 
     #[test]

@@ -111,19 +111,35 @@ impl AppServer {
 
     /// The CPU time that it has used so far.
     pub(crate) fn cpu(&self) -> Duration {
-        let stat = fs::read_to_string(format!("/proc/{}/stat", self.server.pid()));
-        let stat = stat.unwrap_or_default();
-        // The name, in parentheses, may have spaces; user and system time are 12 and 13 fields after it.
-        let fields = stat.rsplit_once(')').map_or("", |(_, fields)| fields);
-        let times = fields.split_whitespace().skip(11).take(2);
-        let ticks: u64 = times.filter_map(|ticks| ticks.parse::<u64>().ok()).sum();
-        Duration::from_millis(ticks * 1000 / TICKS_PER_SECOND)
+        cpu(self.server.pid())
+    }
+
+    /// Its process.
+    pub(crate) fn pid(&self) -> u32 {
+        self.server.pid()
     }
 
     /// The most memory that it has had so far.
     pub(crate) fn most_memory_mib(&self) -> f64 {
         most_memory_mib(&self.server)
     }
+}
+
+/// The CPU time that a process and its children, such as nginx's workers, have used so far.
+pub(crate) fn cpu(pid: u32) -> Duration {
+    let children = fs::read_to_string(format!("/proc/{pid}/task/{pid}/children"));
+    let children = children.unwrap_or_default();
+    let children = children.split_whitespace().filter_map(|child| child.parse().ok());
+    children.chain([pid]).map(cpu_of_one).sum()
+}
+
+fn cpu_of_one(pid: u32) -> Duration {
+    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+    // The name, in parentheses, may have spaces; user and system time are 12 and 13 fields after it.
+    let fields = stat.rsplit_once(')').map_or("", |(_, fields)| fields);
+    let times = fields.split_whitespace().skip(11).take(2);
+    let ticks: u64 = times.filter_map(|ticks| ticks.parse::<u64>().ok()).sum();
+    Duration::from_millis(ticks * 1000 / TICKS_PER_SECOND)
 }
 
 fn most_memory_mib(program: &Running) -> f64 {
@@ -136,10 +152,20 @@ pub(crate) struct Page(Running);
 
 impl Page {
     pub(crate) fn start(yelb: &AppServer) -> Self {
-        let api = format!("http://{}", yelb.address());
+        Self::start_before(yelb.address())
+    }
+
+    /// With whatever leads to the app server behind it.
+    pub(crate) fn start_before(api: SocketAddr) -> Self {
+        let api = format!("http://{api}");
         let server = release("yelb-ui").env("YELB_APPSERVER_ENDPOINT", api).spawn();
         await_ready(server.address("page"));
         Self(server)
+    }
+
+    /// Its process.
+    pub(crate) fn pid(&self) -> u32 {
+        self.0.pid()
     }
 
     pub(crate) fn address(&self) -> SocketAddr {
@@ -166,36 +192,43 @@ impl Single {
     }
 }
 
-/// nginx, which answers everything with a short text.
+/// nginx, which answers `/` with a short text and passes `/api` on to the app server, as the original's UI does.
 pub(crate) struct Nginx {
-    _server: Running,
+    server: Running,
     address: SocketAddr,
 }
 
 impl Nginx {
     /// Nothing where there is none.
-    pub(crate) fn start() -> Option<Self> {
+    pub(crate) fn start(api: SocketAddr) -> Option<Self> {
         let program = Program::new(testbed::Nginx::find()?);
         let home = program.home().to_owned();
         let port = testbed::free_port();
         let configuration = home.join("nginx.conf");
         let text = format!(
             "daemon off; worker_processes auto; pid {home}/pid; error_log stderr;\n\
-             events {{ worker_connections 1024; }}\n\
+             events {{ worker_connections 2048; }}\n\
              http {{ access_log off; client_body_temp_path {home}/b; proxy_temp_path {home}/p; fastcgi_temp_path {home}/f;\n\
              uwsgi_temp_path {home}/u; scgi_temp_path {home}/s; keepalive_requests 100000000;\n\
-             server {{ listen 127.0.0.1:{port}; location / {{ default_type text/plain; return 200 vm; }} }} }}\n",
+             upstream api {{ server {api}; keepalive 512; keepalive_requests 100000000; }}\n\
+             server {{ listen 127.0.0.1:{port} backlog=4096; location / {{ default_type text/plain; return 200 vm; }}\n\
+             location /api/ {{ proxy_pass http://api; proxy_http_version 1.1; proxy_set_header Connection \"\"; }} }} }}\n",
             home = home.display()
         );
         fs::write(&configuration, text).expect("a program's home can be written");
         let server = program.arg("-c").arg(&configuration).spawn();
         let address = (Ipv4Addr::LOCALHOST, port).into();
         eventually(PATIENCE, "nginx listens", || std::net::TcpStream::connect(address).is_ok());
-        Some(Self { _server: server, address })
+        Some(Self { server, address })
     }
 
     pub(crate) fn address(&self) -> SocketAddr {
         self.address
+    }
+
+    /// Its first process, whose children serve.
+    pub(crate) fn pid(&self) -> u32 {
+        self.server.pid()
     }
 }
 

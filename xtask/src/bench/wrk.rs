@@ -58,7 +58,7 @@ fn read(text: &str) -> Result<Row> {
     let failed: u64 = after("Non-2xx or 3xx responses:").map_or(Ok(0), str::parse)?;
     let requests: u64 = requests.0.trim().parse()?;
     let per_second = per_second * (requests.saturating_sub(failed) as f64) / requests.max(1) as f64;
-    Ok(Row { per_second, p50_ms, p99_ms, requests, failed })
+    Ok(Row { per_second, p50_ms, p99_ms, requests, failed, cpu_us: 0.0 })
 }
 
 /// `131.00us`, `4.20ms`, `1.03s`

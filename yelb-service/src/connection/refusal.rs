@@ -26,7 +26,8 @@ pub(super) fn of(request: &Request<Body>, is_turned_away: bool) -> Option<Proble
 
 /// Refuses it, with a line in the log and a measurement like every request.
 pub(super) fn answer(request: Request<Body>, problem: Problem) -> Answer {
-    observe_as(request, Route::Unmatched, |_| async { problem.into_response() }).boxed()
+    let refused = ([(header::CACHE_CONTROL, "no-store")], problem);
+    observe_as(request, Route::Unmatched, |_| async { refused.into_response() }).boxed()
 }
 
 /// The bytes of the head, but for the method and a few spaces.

@@ -14,6 +14,8 @@ use super::traces::Bridge;
 use crate::settings::{Environment, SettingError};
 use queue::Queue;
 
+/// Says which parameters of a database's URL it does not know, with their values, one of which may be a password.
+const QUIET: &str = "sqlx_postgres::options::parse=off";
 /// How long a process that ends waits for its last lines to be read.
 const FLUSH_LIMIT: Duration = Duration::from_millis(200);
 
@@ -71,15 +73,22 @@ pub(super) fn subscriber(
 fn filter(environment: &Environment, level: Level) -> Result<EnvFilter, SettingError> {
     let given = environment.get("RUST_LOG")?;
     let directives = given.map_or(level.as_str(), |given| given.value);
-    EnvFilter::builder().parse(directives).map_err(|_| {
+    let filter = EnvFilter::builder().parse(directives).map_err(|_| {
         let expected = "must be a level (error, warn, info, debug, trace) or a list such as `info,yelb_db=debug`";
         SettingError::new("RUST_LOG", expected)
-    })
+    })?;
+    Ok(filter.add_directive(QUIET.parse().expect("a directive")))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn values_of_a_databases_url_are_not_logged_at_any_level() {
+        let environment = [("RUST_LOG", "trace")].into_iter().collect();
+        assert!(filter(&environment, Level::INFO).unwrap().to_string().contains(QUIET));
+    }
 
     #[test]
     fn a_filter_that_makes_no_sense_is_refused() {
