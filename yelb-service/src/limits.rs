@@ -42,7 +42,7 @@ impl Limits {
         let room = descriptors.map(|descriptors| descriptors.saturating_sub(OTHER_DESCRIPTORS) / 2);
         let room = room.and_then(|room| usize::try_from(room).ok()).unwrap_or(usize::MAX).max(1);
         if room < self.connections {
-            tracing::warn!(
+            tracing::info!(
                 connections = room,
                 "only {room} connections can be open at once, for want of file descriptors; raise the hard limit (ulimit -Hn)"
             );

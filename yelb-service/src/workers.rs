@@ -74,3 +74,21 @@ impl Worker {
         &self.runtime
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_connection_goes_to_the_worker_with_the_fewest() {
+        let workers = Workers((0..2).map(start).collect::<io::Result<_>>().unwrap());
+        let workers = workers.with(|| App::from_fn(|_| unreachable!("no request is sent")));
+        let [first, second] = &workers[..] else { panic!("{workers:?}") };
+        let is_next = |one: &Worker| std::ptr::eq(Worker::least_busy(&workers), one);
+        let places = [first.place(), first.place(), second.place()];
+        assert!(is_next(second));
+        drop(places);
+        let _place = second.place();
+        assert!(is_next(first));
+    }
+}
