@@ -15,14 +15,13 @@ const OK: &str = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok";
 
 /// A TCP balancer: each connection goes to the next of the servers.
 fn balance(servers: [SocketAddr; 2]) -> SocketAddr {
-    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
-    let address = listener.local_addr().unwrap();
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a port is free");
+    let address = listener.local_addr().expect("a bound socket has an address");
     thread::spawn(move || {
         for (client, server) in listener.incoming().zip(servers.iter().cycle()) {
             let (Ok(client), Ok(server)) = (client, TcpStream::connect(server)) else { return };
-            for (mut from, mut to) in
-                [(client.try_clone().unwrap(), server.try_clone().unwrap()), (server, client)]
-            {
+            let twin = |stream: &TcpStream| stream.try_clone().expect("there are descriptors left");
+            for (mut from, mut to) in [(twin(&client), twin(&server)), (server, client)] {
                 thread::spawn(move || {
                     let _ = io::copy(&mut from, &mut to);
                     let _ = to.shutdown(std::net::Shutdown::Both);
