@@ -18,10 +18,6 @@ use yelb_ui::contact::AppServerContact;
 use yelb_ui::upstream::{Origin, Upstream};
 use yelb_ui::{ADMIN_PORT, proxy, router};
 
-/// It gives memory back once connections have closed, which the C library's does not, and is as fast.
-#[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
-
 /// Yelb's UI: the page, and /api passed on to the app server.
 ///
 /// Settings come from the environment; a flag wins over the variable of the same meaning.
