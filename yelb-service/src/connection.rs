@@ -1,29 +1,33 @@
 //! One connection: HTTP/1.1 in, a service's answers out.
 
+mod refusal;
+mod watched;
+
 use std::convert::Infallible;
-use std::future::poll_fn;
+use std::future::{pending, poll_fn};
 use std::io;
 use std::net::SocketAddr;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::time::Duration;
 
 use axum::body::Body;
 use axum::extract::ConnectInfo;
 use axum::http::{HeaderValue, Request, header};
 use axum::response::Response;
-use futures_util::TryFutureExt;
+use futures_util::FutureExt;
 use hyper::body::{Body as _, Incoming};
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
-use tokio::time::timeout;
+use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
-use tower::ServiceExt;
-use tower::util::BoxCloneSyncService;
 
-/// What answers requests.
-pub type App = BoxCloneSyncService<Request<Body>, Response, Infallible>;
+use crate::app::App;
+use crate::connections::Entry;
+use crate::health::Health;
+use watched::Watched;
 
 /// How long a connection may take from one answer to the whole head of the next request. hyper has one timer for the idle
 /// time and the head. Longer than the 60 s after which an ALB drops its side, so that the balancer never sends a request
@@ -31,6 +35,8 @@ pub type App = BoxCloneSyncService<Request<Body>, Response, Infallible>;
 const HEAD_LIMIT: Duration = Duration::from_secs(75);
 /// The room for a head: request line and fields together.
 const HEAD_ROOM: usize = 64 * 1024;
+/// How long a connection beyond the limit may last, for one request.
+const TURNED_AWAY_TIME: Duration = Duration::from_secs(5);
 /// How long a closing connection is still read from: to close a socket that has bytes to read resets the connection, and
 /// the reset may overtake the answer (RFC 9112 section 9.6).
 const LINGER: Duration = Duration::from_secs(1);
@@ -44,16 +50,59 @@ pub enum OnDisconnect {
     Complete,
 }
 
-/// Serves one connection until either side closes it. After `stop` it closes as soon as it is idle.
+/// What a connection is served with.
+pub(crate) struct Session {
+    pub(crate) peer: SocketAddr,
+    pub(crate) app: App,
+    pub(crate) on_disconnect: OnDisconnect,
+    pub(crate) health: Health,
+    pub(crate) entry: Arc<Entry>,
+    /// There are too many connections: all that is answered is how we are.
+    pub(crate) is_turned_away: bool,
+}
+
+impl Session {
+    /// How long the client may take to send anything.
+    pub(crate) fn first_byte_time(&self) -> Duration {
+        if self.is_turned_away { TURNED_AWAY_TIME } else { HEAD_LIMIT }
+    }
+}
+
+/// Serves one connection until either side closes it, or until it has to make room for another one. After `stop` it closes
+/// as soon as it is idle.
 pub(crate) async fn serve(
     stream: impl AsyncRead + AsyncWrite + Unpin,
-    peer: SocketAddr,
-    app: App,
-    on_disconnect: OnDisconnect,
+    session: Session,
     stop: CancellationToken,
 ) -> hyper::Result<()> {
-    let service = service_fn(|request| answer(&app, request, peer));
-    let mut connection = http1(on_disconnect).serve_connection(TokioIo::new(stream), service);
+    let entry = Arc::clone(&session.entry);
+    let stream = Watched::new(stream, Arc::clone(&entry));
+    let time = session.is_turned_away.then_some(TURNED_AWAY_TIME);
+    tokio::select! {
+        outcome = converse(stream, session, stop) => outcome,
+        // Nothing is under way on it.
+        () = entry.closed() => Ok(()),
+        () = pause(time) => Ok(()),
+    }
+}
+
+/// For ever, if there is no limit.
+async fn pause(time: Option<Duration>) {
+    match time {
+        Some(time) => sleep(time).await,
+        None => pending().await,
+    }
+}
+
+async fn converse(
+    stream: impl AsyncRead + AsyncWrite + Unpin,
+    session: Session,
+    stop: CancellationToken,
+) -> hyper::Result<()> {
+    let session = Arc::new(session);
+    let http1 = http1(session.on_disconnect);
+    let service = service_fn(|request| answer(&session, request));
+    let mut connection = http1.serve_connection(TokioIo::new(stream), service);
     let ended = tokio::select! {
         outcome = poll_fn(|cx| connection.poll_without_shutdown(cx)) => Some(outcome),
         () = stop.cancelled() => None,
@@ -77,20 +126,31 @@ pub(crate) async fn serve(
 }
 
 /// Answers one request. A request that has a body is the last one on its connection: where a body ends, two parsers may see
-/// differently, and what follows it must never be read as a request (RFC 9112 section 11.2).
+/// differently, and what follows it must never be read as a request (RFC 9112 section 11.2). So is each while we drain, so
+/// that the client sends the next one elsewhere.
 fn answer(
-    app: &App,
+    session: &Arc<Session>,
     request: Request<Incoming>,
-    peer: SocketAddr,
 ) -> impl Future<Output = Result<Response, Infallible>> + Unpin + use<> {
+    session.entry.begin_request();
     let has_body = !request.body().is_end_stream();
-    let mut request = request.map(Body::new);
-    request.extensions_mut().insert(ConnectInfo(peer));
-    app.clone().oneshot(request).map_ok(move |mut response| {
-        if has_body {
+    let mut request = request.map(|body| if has_body { Body::new(body) } else { Body::empty() });
+    let refusal = refusal::of(&request, session.is_turned_away);
+    let is_last = has_body || refusal.is_some() || session.is_turned_away;
+    let answer = match refusal {
+        Some(problem) => refusal::answer(request, problem),
+        None => {
+            request.extensions_mut().insert(ConnectInfo(session.peer));
+            session.app.answer(request)
+        }
+    };
+    let session = Arc::clone(session);
+    answer.map(move |mut response| {
+        if is_last || session.health.is_draining() {
             response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
         }
-        response
+        session.entry.end_request();
+        Ok(response)
     })
 }
 

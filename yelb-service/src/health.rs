@@ -65,6 +65,10 @@ impl Health {
         self.draining.store(true, Ordering::Release);
     }
 
+    pub(crate) fn is_draining(&self) -> bool {
+        self.draining.load(Ordering::Acquire)
+    }
+
     /// `/livez` and `/readyz`.
     pub fn routes(&self) -> Router {
         Router::new()
@@ -87,7 +91,7 @@ impl Health {
 
     fn readiness(&self) -> Readiness {
         let dependencies = self.dependencies();
-        let status = if self.draining.load(Ordering::Acquire) {
+        let status = if self.is_draining() {
             "draining"
         } else if dependencies.iter().all(|dependency| dependency.prepared) {
             "ready"

@@ -87,6 +87,10 @@ fn told_to_stop_it_answers_until_balancers_know_and_every_vote_that_it_counts() 
                         503 => unknown.fetch_add(1, SeqCst),
                         _ => panic!("{answer:?}"),
                     };
+                    if answer.header("connection") == Some("close") {
+                        let Ok(next) = Raw::try_connect(api) else { break };
+                        connection = next;
+                    }
                 }
             });
         }

@@ -569,6 +569,14 @@ fn a_broken_body_is_the_clients_fault_and_says_nothing_of_the_app_server() {
     assert_eq!(answer.status, 400, "{answer:?}");
     assert_eq!(answer.json()["detail"], "The body is malformed or was cut off.");
     reports(page, "unknown");
+
+    let mut client = Raw::connect(page);
+    client.send("POST /api/ihop HTTP/1.1\r\nHost: yelb\r\nContent-Length: 9\r\n\r\nshort");
+    eventually(PATIENCE, "the head arrives", || upstream.requests().len() == 2);
+    client.finish_sending();
+    let answer = client.read_to_end();
+    assert!(answer.is_empty() || answer.starts_with(b"HTTP/1.1 400 "));
+    reports(page, "unknown");
 }
 
 #[test]

@@ -74,6 +74,11 @@ pub(super) const RULES: &[Rule] = &[
         apply: other_versions,
     },
     Rule {
+        name: "no Host, or two, in HTTP/1.1: 400, and the connection is closed",
+        why: "RFC 9112 section 3.2: two servers on the way may take two of them for different sites",
+        apply: one_host,
+    },
+    Rule {
         name: "HTTP/2: the connection is closed",
         why: "hyper, told to speak HTTP/1 alone; an answer in HTTP/1 would mean nothing to the client",
         apply: http2,
@@ -274,6 +279,16 @@ fn other_versions(case: &mut Case, index: usize) -> bool {
     }
     case.effects.clear();
     asked.answer = Some(Answer::new("400 Bad Request"));
+    true
+}
+
+fn one_host(case: &mut Case, index: usize) -> bool {
+    if !["http11-nohost", "http11-twohosts"].iter().any(|name| case.name.starts_with(name)) {
+        return false;
+    }
+    case.effects.clear();
+    case.connection = Connection::Closed;
+    case.exchanges[index].answer = Some(Answer::problem("400 Bad Request"));
     true
 }
 

@@ -1,0 +1,314 @@
+//! The connections that are open, and which of them have to go when there are too many.
+
+use std::collections::{BTreeMap, HashMap};
+use std::net::{IpAddr, SocketAddr};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Instant;
+
+use tokio_util::sync::CancellationToken;
+
+use crate::limits::Limits;
+
+/// How many more there may be when all are busy: these are told so, and asked for their health all the same.
+const RESERVE: usize = 64;
+/// At once so many of the idle ones are closed: one part in this. To look for the oldest takes a look at all.
+const PART: usize = 64;
+/// What large heads that are not whole yet may take together.
+const HEADS_ROOM: usize = 32 * 1024 * 1024;
+/// The head that everyone may send, however much room others take.
+const SMALL_HEAD: usize = 8 * 1024;
+
+/// The table of open connections. Cloning it clones a handle.
+#[derive(Debug, Clone)]
+pub(crate) struct Connections(Arc<Table>);
+
+#[derive(Debug)]
+struct Table {
+    limits: Limits,
+    began: Instant,
+    /// Bytes of heads that are not whole yet.
+    heads: AtomicUsize,
+    open: Mutex<Open>,
+}
+
+#[derive(Debug, Default)]
+struct Open {
+    last: u64,
+    all: BTreeMap<u64, Arc<Activity>>,
+    /// How many of them are about to close.
+    closing: usize,
+    /// How many each client has; kept only if that is limited.
+    of_clients: HashMap<IpAddr, usize>,
+}
+
+/// What becomes of a new connection.
+#[derive(Debug)]
+pub(crate) enum Admission {
+    /// Its requests are answered.
+    Served(Entry),
+    /// Its request is answered 503, unless it asks for our health.
+    TurnedAway(Entry),
+    /// It is closed at once.
+    Refused,
+}
+
+/// A connection's place in the table, until it is dropped.
+#[derive(Debug)]
+pub(crate) struct Entry {
+    table: Arc<Table>,
+    number: u64,
+    client: IpAddr,
+    activity: Arc<Activity>,
+}
+
+/// What a connection is doing.
+#[derive(Debug)]
+struct Activity {
+    /// Since when it waits for its client, in milliseconds; or one of the two below.
+    waits_since: AtomicU64,
+    /// How many requests it has had.
+    requests: AtomicU64,
+    close: CancellationToken,
+}
+
+/// A request is being answered.
+const BUSY: u64 = u64::MAX;
+/// It is to be closed.
+const CLOSING: u64 = u64::MAX - 1;
+
+impl Connections {
+    pub(crate) fn new(limits: Limits) -> Self {
+        let (heads, open) = (AtomicUsize::new(0), Mutex::default());
+        Self(Arc::new(Table { limits, began: Instant::now(), heads, open }))
+    }
+
+    /// Lets a connection in, if need be in the place of those that have waited longest for their clients.
+    pub(crate) fn admit(&self, peer: SocketAddr) -> Admission {
+        let limits = self.0.limits;
+        let client = peer.ip().to_canonical();
+        let mut open = self.0.lock();
+        if open.is_full(limits) {
+            open.close_idle(limits);
+        }
+        let is_full = open.is_full(limits);
+        if is_full && open.all.len() >= limits.connections + RESERVE {
+            metrics::counter!("yelb_connections_cut_total", "reason" => "refused").increment(1);
+            return Admission::Refused;
+        }
+        let is_limited = limits.per_client.filter(|_| !client.is_loopback());
+        let has_too_many = is_limited.is_some_and(|most| {
+            let number = open.of_clients.entry(client).or_default();
+            *number += 1;
+            *number > most
+        });
+        let entry = self.0.enter(&mut open, client);
+        if is_full || has_too_many {
+            Admission::TurnedAway(entry)
+        } else {
+            Admission::Served(entry)
+        }
+    }
+}
+
+impl Table {
+    fn enter(self: &Arc<Self>, open: &mut Open, client: IpAddr) -> Entry {
+        let activity = Arc::new(Activity {
+            waits_since: AtomicU64::new(self.now()),
+            requests: AtomicU64::new(0),
+            close: CancellationToken::new(),
+        });
+        open.last += 1;
+        open.all.insert(open.last, Arc::clone(&activity));
+        Entry { table: Arc::clone(self), number: open.last, client, activity }
+    }
+
+    fn now(&self) -> u64 {
+        u64::try_from(self.began.elapsed().as_millis()).unwrap_or(0)
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Open> {
+        // Every change is whole before anything can panic.
+        self.open.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Open {
+    fn is_full(&self, limits: Limits) -> bool {
+        self.all.len() - self.closing >= limits.connections
+    }
+
+    /// Closes those that have waited longest for their clients, if any waits.
+    fn close_idle(&mut self, limits: Limits) {
+        let waiting =
+            self.all.values().map(|activity| (activity.waits_since.load(Relaxed), activity));
+        let mut waiting: Vec<_> = waiting.filter(|(since, _)| *since < CLOSING).collect();
+        let number = (limits.connections / PART).max(1).min(waiting.len());
+        if number == 0 {
+            return;
+        }
+        waiting.select_nth_unstable_by_key(number - 1, |(since, _)| *since);
+        let cut = metrics::counter!("yelb_connections_cut_total", "reason" => "idle");
+        for (since, activity) in &waiting[..number] {
+            // Unless its client has just sent a request.
+            if activity.waits_since.compare_exchange(*since, CLOSING, Relaxed, Relaxed).is_ok() {
+                activity.close.cancel();
+                self.closing += 1;
+                cut.increment(1);
+            }
+        }
+    }
+}
+
+impl Entry {
+    /// Resolves when the connection has to make room.
+    pub(crate) async fn closed(&self) {
+        self.activity.close.cancelled().await;
+    }
+
+    /// A request has come in whole. How many there were is how the next head is told from this one.
+    pub(crate) fn begin_request(&self) {
+        self.activity.waits_since.store(BUSY, Relaxed);
+        self.activity.requests.fetch_add(1, Relaxed);
+    }
+
+    /// It was answered: it is for the client to read, and to send another one.
+    pub(crate) fn end_request(&self) {
+        self.activity.waits_since.store(self.table.now(), Relaxed);
+    }
+
+    /// The client goes on with what it had stopped: it has not waited all the while.
+    pub(crate) fn goes_on(&self) {
+        if !self.is_busy() {
+            self.end_request();
+        }
+    }
+
+    pub(crate) fn is_busy(&self) -> bool {
+        self.activity.waits_since.load(Relaxed) == BUSY
+    }
+
+    pub(crate) fn requests(&self) -> u64 {
+        self.activity.requests.load(Relaxed)
+    }
+
+    /// Takes room for `more` bytes of a head that has `all`; false if there is none.
+    pub(crate) fn take_room(&self, more: usize, all: usize) -> bool {
+        let taken = self.table.heads.fetch_add(more, Relaxed) + more;
+        taken <= HEADS_ROOM || all <= SMALL_HEAD
+    }
+
+    /// Gives it back.
+    pub(crate) fn leave_room(&self, bytes: usize) {
+        self.table.heads.fetch_sub(bytes, Relaxed);
+    }
+}
+
+impl Drop for Entry {
+    fn drop(&mut self) {
+        let mut open = self.table.lock();
+        open.all.remove(&self.number);
+        open.closing -= usize::from(self.activity.close.is_cancelled());
+        if let Some(number) = open.of_clients.get_mut(&self.client) {
+            *number -= 1;
+            if *number == 0 {
+                open.of_clients.remove(&self.client);
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn table(connections: usize, per_client: Option<usize>) -> Connections {
+        Connections::new(Limits { connections, per_client })
+    }
+
+    fn from(last: u8) -> SocketAddr {
+        ([192, 0, 2, last], 1).into()
+    }
+
+    #[track_caller]
+    fn served(admission: Admission) -> Entry {
+        match admission {
+            Admission::Served(entry) => entry,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    fn is_closed(entry: &Entry) -> bool {
+        entry.activity.close.is_cancelled()
+    }
+
+    #[test]
+    fn the_one_that_has_waited_longest_makes_room() {
+        let table = table(3, None);
+        let entries = [30, 10, 20].map(|since| {
+            let entry = served(table.admit(from(1)));
+            entry.activity.waits_since.store(since, Relaxed);
+            entry
+        });
+        let next = served(table.admit(from(2)));
+        assert_eq!(entries.each_ref().map(is_closed), [false, true, false]);
+        next.begin_request();
+        let _one_more = served(table.admit(from(2)));
+        assert_eq!(entries.each_ref().map(is_closed), [false, true, true]);
+    }
+
+    #[test]
+    fn where_all_are_busy_a_reserve_is_told_so_and_what_is_beyond_it_is_closed() {
+        let table = table(2, None);
+        let entries = [1, 2].map(|client| served(table.admit(from(client))));
+        entries.iter().for_each(Entry::begin_request);
+        let turned_away = || {
+            let Admission::TurnedAway(entry) = table.admit(from(3)) else { return None };
+            entry.begin_request();
+            Some(entry)
+        };
+        let mut told: Vec<_> = (0..RESERVE).map(|_| turned_away()).collect();
+        assert!(told.iter().all(Option::is_some));
+        assert!(matches!(table.admit(from(4)), Admission::Refused));
+        told.pop();
+        assert!(turned_away().is_some());
+        assert!(!entries.iter().any(is_closed));
+    }
+
+    #[test]
+    fn connections_that_wait_in_the_reserve_do_not_add_up_to_more_than_there_may_be() {
+        let table = table(1, None);
+        let busy = served(table.admit(from(1)));
+        busy.begin_request();
+        let mut reserve = Vec::new();
+        for _ in 0..10 {
+            let Admission::TurnedAway(entry) = table.admit(from(2)) else { panic!("it is full") };
+            reserve.push(entry);
+        }
+        assert_eq!(reserve.iter().filter(|entry| !is_closed(entry)).count(), 1);
+        drop((busy, reserve));
+        let _again = served(table.admit(from(2)));
+    }
+
+    #[test]
+    fn one_client_has_so_many_and_loopback_as_many_as_it_likes() {
+        let table = table(100, Some(2));
+        let two = [served(table.admit(from(1))), served(table.admit(from(1)))];
+        assert!(matches!(table.admit(from(1)), Admission::TurnedAway(_)));
+        let _another = served(table.admit(from(2)));
+        let _same = [0; 3].map(|_| served(table.admit(([127, 0, 0, 1], 1).into())));
+        drop(two);
+        let _again = served(table.admit(from(1)));
+    }
+
+    #[test]
+    fn a_small_head_always_has_room() {
+        let table = table(1, None);
+        let entry = served(table.admit(from(1)));
+        assert!(entry.take_room(HEADS_ROOM, HEADS_ROOM));
+        assert!(!entry.take_room(1, SMALL_HEAD + 1));
+        assert!(entry.take_room(1, SMALL_HEAD));
+        entry.leave_room(HEADS_ROOM + 2);
+        assert!(entry.take_room(1, SMALL_HEAD + 1));
+    }
+}
