@@ -71,7 +71,7 @@ impl Namespace {
 
     /// Does something inside. A socket that is opened there belongs there, wherever it is used afterwards.
     ///
-    /// Programs are not started there by this: see [`Program::inside`].
+    /// Programs are not started there by this: see [`crate::Program::inside`].
     pub fn within<T: Send>(&self, act: impl FnOnce() -> T + Send) -> T {
         within(&door(self.pid()), None, act)
     }

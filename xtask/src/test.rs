@@ -70,8 +70,9 @@ fn lint(report: &mut Report) {
     });
     report.step("documentation", || {
         let mut doc = run::cargo(&["doc", "--workspace", "--no-deps", "--document-private-items"]);
-        // With examples the features are those of clippy's run, so that nothing is checked anew.
-        doc.args(["--lib", "--bins", "--examples"]);
+        // With examples the features are those of clippy's run, so that nothing is checked anew. The other programs have the
+        // name of a library, which takes their place.
+        doc.args(["--lib", "--examples", "--bin=xtask", "--bin=yelb"]);
         check(doc.env("RUSTDOCFLAGS", "--deny warnings"))
     });
     report.step("dependencies", dependencies::check);

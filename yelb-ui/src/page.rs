@@ -1,7 +1,7 @@
 //! The page: one document and the files it loads, all inside the binary.
 //!
 //! Nothing here knows the votes. The page's scripts ask the API for them, by URLs relative to the page, so that it also
-//! works under a path of somebody else's site.
+//! works below a path of another site.
 
 mod assets;
 mod origin;

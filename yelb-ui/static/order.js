@@ -1,8 +1,8 @@
 // Which counts to show, when answers may overtake each other.
 //
 // A vote's answer and a read of all counts that were under way together say nothing about which is newer; the higher
-// count is, since counts grow. Only a read that began after the last vote's answer may lower a count: then somebody has
-// reset them.
+// count is, since counts grow. Only a read that began after the last vote's answer may lower a count: then an
+// operator has reset the counts.
 
 export function ordered() {
   /** @type {Map<string, number>} */

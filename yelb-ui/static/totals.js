@@ -1,4 +1,4 @@
-// The current totals. Nothing else knows where they come from: they are read every few seconds while somebody is looking,
+// The current totals. Nothing else knows where they come from: they are read every few seconds while the page is visible,
 // moved at once by this page's own votes, and recalled from before a reload when they cannot be read.
 
 import { getVotes } from "./api.js";
@@ -25,7 +25,7 @@ const PACE_OVER = 10_000;
  * @param {string[]} ids
  * @param {object} to
  * @param {(totals: Totals) => void} to.onChange
- * @param {() => boolean} to.isAwaited whether there is a reason to read while nobody is looking
+ * @param {() => boolean} to.isAwaited whether there is a reason to read while the page is hidden
  */
 export function currentTotals(ids, { onChange, isAwaited }) {
   const order = ordered();
@@ -94,7 +94,7 @@ export function currentTotals(ids, { onChange, isAwaited }) {
     check,
 
     /**
-     * The answer to a vote moves the totals. Who waited for the next read would see the vote late.
+     * The answer to a vote moves the totals. Without it, the vote would show at the next read only.
      * @param {string} id
      * @param {number} count
      */

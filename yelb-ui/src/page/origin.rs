@@ -10,7 +10,7 @@ pub(super) fn of(request: &HeaderMap) -> String {
     let is_host = |byte: u8| byte.is_ascii_alphanumeric() || b".-:[]".contains(&byte);
     match text(header::HOST.as_str()) {
         Some(host) if !host.is_empty() && host.bytes().all(is_host) => {
-            // Whoever ends TLS says so.
+            // The proxy that ends TLS sends this field.
             let is_https = text("x-forwarded-proto").is_some_and(|scheme| scheme == "https");
             format!("{}://{host}", if is_https { "https" } else { "http" })
         }

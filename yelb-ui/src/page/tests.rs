@@ -176,7 +176,9 @@ async fn a_first_visit_is_small() {
 #[tokio::test]
 async fn every_script_that_a_script_imports_is_fetched_with_the_page() {
     let preloaded = files_of_the_page().await;
-    for path in preloaded.iter().filter(|path| path.ends_with(".js")) {
+    let scripts: Vec<_> = super::assets::Files::new().scripts().collect();
+    for path in preloaded.iter().filter(|path| scripts.iter().any(|script| path.ends_with(script)))
+    {
         let script = text(get(&format!("/{path}"), &[]).await);
         for import in script.lines().filter(|line| line.starts_with("import ")) {
             let name = between(import, "\"./", "\"").next().expect("a relative import");

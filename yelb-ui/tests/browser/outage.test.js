@@ -41,7 +41,7 @@ test("the app server goes: the totals stay, marked as old, and come back by them
   await shown.untilSays(shown.note, /as of \d\d:\d\d:\d\d, \d+ s old/);
   assert.deepEqual(await shown.chart(), last);
 
-  // What was counted just now has been read by nobody yet. A reload keeps it all the same.
+  // The last vote was counted after the last read. A reload keeps it all the same.
   await page.reload();
   await shown.untilTotalsAre("stale");
   assert.deepEqual(await shown.chart(), last);

@@ -255,7 +255,7 @@ test("ten quick clicks are ten votes", async () => {
   assert.equal((await counts()).chipotle, before + 10);
 });
 
-test("somebody else's vote moves the chart", async () => {
+test("another visitor's vote moves the chart", async () => {
   const { shown } = await visit();
   await shown.untilTotalsAre("fresh");
   const before = await shown.chart();
@@ -275,7 +275,7 @@ test("the pace of the votes is told", async () => {
   await shown.untilSays(shown.note, /^\d+ votes a second$/);
 });
 
-test("nobody looks, nobody asks; who comes back sees the present", async () => {
+test("a hidden page reads nothing; a page that becomes visible reads at once", async () => {
   const { page, shown } = await visit();
   await shown.untilTotalsAre("fresh");
   const before = await shown.chart();
