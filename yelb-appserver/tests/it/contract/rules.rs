@@ -282,8 +282,12 @@ fn other_versions(case: &mut Case, index: usize) -> bool {
     true
 }
 
+fn has_not_one_host(case: &Case) -> bool {
+    ["http11-nohost", "http11-twohosts"].iter().any(|name| case.name.starts_with(name))
+}
+
 fn one_host(case: &mut Case, index: usize) -> bool {
-    if !["http11-nohost", "http11-twohosts"].iter().any(|name| case.name.starts_with(name)) {
+    if !has_not_one_host(case) {
         return false;
     }
     case.effects.clear();
@@ -362,6 +366,10 @@ fn no_store(case: &mut Case, index: usize) -> bool {
 }
 
 fn host(case: &mut Case, index: usize) -> bool {
+    if has_not_one_host(case) {
+        // The app, which knows the name, is not asked.
+        return false;
+    }
     let name = gethostname::gethostname();
     let said = |_, answer: &Answer| !answer.headers.is_empty();
     case.add_header(index, "Yelb-Host", &name.to_string_lossy(), said)
