@@ -42,7 +42,8 @@ def addresses(value: Any) -> Iterator[tuple[str, int]]:
 def test_both_run_the_same_file_of_the_same_image(node: str) -> None:
     service, sidecar = compose()[f"{node}-envoy"], containers("envoy", node)["envoy"]
     assert sidecar["Command"] == service["command"] == [f"/etc/envoy/{node}.yaml"]
-    assert sidecar["Image"].split("/")[-1].split(":")[0] == service["image"] == "yelb-envoy"
+    assert sidecar["Image"].split("/")[-1].split(":")[0] == "yelb-envoy"
+    assert service["image"] == "${YELB_IMAGES:-}yelb-envoy:${YELB_TAG:-latest}"
     assert service["build"]["context"] == "infra/envoy"
     assert Path(build("yelb-envoy")[-1]).resolve() == ENVOY
     assert f"{node}.yaml" in (ENVOY / "Dockerfile").read_text()

@@ -1,7 +1,7 @@
 //! Dependencies that no source names.
 //!
 //! rustc's `unused_crate_dependencies` looks at one target at a time, and calls unused in a library what only the binary
-//! beside it uses; cargo-machete and cargo-shear take a minute to compile. What they do is a few lines.
+//! beside it uses; cargo-machete and cargo-shear are programs to install first. What they do is a few lines.
 
 use std::fs;
 use std::path::Path;

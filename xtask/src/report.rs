@@ -61,6 +61,9 @@ impl Report {
         let time = began.elapsed();
         let passed = outcome.failed == 0;
         let verdict = if passed { "passed" } else { "FAILED" };
+        if let Some(note) = &outcome.note {
+            println!("{note}");
+        }
         println!("=== {name}: {verdict}, {:.1} s ===", time.as_secs_f32());
         self.steps.push(Step { name, outcome, time });
         passed

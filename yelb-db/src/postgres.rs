@@ -169,7 +169,7 @@ impl Database {
     /// A session for batches.
     async fn begin_session(&self) -> Result<BatchSession, StoreError> {
         let options = self.options("yelb-appserver").await?;
-        BatchSession::begin(&options).await.map_err(StoreError::doing("connect"))
+        BatchSession::connect(&options).await.map_err(StoreError::doing("connect"))
     }
 }
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
@@ -13,15 +14,24 @@ from typing import Any
 
 import tools
 
-from .processes import Process, accepts, reserve_port
+from .processes import Process
+
+_LISTENING = re.compile(r'"message":"listening".*"address":"127\.0\.0\.1:(\d+)"')
+
+
+def _port_of(process: Process) -> int:
+    """Where its one server listens, as its log says: a port that was free before it started may be another's by then."""
+    process.wait_until("a server listens", lambda: _LISTENING.search(process.output()) is not None)
+    listening = _LISTENING.search(process.output())
+    assert listening is not None
+    return int(listening[1])
 
 
 class Appserver:
     def __init__(self, directory: Path, variables: dict[str, str], port: int | None = None) -> None:
-        self.port = port or reserve_port()
-        environment = {"PATH": os.environ["PATH"], **variables, "PORT": str(self.port), "YELB_ADMIN_PORT": "off"}
+        environment = {"PATH": os.environ["PATH"], **variables, "PORT": str(port or 0), "YELB_ADMIN_PORT": "off"}
         self.process = Process([tools.named("YELB_APPSERVER")], directory / "appserver.log", environment)
-        self.process.wait_until("the app server listens", lambda: accepts(self.port))
+        self.port = _port_of(self.process)
 
     def dependencies(self) -> dict[str, dict[str, Any]]:
         """What it says of its stores."""
@@ -47,16 +57,14 @@ def appserver(directory: Path, variables: dict[str, str], port: int | None = Non
 @contextmanager
 def page(directory: Path, api: int) -> Iterator[int]:
     """yelb-ui in front of an app server on this port; its own."""
-    port = reserve_port()
     environment = {
         "PATH": os.environ["PATH"],
-        "PORT": str(port),
+        "PORT": "0",
         "YELB_ADMIN_PORT": "off",
         "YELB_APPSERVER_ENDPOINT": f"http://127.0.0.1:{api}",
     }
     process = Process([tools.named("YELB_UI")], directory / "ui.log", environment)
     try:
-        process.wait_until("the page is served", lambda: accepts(port))
-        yield port
+        yield _port_of(process)
     finally:
         process.stop()

@@ -65,12 +65,12 @@ fn through_a_pooler_every_vote_is_counted_and_nothing_stays_in_a_session() {
         vote_at_once(&servers);
         assert_eq!(postgres.sql(DATABASE, "SELECT sum(count) FROM restaurants"), "160");
         let settings = "SELECT current_setting('statement_timeout'), current_setting('enable_seqscan'), \
-                        current_setting('transaction_isolation'), (SELECT count(*) FROM pg_prepared_statements)";
+                        current_setting('jit'), current_setting('transaction_isolation'), (SELECT count(*) FROM pg_prepared_statements)";
         // As many as there are sessions, at once.
         thread::scope(|scope| {
             for _ in 0..2 {
                 let kept = format!("SELECT pg_sleep(2); {settings}");
-                scope.spawn(|| assert_eq!(pooler.sql(&{ kept }), "0|on|read committed|0"));
+                scope.spawn(|| assert_eq!(pooler.sql(&{ kept }), "0|on|on|read committed|0"));
             }
         });
         let locks = "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory'";
@@ -91,6 +91,25 @@ fn a_role_with_a_stricter_isolation_loses_no_vote() {
         servers.into_iter().for_each(await_ready);
         vote_at_once(&servers);
         assert_eq!(postgres.sql(DATABASE, "SELECT sum(count) FROM restaurants"), "160");
+    }
+}
+
+/// The server flushes its log after 10 s at the earliest unless a commit asks for it, so that a kill finds what it has not.
+#[test]
+fn what_a_role_does_not_wait_for_is_in_the_database_all_the_same() {
+    for pooled in [false, true] {
+        let postgres = Postgres::start_with(&["wal_writer_delay=10s", "synchronous_commit=off"]);
+        postgres.create_original_schema();
+        let pooler = pooled.then(|| Pooler::start(&postgres, ""));
+        let url = pooler.as_ref().map_or_else(|| postgres.url(DATABASE), |it| it.url.clone());
+        let server = on(&postgres).env("DATABASE_URL", url).spawn();
+        let api = server.address("api");
+        await_ready(api);
+        let last = (0..20).map(|_| http::get(api, "/api/ihop").text().parse().unwrap_or(0)).max();
+        postgres.kill();
+        postgres.start_again();
+        let kept = postgres.sql(DATABASE, "SELECT count FROM restaurants WHERE name = 'ihop'");
+        assert_eq!((last, &*kept), (Some(20), "20"));
     }
 }
 

@@ -19,39 +19,62 @@ const SETTINGS: [(&str, &str); 3] = [
     ("default_transaction_isolation", "read committed"),
 ];
 const TIMEOUT: &str = "1800ms";
-/// The same for one transaction, after which another client has the session.
+/// A vote that was answered is in the database, whatever the role or the server has for others. A stricter value is kept.
+const COMMIT: &str = "select set_config('synchronous_commit', 'on', false) \
+     where current_setting('synchronous_commit') = 'off'";
+/// Since PostgreSQL 11. A table without an index is read as a whole all the same, which then counts as so expensive that the
+/// server compiles the statement first, each time: half a second for a vote on a table that was made by hand.
+const NO_COMPILER: &str = "set jit = off";
+const COMPILER_SINCE: u32 = 110_000;
+/// All of it for one transaction, after which another client has the session.
 const BEGIN: &str = "begin isolation level read committed; \
-     set local statement_timeout = '1800ms'; set local enable_seqscan = off";
+     set local statement_timeout = '1800ms'; set local enable_seqscan = off; set local jit = off; \
+     select set_config('synchronous_commit', 'on', true) where current_setting('synchronous_commit') = 'off'";
+const BEGIN_ON_POSTGRES_10: &str = "begin isolation level read committed; \
+     set local statement_timeout = '1800ms'; set local enable_seqscan = off; \
+     select set_config('synchronous_commit', 'on', true) where current_setting('synchronous_commit') = 'off'";
 
 /// A session for batches.
 pub(super) struct BatchSession {
     connection: PgConnection,
-    /// A pooler may give each transaction another session of the server's: no setting and no prepared statement lasts.
-    is_pooled: bool,
+    /// How each batch begins where a pooler may give each transaction another session of the server's, in which no setting
+    /// and no prepared statement lasts.
+    begin: Option<&'static str>,
 }
 
 impl BatchSession {
     /// Logs in with the settings of a batch. A pooler refuses them, or takes no notice.
-    pub(super) async fn begin(options: &PgConnectOptions) -> Result<Self, sqlx::Error> {
+    pub(super) async fn connect(options: &PgConnectOptions) -> Result<Self, sqlx::Error> {
         match PgConnection::connect_with(&options.clone().options(SETTINGS)).await {
-            Ok(mut connection) => {
-                let timeout = setting(&mut connection, "show statement_timeout").await?;
-                Ok(Self { connection, is_pooled: timeout != TIMEOUT })
-            }
+            Ok(connection) => Self::with_settings(connection).await,
             Err(error) if is_refused_setting(&error) => {
-                let connection = PgConnection::connect_with(options).await?;
-                Ok(Self { connection, is_pooled: true })
+                PgConnection::connect_with(options).await.map(Self::pooled)
             }
             Err(error) => Err(error),
         }
     }
 
+    async fn with_settings(mut connection: PgConnection) -> Result<Self, sqlx::Error> {
+        if setting(&mut connection, "show statement_timeout").await? != TIMEOUT {
+            return Ok(Self::pooled(connection));
+        }
+        sqlx::raw_sql(COMMIT).execute(&mut connection).await?;
+        if has_compiler(&connection) {
+            sqlx::raw_sql(NO_COMPILER).execute(&mut connection).await?;
+        }
+        Ok(Self { connection, begin: None })
+    }
+
+    fn pooled(connection: PgConnection) -> Self {
+        let begin = if has_compiler(&connection) { BEGIN } else { BEGIN_ON_POSTGRES_10 };
+        Self { connection, begin: Some(begin) }
+    }
+
     /// Begins one try of a batch. A single statement is a transaction of its own, and needs none around it.
     pub(super) async fn attempt(&mut self) -> Result<Attempt<'_>, sqlx::Error> {
-        if self.is_pooled {
-            self.connection.begin_with(BEGIN).await.map(Attempt::Pooled)
-        } else {
-            Ok(Attempt::Direct(&mut self.connection))
+        match self.begin {
+            Some(begin) => self.connection.begin_with(begin).await.map(Attempt::Pooled),
+            None => Ok(Attempt::Direct(&mut self.connection)),
         }
     }
 
@@ -103,6 +126,10 @@ impl Attempt<'_> {
             }
         }
     }
+}
+
+fn has_compiler(connection: &PgConnection) -> bool {
+    connection.server_version_num().is_some_and(|version| version >= COMPILER_SINCE)
 }
 
 /// Asked in one message, which a pooler passes to one session.

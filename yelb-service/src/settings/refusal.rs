@@ -94,16 +94,36 @@ impl Setting {
             _ => return None,
         };
         let found = match error.get(ContextKind::InvalidValue) {
-            Some(ContextValue::String(value)) if !self.is_secret => format!(", got {value:?}"),
+            Some(ContextValue::String(value)) if !self.is_secret => got(value),
             _ => String::new(),
         };
         Some(format!("{}: {expected}{found}", self.name))
     }
 }
 
+/// What was found, unless it may have a login in it: a URL with one is easily given to the wrong setting.
+fn got(value: &str) -> String {
+    if has_login(value) {
+        ", got a value with @ in it, which is not shown".to_owned()
+    } else {
+        format!(", got {value:?}")
+    }
+}
+
+fn has_login(value: &str) -> bool {
+    value.contains('@')
+}
+
 /// clap's own words, without its usage, in one line.
 fn plain(error: &clap::Error) -> String {
-    let text = error.to_string();
+    let mut text = error.to_string();
+    for (_, value) in error.context() {
+        if let ContextValue::String(given) = value
+            && has_login(given)
+        {
+            text = text.replace(given, "…");
+        }
+    }
     let lines = text.lines().map(str::trim).take_while(|line| !line.starts_with("Usage:"));
     let lines = lines.filter(|line| !line.is_empty() && !line.starts_with("For more information"));
     lines.collect::<Vec<_>>().join("; ").trim_start_matches("error: ").to_owned()

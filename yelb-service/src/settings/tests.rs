@@ -100,6 +100,12 @@ fn what_cannot_be_used_is_told_in_the_users_names() {
         ("PORT=1", "--port=http", &format!("--port: {number}, got \"http\"")),
         ("PORT=http", "ask", &format!("PORT: {number}, got \"http\"")),
         ("DATABASE_URL=hunter2", "", "DATABASE_URL: expected postgres://, got no URL"),
+        (
+            "PORT=postgres://yelb:hunter2@db",
+            "",
+            &format!("PORT: {number}, got a value with @ in it, which is not shown"),
+        ),
+        ("", "postgres://yelb:hunter2@db", "unrecognized subcommand '…'"),
         ("TABLE=t", "--db-host db", "TABLE: conflicts with --db-host; set only one of them"),
         ("", "--port", "a value is required for '--port <PORT>' but none was supplied"),
         (

@@ -12,7 +12,7 @@ impl Visitor {
     /// Opens the page and votes.
     #[track_caller]
     pub(crate) fn votes(stack: &Stack) -> Self {
-        let script = root().join("e2e/tests/mesh/visitor.js");
+        let script = root().join("crates/e2e/tests/mesh/visitor.js");
         let node = Program::new(provided("YELB_NODE")).env("CHROMIUM", provided("CHROMIUM"));
         let visitor = node.arg(script).arg(format!("http://{}", stack.page())).spawn();
         visitor.wait_for_line(|line| line == "voted", TO_NOTICE);

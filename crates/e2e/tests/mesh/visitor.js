@@ -5,8 +5,8 @@
 // prints a line for each of these.
 
 import assert from "node:assert/strict";
-import { newVisitor, startBrowser } from "../../../yelb-ui/tests/browser/support/browser.js";
-import { YelbPage } from "../../../yelb-ui/tests/browser/support/yelb-page.js";
+import { newVisitor, startBrowser } from "../../../../yelb-ui/tests/browser/support/browser.js";
+import { YelbPage } from "../../../../yelb-ui/tests/browser/support/yelb-page.js";
 
 /** How long an outage may take to come, and to go. */
 const PATIENCE = 60_000;
