@@ -89,7 +89,7 @@ LABEL org.opencontainers.image.licenses="Apache-2.0" \
       org.opencontainers.image.revision="${REVISION}"
 # Any other user will do, too: nothing is written.
 USER 65532:65532
-# Inside of a container somebody else decides who may reach it. One arena for all threads: with one for each, glibc keeps an
+# Inside of a container the network decides what reaches it. One arena for all threads: with one for each, glibc keeps an
 # eighth more memory for what one thread allocates and another frees.
 ENV YELB_BIND=0.0.0.0 \
     MALLOC_ARENA_MAX=1

@@ -80,7 +80,7 @@ class Commands:
         return word.before + self._answers[word.command]
 
     def pipe(self, first: Sequence[Word], second: Sequence[Word]) -> None:
-        """Gives the one what the other prints, without showing it to anybody."""
+        """Gives the one what the other prints, without showing it."""
         self.run(*second, input=self.run(*first))
 
     def unless(self, test: Sequence[Word], *words: Word) -> bool:

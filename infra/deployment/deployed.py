@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import json
-import re
 from dataclasses import dataclass
 from typing import Any, Dict, List, Mapping, Tuple
 
 from .command import Commands
+from .images import ACCOUNTS_OWN
 from .options import ACCOUNTS, Options
 from .plan import ORDER
 
@@ -79,11 +79,8 @@ class Deployed:
         """The registry that was given for released images, and the path there; nothing for an account's own images."""
         image = self.parameter("frontend", "frontend-and-appserver", "UIImage")
         place = image.rpartition("/")[0]
-        return "" if _OWN_REGISTRY.match(place) else place
+        return "" if ACCOUNTS_OWN.search(place.split("/")[0]) else place
 
-
-# An account's registry in ECR, where infra/deploy pushes what it builds: the account of the page's own stacks.
-_OWN_REGISTRY = re.compile(r"\d{12}\.dkr\.ecr\.[a-z0-9-]+\.amazonaws\.com/")
 
 _WHERE = {
     "flavour": ("backend", "infra", "Flavour"),

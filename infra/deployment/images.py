@@ -53,7 +53,7 @@ _DEPENDENCY = re.compile(r"^(?P<crate>[\w-]+)\s*(\.|=)")
 
 
 _PATH = re.compile(r"[a-z0-9.-]+(:[0-9]+)?(/[a-z0-9]+([._-]+[a-z0-9]+)*)*")
-_ACCOUNTS_OWN = re.compile(r"\.dkr\.ecr\.[a-z0-9-]+\.amazonaws\.com(\.cn)?$")
+ACCOUNTS_OWN = re.compile(r"\.dkr\.ecr\.[a-z0-9-]+\.amazonaws\.com(\.cn)?$")
 _VERSION = re.compile(r'^\[workspace\.package\]$[^\[]*^version = "(?P<version>[^"]+)"$', re.MULTILINE)
 
 
@@ -64,7 +64,7 @@ def registry_path(word: str) -> str:
         raise argparse.ArgumentTypeError(
             f"{word!r}: a registry's host, the path there in small letters, no scheme and no tag: ghcr.io/OWNER"
         )
-    if _ACCOUNTS_OWN.search(found.split("/")[0]):
+    if ACCOUNTS_OWN.search(found.split("/")[0]):
         raise argparse.ArgumentTypeError(
             f"{word!r}: an account's own registry is used without this option; name its images' tag by --image-tag"
         )
@@ -199,7 +199,7 @@ class Registry:
         return wanted if self.commands.dry else [one for one in wanted if not self.has(*one)]
 
     def found(self, missing: List[Tuple[str, str]]) -> str:
-        """One line about where the images are. Released ones have to be there for everybody, as far as can be asked."""
+        """One line about where the images are. Released ones have to be there without a login, as far as can be asked."""
         if self.options.images:
             where = f"{self.options.images}/…:{self.options.image_tag or version()}"
             try:

@@ -1,4 +1,4 @@
-"""Whether a registry gives an image to everybody, asked without Docker.
+"""Whether a registry gives an image without a login, asked without Docker.
 
 By the OCI Distribution Specification (https://github.com/opencontainers/distribution-spec), with the anonymous token that registries
 such as GitHub's want even for public images (https://distribution.github.io/distribution/spec/auth/token/).
@@ -67,7 +67,7 @@ def _head(url: str, token: str = "") -> Tuple[int, str]:
 
 
 def _token(challenge: str) -> Optional[str]:
-    """One for anybody, if the registry has it."""
+    """An anonymous one, if the registry has it."""
     asked: Dict[str, str] = dict(_CHALLENGE.findall(challenge))
     realm = asked.pop("realm", "")
     if not realm.startswith(("https://", "http://")):

@@ -40,6 +40,12 @@ class TwoAccounts:
 
     @property
     def environment(self) -> dict[str, str]:
+        """For programs, which open the load balancer's URL too."""
+        return self.with_aws | self.balancer.variables
+
+    @property
+    def with_aws(self) -> dict[str, str]:
+        """For code in the process of the tests. urllib keeps the proxy that it finds at its first request, for all tests."""
         # The Python of the tests for whoever asks for python3: a version manager's would put its own `aws` before ours.
         programs = os.pathsep.join([str(self.directory), str(Path(sys.executable).parent), os.environ["PATH"]])
         home = {
@@ -47,7 +53,7 @@ class TwoAccounts:
             "AWS_SHARED_CREDENTIALS_FILE": str(self.directory / "credentials"),
         }
         kept = {name: value for name, value in os.environ.items() if not name.startswith("AWS_")}
-        return kept | home | self.balancer.variables | {"PATH": programs, "PYTHONDONTWRITEBYTECODE": "1"}
+        return kept | home | {"PATH": programs, "PYTHONDONTWRITEBYTECODE": "1"}
 
     def run(self, *words: str | Path) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
@@ -99,6 +105,17 @@ class TwoAccounts:
         self.processes.append(process)
         assert process.stdout is not None
         assert process.stdout.readline(), (self.directory / "server.log").read_text()
+
+
+def deploy(accounts: TwoAccounts, *words: str) -> subprocess.CompletedProcess[str]:
+    return accounts.run(tools.INFRA / "deploy", *words)
+
+
+def done(accounts: TwoAccounts, *words: str) -> str:
+    """What a deployment says that has to succeed."""
+    finished = deploy(accounts, *words)
+    assert finished.returncode == 0, finished.stdout + finished.stderr
+    return finished.stdout
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -7,21 +7,16 @@ from __future__ import annotations
 
 import json
 import re
-import subprocess
 
 import pytest
 import tools
-from conftest import TwoAccounts
+from conftest import TwoAccounts, deploy
 from deployment.options import FLAVOURS
 from deployment.secrets import NODES
 
 URL = re.compile(r"^vote at (http://\S+\.elb\.amazonaws\.com)$", re.MULTILINE)
 NOTHING_LEFT = "nothing is left in either account"
 PROFILES = ("backend", "frontend")
-
-
-def deploy(accounts: TwoAccounts, *words: str) -> subprocess.CompletedProcess[str]:
-    return accounts.run(tools.INFRA / "deploy", *words)
 
 
 def clean_up(accounts: TwoAccounts) -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import shutil
-import subprocess
 import threading
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -13,23 +12,13 @@ from pathlib import Path
 
 import pytest
 import tools
-from conftest import TwoAccounts
+from conftest import TwoAccounts, deploy, done
 from deployment.images import version
 from deployment.released import Unreachable, trouble
 
-TOKEN = "for-anybody"
+TOKEN = "anonymous"
 APPLICATION = ("am-ecs-multi-account-frontend-and-appserver", "frontend")
 STORES = ("am-ecs-multi-account-redis-and-database", "backend")
-
-
-def deploy(accounts: TwoAccounts, *words: str) -> subprocess.CompletedProcess[str]:
-    return accounts.run(tools.INFRA / "deploy", *words)
-
-
-def done(accounts: TwoAccounts, *words: str) -> str:
-    finished = deploy(accounts, *words)
-    assert finished.returncode == 0, finished.stdout + finished.stderr
-    return finished.stdout
 
 
 def images(accounts: TwoAccounts) -> set[str]:
@@ -43,7 +32,7 @@ def images(accounts: TwoAccounts) -> set[str]:
 
 
 class Registry(BaseHTTPRequestHandler):
-    """A registry that gives its public images to whoever has a token, and a token to everybody, as GitHub's does."""
+    """A registry that wants a token for its public images, and gives one to every client, as GitHub's does."""
 
     public = (version(), "0.0.9")
 

@@ -174,7 +174,7 @@ class Deployment:
 
 @pytest.fixture
 def deployment(accounts: TwoAccounts, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Deployment]:
-    for name, value in accounts.environment.items():
+    for name, value in accounts.with_aws.items():
         monkeypatch.setenv(name, value)
     with ExitStack() as running:
         yield Deployment(accounts, tmp_path, running)

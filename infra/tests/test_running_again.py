@@ -12,20 +12,10 @@ from collections.abc import Iterator
 
 import pytest
 import tools
-from conftest import TwoAccounts
+from conftest import TwoAccounts, deploy, done
 
 NOT_BEGUN, FAILED = 2, 1
 PROJECT = "am-ecs-multi-account"
-
-
-def deploy(accounts: TwoAccounts, *words: str) -> subprocess.CompletedProcess[str]:
-    return accounts.run(tools.INFRA / "deploy", *words)
-
-
-def done(accounts: TwoAccounts, *words: str) -> str:
-    finished = deploy(accounts, *words)
-    assert finished.returncode == 0, finished.stdout + finished.stderr
-    return finished.stdout
 
 
 def refused(accounts: TwoAccounts, *words: str) -> str:

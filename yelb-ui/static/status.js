@@ -31,7 +31,7 @@ export function status(announce) {
   let said = "";
 
   function outageBegins(title) {
-    outage = { title, since: savedOutage() ?? Date.now() };
+    outage = { title, since: outage?.since ?? savedOutage() ?? Date.now() };
     back = null;
     saveOutage(outage.since);
     clearInterval(ticking);
@@ -150,5 +150,5 @@ function doubt(unsure) {
 
 function paceInWords(pace) {
   const rounded = Math.round(pace);
-  return rounded < 1 ? "" : `${rounded.toLocaleString("en")} ${rounded === 1 ? "vote" : "votes"} a second`;
+  return rounded < 1 ? "" : `${votes(rounded)} a second`;
 }

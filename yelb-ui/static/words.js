@@ -19,17 +19,9 @@ export function roughly(count) {
   return (count < 1e6 ? exact : short).format(count);
 }
 
-/**
- * @param {number} count
- * @param {string} unit
- */
-function plural(count, unit) {
-  return `${number(count)} ${unit}${count === 1 ? "" : "s"}`;
-}
-
 /** @param {number} count */
 export function votes(count) {
-  return plural(count, "vote");
+  return `${number(count)} vote${count === 1 ? "" : "s"}`;
 }
 
 /**

@@ -106,7 +106,7 @@ impl<S: StoreServer> Store<'_, S> {
                 return Err(SettingError::new(self.host_variable, problem));
             }
         };
-        Ok(Some(host.parse().expect("a host name")))
+        Ok(Some(host.parse().expect("the profiles' hosts are names")))
     }
 
     fn at(&self, host: &Host) -> Result<StoreLocation<S>, SettingError> {

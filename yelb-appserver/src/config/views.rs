@@ -53,7 +53,7 @@ impl ViewConfig {
             host: self.redis_host.as_ref(),
             host_in_production: "redis-server",
             parts: &["REDIS_SERVER_PORT", "REDIS_TLS"],
-            by_parts: by_parts.expect("a URL"),
+            by_parts: by_parts.expect("a scheme, a host and a port are a URL"),
             password_variables: ["REDIS_PASSWORD", "REDIS_PASSWORD_FILE"],
             password: self.redis_password.as_ref().or(self.redis_password_file.as_ref()),
         }

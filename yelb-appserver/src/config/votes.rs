@@ -46,12 +46,14 @@ pub(super) struct VoteConfig {
 
 impl VoteConfig {
     pub(super) fn store<'a>(&'a self, names: &'a Names) -> Store<'a, PostgresOptions> {
-        let mut by_parts = Url::parse("postgres://host").expect("a URL");
+        let mut by_parts = Url::parse("postgres://host").expect("a scheme and a host are a URL");
         // These fail only where a URL has no host.
-        let _ = by_parts.set_username(&self.db_user);
         let _ = by_parts.set_password(Some(ORIGINAL_PASSWORD));
         let _ = by_parts.set_port(Some(self.db_port));
-        by_parts.set_path(&self.db_name);
+        // In the query any name is taken as it is, `%41` and `..` too.
+        let mut query = by_parts.query_pairs_mut();
+        query.append_pair("user", &self.db_user).append_pair("dbname", &self.db_name);
+        drop(query);
         Store {
             names,
             keeps: "votes",

@@ -38,7 +38,7 @@ impl Pooler {
         std::fs::write(&file, settings.join("\n")).expect("a temporary file can be written");
         let program = program.arg(file).spawn();
         program.wait_for_line(|line| line.contains("process up"), PATIENCE);
-        Self { url: format!("postgres://anybody@127.0.0.1:{port}/{DATABASE}"), _program: program }
+        Self { url: format!("postgres://client@127.0.0.1:{port}/{DATABASE}"), _program: program }
     }
 
     /// What a statement of another client of it answers.

@@ -175,7 +175,7 @@ mod tests {
         (0..left.len()).any(|next| {
             let mut rest = left.to_vec();
             let next = rest.swap_remove(next);
-            let someone_ended_before =
+            let another_ended_before =
                 rest.iter().any(|other| known(other) && other.ended < next.began);
             let after = match next.saw {
                 Saw::Vote(made) if made == count + 1 => Some(made),
@@ -183,7 +183,7 @@ mod tests {
                 Saw::Unknown => Some(count + 1),
                 Saw::Vote(_) | Saw::Read(_) => None,
             };
-            !someone_ended_before && after.is_some_and(|count| some_order_works(count, &rest))
+            !another_ended_before && after.is_some_and(|count| some_order_works(count, &rest))
         })
     }
 

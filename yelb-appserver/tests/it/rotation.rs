@@ -6,7 +6,7 @@ use testbed::{PATIENCE, Postgres, Redis, Running, eventually, http};
 
 use crate::{await_ready, bare};
 
-/// An app server that finds both passwords in files of its home, and where these are.
+/// Both passwords are in files of the program's home.
 const FILES: &str = "YELB_DB_PASSWORD_FILE=votes, REDIS_PASSWORD_FILE=views";
 
 #[test]

@@ -22,7 +22,8 @@ fn get(path: &str) -> Request<Body> {
     Request::get(path).body(Body::empty()).expect("a request")
 }
 
-#[tokio::test]
+/// On two threads, because the test itself waits for `psql`: the migrations, which lock the table, must go on meanwhile.
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
 async fn whoever_does_not_fit_is_told_at_once_and_the_others_are_answered() {
     let postgres = Postgres::start();
     postgres.create_original_schema();

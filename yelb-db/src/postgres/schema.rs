@@ -35,17 +35,17 @@ pub(super) async fn prepare(
     let mut transaction =
         connection.begin_with(BEGIN).await.map_err(StoreError::doing("begin a transaction"))?;
     let pending = pending(&mut transaction).await?;
-    match migrate {
-        _ if pending.is_empty() => {}
+    let applied = match migrate {
+        _ if pending.is_empty() => pending,
         Migrate::Never => return Err(pending_error(&pending)),
         Migrate::Auto => apply(&mut transaction).await?,
-    }
+    };
     add_missing(&mut transaction, poll).await?;
     end(transaction).await.map_err(StoreError::doing("commit what was prepared"))?;
-    if !pending.is_empty() {
-        tracing::info!(migrations = pending.join(", "), "schema is up to date");
+    if !applied.is_empty() {
+        tracing::info!(migrations = applied.join(", "), "schema is up to date");
     }
-    Ok(pending.len())
+    Ok(applied.len())
 }
 
 async fn end(mut transaction: Transaction<'_, Postgres>) -> Result<(), sqlx::Error> {
@@ -53,11 +53,14 @@ async fn end(mut transaction: Transaction<'_, Postgres>) -> Result<(), sqlx::Err
     transaction.commit().await
 }
 
-async fn apply(connection: &mut PgConnection) -> Result<(), StoreError> {
+/// Applies what is pending once no other process does, which may have been faster, and answers with it.
+async fn apply(connection: &mut PgConnection) -> Result<Vec<String>, StoreError> {
     let doing = StoreError::doing("wait for another process that applies migrations");
     sqlx::raw_sql(MIGRATION_LOCKS).execute(&mut *connection).await.map_err(doing)?;
+    let pending = pending(connection).await?;
     let migrated = MIGRATIONS.run_direct(None, connection, false).await;
-    migrated.map_err(StoreError::doing("apply the migrations"))
+    migrated.map_err(StoreError::doing("apply the migrations"))?;
+    Ok(pending)
 }
 
 /// The migrations that the database lacks, by number and name. Reads only: the database may be a read-only replica.

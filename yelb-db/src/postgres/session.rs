@@ -26,13 +26,19 @@ const COMMIT: &str = "select set_config('synchronous_commit', 'on', false) \
 /// server compiles the statement first, each time: half a second for a vote on a table that was made by hand.
 const NO_COMPILER: &str = "set jit = off";
 const COMPILER_SINCE: u32 = 110_000;
-/// All of it for one transaction, after which another client has the session.
-const BEGIN: &str = "begin isolation level read committed; \
-     set local statement_timeout = '1800ms'; set local enable_seqscan = off; set local jit = off; \
-     select set_config('synchronous_commit', 'on', true) where current_setting('synchronous_commit') = 'off'";
-const BEGIN_ON_POSTGRES_10: &str = "begin isolation level read committed; \
-     set local statement_timeout = '1800ms'; set local enable_seqscan = off; \
-     select set_config('synchronous_commit', 'on', true) where current_setting('synchronous_commit') = 'off'";
+/// All of it for one transaction, after which another client has the session. A timeout as [`TIMEOUT`] is.
+macro_rules! begin {
+    ($compiler:literal) => {
+        concat!(
+            "begin isolation level read committed; ",
+            "set local statement_timeout = '1800ms'; set local enable_seqscan = off; ",
+            $compiler,
+            "select set_config('synchronous_commit', 'on', true) where current_setting('synchronous_commit') = 'off'",
+        )
+    };
+}
+const BEGIN: &str = begin!("set local jit = off; ");
+const BEGIN_ON_POSTGRES_10: &str = begin!("");
 
 /// A session for batches.
 pub(super) struct BatchSession {

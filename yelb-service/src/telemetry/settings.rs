@@ -116,7 +116,8 @@ fn boolean(text: &str) -> Option<bool> {
 
 fn exporters(environment: &Environment, daemon: Option<Exporter>) -> Vec<Exporter> {
     let collector = collector(environment).map(Exporter::Otlp);
-    let local_daemon = || Exporter::Xray(daemon_address("127.0.0.1:2000").expect("an address"));
+    let local_daemon =
+        || Exporter::Xray(daemon_address("127.0.0.1:2000").expect("this constant is an address"));
     let local_collector = || Exporter::Otlp(Uri::from_static("http://localhost:4318/v1/traces"));
     let named = |names: &str| {
         let mut exporters = Vec::new();

@@ -1,25 +1,17 @@
 // What axe finds, in each colour scheme, at each width, when all is well and when it is not.
 
 import assert from "node:assert/strict";
-import { after, before, test } from "node:test";
+import { test } from "node:test";
 import axe from "axe-core";
-import { newVisitor, startBrowser } from "./support/browser.js";
+import { newVisitor } from "./support/browser.js";
 import { startYelb } from "./support/servers.js";
+import { stage } from "./support/stage.js";
 import { storeDown, withoutName, YelbPage } from "./support/yelb-page.js";
 
 /** A small phone, a phone, tablets, a projector, desks, and a 4K picture. */
 const WIDTHS = [320, 390, 820, 1024, 1440, 1920, 3840];
 
-let yelb, browser;
-
-before(async () => {
-  [yelb, browser] = await Promise.all([startYelb(), startBrowser()]);
-});
-
-after(async () => {
-  await browser?.close();
-  await yelb?.stop();
-});
+const on = stage(startYelb);
 
 /** @param {import("playwright-core").Page} page */
 async function findings(page) {
@@ -34,9 +26,9 @@ for (const colorScheme of ["light", "dark"]) {
     test(`${colorScheme}, ${width} pixels wide`, async () => {
       // Without motion, so that no colour is looked at halfway.
       const look = { colorScheme, viewport: { width, height: 800 }, reducedMotion: "reduce" };
-      const page = await newVisitor(browser, look);
+      const page = await newVisitor(on.browser, look);
       const shown = new YelbPage(page);
-      await page.goto(yelb.url);
+      await page.goto(on.yelb.url);
       await shown.untilTotalsAre("fresh");
       await shown.button("ihop").click();
       await shown.untilSays(shown.outcome("ihop"), "Counted");

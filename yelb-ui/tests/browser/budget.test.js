@@ -1,23 +1,15 @@
 // What a visit costs.
 
 import assert from "node:assert/strict";
-import { after, before, test } from "node:test";
-import { newVisitor, startBrowser } from "./support/browser.js";
+import { test } from "node:test";
+import { newVisitor } from "./support/browser.js";
 import { startYelb } from "./support/servers.js";
+import { stage } from "./support/stage.js";
 import { storeDown, YelbPage } from "./support/yelb-page.js";
 
 const FIRST_VISIT = 30_000;
 
-let yelb, browser;
-
-before(async () => {
-  [yelb, browser] = await Promise.all([startYelb(), startBrowser()]);
-});
-
-after(async () => {
-  await browser?.close();
-  await yelb?.stop();
-});
+const on = stage(startYelb);
 
 /** @param {import("playwright-core").Page} page */
 async function network(page) {
@@ -43,29 +35,29 @@ async function network(page) {
 const isApi = (url) => url.includes("/api/");
 
 test("a first visit loads at most 30 KB, the first answers of the API included, all from one origin", async () => {
-  const page = await newVisitor(browser);
+  const page = await newVisitor(on.browser);
   const seen = await network(page);
-  await page.goto(yelb.url, { waitUntil: "networkidle" });
+  await page.goto(on.yelb.url, { waitUntil: "networkidle" });
   await new YelbPage(page).untilTotalsAre("fresh");
   assert.ok(seen.sent.length > 10, `${seen.sent}`);
   assert.ok(seen.bytes <= FIRST_VISIT, `${seen.bytes} bytes`);
-  for (const url of seen.sent) assert.ok(url.startsWith(`${yelb.url}/`), url);
+  for (const url of seen.sent) assert.ok(url.startsWith(`${on.yelb.url}/`), url);
 });
 
 test("a reload asks for the page alone", async () => {
-  const page = await newVisitor(browser);
+  const page = await newVisitor(on.browser);
   const seen = await network(page);
   const shown = new YelbPage(page);
-  await page.goto(yelb.url, { waitUntil: "networkidle" });
+  await page.goto(on.yelb.url, { waitUntil: "networkidle" });
   seen.sent.length = 0;
   await page.reload({ waitUntil: "networkidle" });
   await shown.untilTotalsAre("fresh");
-  assert.deepEqual(seen.sent.filter((url) => !isApi(url)), [`${yelb.url}/`]);
+  assert.deepEqual(seen.sent.filter((url) => !isApi(url)), [`${on.yelb.url}/`]);
 });
 
 test("nothing on the page shifts: while it loads, at votes of others, in an outage and after it", async () => {
   for (const width of [320, 390, 820, 1024, 1440]) {
-    const page = await newVisitor(browser, { viewport: { width, height: 900 } });
+    const page = await newVisitor(on.browser, { viewport: { width, height: 900 } });
     await page.addInitScript(() => {
       globalThis.shifts = [];
       new PerformanceObserver((list) => {
@@ -76,7 +68,7 @@ test("nothing on the page shifts: while it loads, at votes of others, in an outa
       }).observe({ type: "layout-shift", buffered: true });
     });
     const shown = new YelbPage(page);
-    await page.goto(yelb.url);
+    await page.goto(on.yelb.url);
     await shown.untilTotalsAre("fresh");
     const votes = Object.entries({ ihop: 1_234_567, chipotle: 9, outback: 88_888, bucadibeppo: 777 });
     const json = votes.map(([name, value]) => ({ name, value }));

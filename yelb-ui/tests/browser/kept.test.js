@@ -1,40 +1,32 @@
 // What becomes of votes that were not confirmed.
 
 import assert from "node:assert/strict";
-import { after, before, test } from "node:test";
-import { newVisitor, startBrowser } from "./support/browser.js";
+import { test } from "node:test";
+import { newVisitor } from "./support/browser.js";
 import { startPair } from "./support/servers.js";
+import { stage } from "./support/stage.js";
 import { problem, storeDown, withoutName, YelbPage } from "./support/yelb-page.js";
 
 const DAY = 24 * 3_600_000;
 
-let yelb, browser;
-
-before(async () => {
-  [yelb, browser] = await Promise.all([startPair(), startBrowser()]);
-});
-
-after(async () => {
-  await browser?.close();
-  await yelb?.stop();
-});
+const on = stage(startPair);
 
 /** @param {string} id */
 async function counted(id) {
-  const rows = await (await fetch(`${yelb.url}/api/getvotes`)).json();
+  const rows = await (await fetch(`${on.yelb.url}/api/getvotes`)).json();
   return rows.find((row) => row.name === id).value;
 }
 
 /** @param {(page: import("playwright-core").Page) => Promise<void>} [prepare] */
 async function visit(prepare = async () => {}) {
-  const page = await newVisitor(browser);
+  const page = await newVisitor(on.browser);
   await prepare(page);
   const keys = [];
   page.on("request", (request) => {
     const key = request.headers()["idempotency-key"];
     if (key) keys.push(key);
   });
-  await page.goto(yelb.url);
+  await page.goto(on.yelb.url);
   const shown = new YelbPage(page);
   await shown.untilTotalsAre("fresh");
   return { page, shown, keys };
@@ -51,7 +43,7 @@ async function losesAnswers(page, id) {
 test("votes of an outage are kept through a reload, sent again by themselves, and counted once", async () => {
   const { page, shown, keys } = await visit();
   const before = { ihop: await counted("ihop"), outback: await counted("outback") };
-  await yelb.stopAppServer();
+  await on.yelb.stopAppServer();
   await shown.timePasses();
   await shown.untilTotalsAre("stale");
 
@@ -67,7 +59,7 @@ test("votes of an outage are kept through a reload, sent again by themselves, an
   await shown.untilTotalsAre("stale");
   await shown.untilSays(shown.outcome("outback"), "2 votes to be sent again");
 
-  await yelb.restartAppServer();
+  await on.yelb.restartAppServer();
   await shown.timePasses();
   await shown.untilSays(shown.outcome("ihop"), "Counted at");
   await shown.untilSays(shown.outcome("outback"), "Counted at");
@@ -165,9 +157,9 @@ test("after the day for which keys are kept nothing is sent again by itself", as
 });
 
 test("before an app server has been heard of, the page promises no more than to keep votes", async () => {
-  const page = await newVisitor(browser);
+  const page = await newVisitor(on.browser);
   await page.route("**/api/**", (route) => route.fulfill(problem(502, "gone")));
-  await page.goto(yelb.url);
+  await page.goto(on.yelb.url);
   const shown = new YelbPage(page);
   await shown.untilSays(shown.notice, "Votes are kept in this browser until an app server answers.");
   const before = await counted("chipotle");
@@ -212,7 +204,7 @@ test("a vote that one tab settles is settled in the other", async () => {
   const before = await counted("ihop");
 
   const other = await page.context().newPage();
-  await other.goto(yelb.url);
+  await other.goto(on.yelb.url);
   const otherShown = new YelbPage(other);
   await otherShown.untilSays(otherShown.outcome("ihop"), "Counted at");
   await shown.outcome("ihop").filter({ hasText: "sent again" }).waitFor({ state: "detached" });

@@ -2,27 +2,19 @@
 
 import assert from "node:assert/strict";
 import { readdir, readFile } from "node:fs/promises";
-import { after, before, test } from "node:test";
+import { test } from "node:test";
 import { parse } from "acorn";
-import { complaintsOf, newVisitor, startBrowser } from "./support/browser.js";
+import { complaintsOf, newVisitor } from "./support/browser.js";
 import { startYelb } from "./support/servers.js";
+import { stage } from "./support/stage.js";
 import { YelbPage } from "./support/yelb-page.js";
 
 const SCRIPTS = new URL("../../static/", import.meta.url);
 
-let yelb, browser;
-
-before(async () => {
-  [yelb, browser] = await Promise.all([startYelb(), startBrowser()]);
-});
-
-after(async () => {
-  await browser?.close();
-  await yelb?.stop();
-});
+const on = stage(startYelb);
 
 test("votes are counted without the functions that Safari 14 lacks", async () => {
-  const page = await newVisitor(browser);
+  const page = await newVisitor(on.browser);
   const complaints = complaintsOf(page);
   await page.addInitScript(() => {
     const lacking = [
@@ -45,7 +37,7 @@ test("votes are counted without the functions that Safari 14 lacks", async () =>
     ];
     for (const [of, ...names] of lacking) for (const name of names) delete of[name];
   });
-  await page.goto(yelb.url);
+  await page.goto(on.yelb.url);
   const shown = new YelbPage(page);
   await shown.untilTotalsAre("fresh");
   assert.equal(await page.evaluate(() => typeof AbortSignal.timeout), "undefined");

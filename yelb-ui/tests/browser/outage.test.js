@@ -1,27 +1,19 @@
 // A visit when something is missing.
 
 import assert from "node:assert/strict";
-import { after, before, test } from "node:test";
-import { newVisitor, startBrowser } from "./support/browser.js";
+import { test } from "node:test";
+import { newVisitor } from "./support/browser.js";
 import { startPair } from "./support/servers.js";
+import { stage } from "./support/stage.js";
 import { problem, storeDown, YelbPage } from "./support/yelb-page.js";
 
-let yelb, browser;
-
-before(async () => {
-  [yelb, browser] = await Promise.all([startPair(), startBrowser()]);
-});
-
-after(async () => {
-  await browser?.close();
-  await yelb?.stop();
-});
+const on = stage(startPair);
 
 /** @param {(page: import("playwright-core").Page) => Promise<void>} [prepare] */
 async function visit(prepare = async () => {}) {
-  const page = await newVisitor(browser);
+  const page = await newVisitor(on.browser);
   await prepare(page);
-  await page.goto(yelb.url);
+  await page.goto(on.yelb.url);
   return { page, shown: new YelbPage(page) };
 }
 
@@ -32,7 +24,7 @@ test("the app server goes: the totals stay, marked as old, and come back by them
   await shown.untilSays(shown.outcome("ihop"), "Counted");
   const last = await shown.chart();
 
-  await yelb.stopAppServer();
+  await on.yelb.stopAppServer();
   await shown.timePasses();
   await shown.untilTotalsAre("stale");
   await shown.untilSays(shown.notice, /App server down for \d:\d\d/);
@@ -48,7 +40,7 @@ test("the app server goes: the totals stay, marked as old, and come back by them
   await shown.untilSays(shown.outcome("ihop"), /Counted at \d\d:\d\d:\d\d/);
   await shown.untilSays(shown.pageViews, "Page views unavailable");
 
-  await yelb.restartAppServer();
+  await on.yelb.restartAppServer();
   await shown.timePasses();
   await shown.untilTotalsAre("fresh");
   await shown.untilSays(shown.notice, /Back after \d+:\d\d/);
@@ -76,9 +68,9 @@ test("an outage is as old after a reload as before it", async () => {
 
 test("the banner takes the place of the welcome, and nothing moves", async () => {
   for (const width of [320, 390, 768, 1280]) {
-    const page = await newVisitor(browser, { viewport: { width, height: 844 }, reducedMotion: "reduce" });
+    const page = await newVisitor(on.browser, { viewport: { width, height: 844 }, reducedMotion: "reduce" });
     const shown = new YelbPage(page);
-    await page.goto(yelb.url);
+    await page.goto(on.yelb.url);
     await shown.untilTotalsAre("fresh");
     const geometry = () =>
       page.evaluate(() =>
@@ -124,6 +116,7 @@ test("the vote store is down: the page says that it is the store", async () => {
   const { shown } = await visit((page) => page.route("**/api/getvotes", (route) => route.fulfill(storeDown())));
   await shown.untilSays(shown.notice, "Database down for");
   await shown.untilSays(shown.note, "no totals yet");
+  assert.equal(await shown.page.locator(".donut__mark:visible").count(), 0, "marks without a ring");
   assert.match(await shown.page.locator(".donut__total").textContent(), /–/);
 });
 

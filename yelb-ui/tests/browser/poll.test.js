@@ -1,21 +1,13 @@
 // Polls of other sizes: the same page with more choices.
 
 import assert from "node:assert/strict";
-import { after, before, test } from "node:test";
-import { newVisitor, startBrowser } from "./support/browser.js";
+import { test } from "node:test";
+import { newVisitor } from "./support/browser.js";
 import { startYelb } from "./support/servers.js";
+import { stage } from "./support/stage.js";
 import { RESTAURANTS, YelbPage } from "./support/yelb-page.js";
 
-let yelb, browser;
-
-before(async () => {
-  [yelb, browser] = await Promise.all([startYelb(), startBrowser()]);
-});
-
-after(async () => {
-  await browser?.close();
-  await yelb?.stop();
-});
+const on = stage(startYelb);
 
 /** What the page has once for each choice. */
 const OF_ONE = [
@@ -49,15 +41,15 @@ function withChoices(html, many) {
 for (const many of [8, 12]) {
   test(`${many} choices have a colour each, are ranked, and fit each width`, async () => {
     for (const width of [320, 390, 820, 1024, 1440]) {
-      const page = await newVisitor(browser, { viewport: { width, height: 900 } });
-      await page.route(`${yelb.url}/`, async (route) => {
+      const page = await newVisitor(on.browser, { viewport: { width, height: 900 } });
+      await page.route(`${on.yelb.url}/`, async (route) => {
         const response = await route.fetch();
         await route.fulfill({ response, body: withChoices(await response.text(), many) });
       });
       const others = Array.from({ length: many - 4 }, (_, at) => `choice-${at + 5}`);
       const json = [...Object.keys(RESTAURANTS), ...others].map((name, at) => ({ name, value: 1_000 * (at + 1) }));
       await page.route("**/api/getvotes", (route) => route.fulfill({ json }));
-      await page.goto(yelb.url);
+      await page.goto(on.yelb.url);
       const shown = new YelbPage(page);
       await shown.untilTotalsAre("fresh");
       await shown.untilCounted("ihop", 1_000);

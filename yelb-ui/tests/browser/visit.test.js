@@ -1,27 +1,19 @@
 // A visit when everything works: one process, the store embedded.
 
 import assert from "node:assert/strict";
-import { after, before, test } from "node:test";
-import { complaintsOf, newVisitor, startBrowser } from "./support/browser.js";
+import { test } from "node:test";
+import { complaintsOf, newVisitor } from "./support/browser.js";
 import { startYelb } from "./support/servers.js";
+import { stage } from "./support/stage.js";
 import { RESTAURANTS, withoutName, YelbPage } from "./support/yelb-page.js";
 
-let yelb, browser;
-
-before(async () => {
-  [yelb, browser] = await Promise.all([startYelb(), startBrowser()]);
-});
-
-after(async () => {
-  await browser?.close();
-  await yelb?.stop();
-});
+const on = stage(startYelb);
 
 async function visit(options) {
-  const page = await newVisitor(browser, options);
+  const page = await newVisitor(on.browser, options);
   const complaints = complaintsOf(page);
   const shown = new YelbPage(page);
-  const response = await page.goto(yelb.url);
+  const response = await page.goto(on.yelb.url);
   return { page, shown, complaints, response };
 }
 
@@ -41,7 +33,7 @@ async function serves(page, counts) {
 
 /** @returns {Promise<Record<string, number>>} what the API says, not the page */
 async function counts() {
-  const rows = await (await fetch(`${yelb.url}/api/getvotes`)).json();
+  const rows = await (await fetch(`${on.yelb.url}/api/getvotes`)).json();
   return Object.fromEntries(rows.map(({ name, value }) => [name, value]));
 }
 
@@ -184,11 +176,11 @@ test("another app server answers: its name shows at the vote", async () => {
 });
 
 test("an app server that does not send its name in each answer is named by its stats", async () => {
-  const page = await newVisitor(browser);
+  const page = await newVisitor(on.browser);
   await withoutName(page);
-  await page.goto(yelb.url);
+  await page.goto(on.yelb.url);
   const shown = new YelbPage(page);
-  const hostname = (await (await fetch(`${yelb.url}/api/hostname`)).text()).trim();
+  const hostname = (await (await fetch(`${on.yelb.url}/api/hostname`)).text()).trim();
   await shown.untilSays(shown.appServer, new RegExp(`^${hostname}$`));
   await shown.button("ihop").click();
   await shown.untilSays(shown.outcome("ihop"), "Counted at");
@@ -259,7 +251,7 @@ test("another visitor's vote moves the chart", async () => {
   const { shown } = await visit();
   await shown.untilTotalsAre("fresh");
   const before = await shown.chart();
-  await fetch(`${yelb.url}/api/bucadibeppo`);
+  await fetch(`${on.yelb.url}/api/bucadibeppo`);
   await shown.timePasses();
   await shown.untilCounted("bucadibeppo", before.bucadibeppo.count + 1);
 });
@@ -291,20 +283,20 @@ test("a hidden page reads nothing; a page that becomes visible reads at once", a
   await shown.timePasses();
   assert.equal(reads, 0);
 
-  await fetch(`${yelb.url}/api/ihop`);
+  await fetch(`${on.yelb.url}/api/ihop`);
   await look(false);
   await shown.untilCounted("ihop", before.ihop.count + 1);
 });
 
 test("the page fits a phone of 320 pixels, however many vote", async () => {
-  const page = await newVisitor(browser, { viewport: { width: 320, height: 640 } });
+  const page = await newVisitor(on.browser, { viewport: { width: 320, height: 640 } });
   const shown = new YelbPage(page);
   await page.route("**/api/getstats", (route) =>
     route.fulfill({ json: { hostname: `ip-${"10-0-0-1-".repeat(6)}.internal`, pageviews: 2 ** 40 } }),
   );
   for (const many of [1_234_567, 99_999_999, 2 ** 40]) {
     await serves(page, { ihop: many, chipotle: many, outback: many, bucadibeppo: many });
-    await page.goto(yelb.url);
+    await page.goto(on.yelb.url);
     await shown.untilCounted("ihop", many);
     await shown.untilSays(shown.appServer, "internal");
     assert.equal(await page.evaluate(() => document.documentElement.scrollWidth), 320);
@@ -328,9 +320,9 @@ test("a phone's first screen has all four buttons, each beside its own result", 
 });
 
 test("without JavaScript the page says what is missing, in the place of the buttons", async () => {
-  const context = await browser.newContext({ javaScriptEnabled: false });
+  const context = await on.browser.newContext({ javaScriptEnabled: false });
   const page = await context.newPage();
-  await page.goto(yelb.url);
+  await page.goto(on.yelb.url);
   assert.equal(await page.locator(".button:visible").count(), 0);
   const said = page.locator(".ballot__unscripted:visible");
   assert.equal(await said.count(), 4);

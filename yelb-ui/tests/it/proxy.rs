@@ -136,91 +136,92 @@ fn the_method_and_the_body_pass_as_they_came() {
     }
 }
 
+/// What is sent, besides `Host: yelb.example`, and what then arrives.
+const FIELDS: [(Sent, Arriving); 6] = [
+    (
+        &[],
+        &[
+            ("x-forwarded-for", &["127.0.0.1"]),
+            ("x-forwarded-proto", &["http"]),
+            ("x-forwarded-host", &["yelb.example"]),
+        ],
+    ),
+    (
+        &[
+            ("X-Forwarded-For", "192.0.2.1, 192.0.2.2"),
+            ("X-Forwarded-Proto", "https"),
+            ("X-Forwarded-Host", "yelb.balanced.example"),
+        ],
+        &[
+            ("x-forwarded-for", &["192.0.2.1, 192.0.2.2, 127.0.0.1"]),
+            ("x-forwarded-proto", &["https"]),
+            ("x-forwarded-host", &["yelb.balanced.example"]),
+        ],
+    ),
+    (
+        &[("X-Forwarded-For", "192.0.2.1"), ("X-Forwarded-For", "192.0.2.2")],
+        &[("x-forwarded-for", &["192.0.2.1, 192.0.2.2, 127.0.0.1"])],
+    ),
+    (
+        &[
+            (
+                "x-amzn-trace-id",
+                "Self=1-67891234-12456789abcdef012345678; Root=1-67891233-abcdef012345678912345678;Lineage=a:1|b:2",
+            ),
+            ("traceparent", "00-67891233abcdef012345678912345678-00f067aa0ba902b7-01"),
+            ("tracestate", "a=1,b=2"),
+            ("Idempotency-Key", "\"8e03978e-40d5-43e8-bc93-6894a57f9324\""),
+            ("Cookie", "a=b; c=d"),
+            ("X-Anything", "at all"),
+        ],
+        &[
+            (
+                "x-amzn-trace-id",
+                &[
+                    "Self=1-67891234-12456789abcdef012345678; Root=1-67891233-abcdef012345678912345678;Lineage=a:1|b:2",
+                ],
+            ),
+            ("traceparent", &["00-67891233abcdef012345678912345678-00f067aa0ba902b7-01"]),
+            ("tracestate", &["a=1,b=2"]),
+            ("idempotency-key", &["\"8e03978e-40d5-43e8-bc93-6894a57f9324\""]),
+            ("cookie", &["a=b; c=d"]),
+            ("x-anything", &["at all"]),
+        ],
+    ),
+    (
+        &[
+            ("Connection", "close, X-Hop , x-amzn-oddity"),
+            ("X-Hop", "1"),
+            ("X-Amzn-Oddity", "1"),
+            ("Keep-Alive", "timeout=5"),
+            ("Proxy-Connection", "keep-alive"),
+            ("TE", "trailers"),
+            ("Trailer", "X-Sum"),
+            ("Upgrade", "websocket"),
+            ("X-Stays", "1"),
+        ],
+        &[
+            ("connection", &[]),
+            ("x-hop", &[]),
+            ("x-amzn-oddity", &[]),
+            ("keep-alive", &[]),
+            ("proxy-connection", &[]),
+            ("te", &[]),
+            ("trailer", &[]),
+            ("upgrade", &[]),
+            ("x-stays", &["1"]),
+        ],
+    ),
+    // No client can have a field removed that the proxy itself adds.
+    (
+        &[("Connection", "x-forwarded-for, x-forwarded-host, host")],
+        &[("x-forwarded-for", &["127.0.0.1"])],
+    ),
+];
+
 #[test]
 fn the_app_server_is_told_who_asks_and_what_for() {
-    // What is sent, besides `Host: yelb.example`, and what then arrives.
-    let cases: [(Sent, Arriving); 6] = [
-        (
-            &[],
-            &[
-                ("x-forwarded-for", &["127.0.0.1"]),
-                ("x-forwarded-proto", &["http"]),
-                ("x-forwarded-host", &["yelb.example"]),
-            ],
-        ),
-        (
-            &[
-                ("X-Forwarded-For", "192.0.2.1, 192.0.2.2"),
-                ("X-Forwarded-Proto", "https"),
-                ("X-Forwarded-Host", "yelb.balanced.example"),
-            ],
-            &[
-                ("x-forwarded-for", &["192.0.2.1, 192.0.2.2, 127.0.0.1"]),
-                ("x-forwarded-proto", &["https"]),
-                ("x-forwarded-host", &["yelb.balanced.example"]),
-            ],
-        ),
-        (
-            &[("X-Forwarded-For", "192.0.2.1"), ("X-Forwarded-For", "192.0.2.2")],
-            &[("x-forwarded-for", &["192.0.2.1, 192.0.2.2, 127.0.0.1"])],
-        ),
-        (
-            &[
-                (
-                    "x-amzn-trace-id",
-                    "Self=1-67891234-12456789abcdef012345678; Root=1-67891233-abcdef012345678912345678;Lineage=a:1|b:2",
-                ),
-                ("traceparent", "00-67891233abcdef012345678912345678-00f067aa0ba902b7-01"),
-                ("tracestate", "a=1,b=2"),
-                ("Idempotency-Key", "\"8e03978e-40d5-43e8-bc93-6894a57f9324\""),
-                ("Cookie", "a=b; c=d"),
-                ("X-Anything", "at all"),
-            ],
-            &[
-                (
-                    "x-amzn-trace-id",
-                    &[
-                        "Self=1-67891234-12456789abcdef012345678; Root=1-67891233-abcdef012345678912345678;Lineage=a:1|b:2",
-                    ],
-                ),
-                ("traceparent", &["00-67891233abcdef012345678912345678-00f067aa0ba902b7-01"]),
-                ("tracestate", &["a=1,b=2"]),
-                ("idempotency-key", &["\"8e03978e-40d5-43e8-bc93-6894a57f9324\""]),
-                ("cookie", &["a=b; c=d"]),
-                ("x-anything", &["at all"]),
-            ],
-        ),
-        (
-            &[
-                ("Connection", "close, X-Hop , x-amzn-oddity"),
-                ("X-Hop", "1"),
-                ("X-Amzn-Oddity", "1"),
-                ("Keep-Alive", "timeout=5"),
-                ("Proxy-Connection", "keep-alive"),
-                ("TE", "trailers"),
-                ("Trailer", "X-Sum"),
-                ("Upgrade", "websocket"),
-                ("X-Stays", "1"),
-            ],
-            &[
-                ("connection", &[]),
-                ("x-hop", &[]),
-                ("x-amzn-oddity", &[]),
-                ("keep-alive", &[]),
-                ("proxy-connection", &[]),
-                ("te", &[]),
-                ("trailer", &[]),
-                ("upgrade", &[]),
-                ("x-stays", &["1"]),
-            ],
-        ),
-        // Nobody can hide behind a field that the proxy itself adds.
-        (
-            &[("Connection", "x-forwarded-for, x-forwarded-host, host")],
-            &[("x-forwarded-for", &["127.0.0.1"])],
-        ),
-    ];
-    for (sent, arriving) in cases {
+    for (sent, arriving) in FIELDS {
         let upstream = Upstream::saying(OK);
         let (_ui, page) = start_ui_of(upstream.address());
         let sent = [&[("Host", "yelb.example")], sent].concat();
@@ -269,55 +270,56 @@ fn a_short_name_is_looked_up_under_the_domain_and_stays_the_authority() {
 
 // ---- the answer
 
+/// What the app server says; status, fields and body as they arrive.
+const ANSWERS: [(&str, u16, Arriving, &str); 9] = [
+    (
+        "HTTP/1.1 200 OK\r\nContent-Length: 2\r\nSet-Cookie: a=1\r\nSet-Cookie: b=2\r\nVary: Accept\r\n\r\nok",
+        200,
+        &[("set-cookie", &["a=1", "b=2"]), ("vary", &["Accept"]), ("content-length", &["2"])],
+        "ok",
+    ),
+    (
+        "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n1\r\no\r\n1;x=y\r\nk\r\n0\r\n\r\n",
+        200,
+        &[("transfer-encoding", &["chunked"]), ("content-length", &[])],
+        "ok",
+    ),
+    // Until the end of the connection: of this one, it must not be the end of the client's.
+    ("HTTP/1.1 200 OK\r\nConnection: close\r\n\r\nok", 200, &[], "ok"),
+    ("HTTP/1.0 200 OK\r\nContent-Length: 2\r\n\r\nok", 200, &[], "ok"),
+    ("HTTP/1.1 204 No Content\r\n\r\n", 204, &[("content-length", &[])], ""),
+    ("HTTP/1.1 304 Not Modified\r\nETag: \"1\"\r\n\r\n", 304, &[("etag", &["\"1\""])], ""),
+    (
+        "HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 418 Teapot\r\nContent-Length: 5\r\n\r\nshort",
+        418,
+        &[],
+        "short",
+    ),
+    (
+        "HTTP/1.1 503 Unavailable\r\nRetry-After: 7\r\nContent-Length: 2\r\n\r\nno",
+        503,
+        &[("retry-after", &["7"])],
+        "no",
+    ),
+    (
+        "HTTP/1.1 200 OK\r\nConnection: X-Hop\r\nX-Hop: 1\r\nKeep-Alive: timeout=5\r\n\
+             Proxy-Authenticate: Basic\r\nUpgrade: h2c\r\nX-Stays: 1\r\nContent-Length: 2\r\n\r\nok",
+        200,
+        &[
+            ("x-hop", &[]),
+            ("keep-alive", &[]),
+            ("proxy-authenticate", &[]),
+            ("upgrade", &[]),
+            ("connection", &[]),
+            ("x-stays", &["1"]),
+        ],
+        "ok",
+    ),
+];
+
 #[test]
 fn the_answer_passes_as_it_came() {
-    // What the app server says; status, fields and body as they arrive.
-    let cases: [(&str, u16, Arriving, &str); 9] = [
-        (
-            "HTTP/1.1 200 OK\r\nContent-Length: 2\r\nSet-Cookie: a=1\r\nSet-Cookie: b=2\r\nVary: Accept\r\n\r\nok",
-            200,
-            &[("set-cookie", &["a=1", "b=2"]), ("vary", &["Accept"]), ("content-length", &["2"])],
-            "ok",
-        ),
-        (
-            "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n1\r\no\r\n1;x=y\r\nk\r\n0\r\n\r\n",
-            200,
-            &[("transfer-encoding", &["chunked"]), ("content-length", &[])],
-            "ok",
-        ),
-        // Until the end of the connection: of this one, it must not be the end of the client's.
-        ("HTTP/1.1 200 OK\r\nConnection: close\r\n\r\nok", 200, &[], "ok"),
-        ("HTTP/1.0 200 OK\r\nContent-Length: 2\r\n\r\nok", 200, &[], "ok"),
-        ("HTTP/1.1 204 No Content\r\n\r\n", 204, &[("content-length", &[])], ""),
-        ("HTTP/1.1 304 Not Modified\r\nETag: \"1\"\r\n\r\n", 304, &[("etag", &["\"1\""])], ""),
-        (
-            "HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 418 Teapot\r\nContent-Length: 5\r\n\r\nshort",
-            418,
-            &[],
-            "short",
-        ),
-        (
-            "HTTP/1.1 503 Unavailable\r\nRetry-After: 7\r\nContent-Length: 2\r\n\r\nno",
-            503,
-            &[("retry-after", &["7"])],
-            "no",
-        ),
-        (
-            "HTTP/1.1 200 OK\r\nConnection: X-Hop\r\nX-Hop: 1\r\nKeep-Alive: timeout=5\r\n\
-             Proxy-Authenticate: Basic\r\nUpgrade: h2c\r\nX-Stays: 1\r\nContent-Length: 2\r\n\r\nok",
-            200,
-            &[
-                ("x-hop", &[]),
-                ("keep-alive", &[]),
-                ("proxy-authenticate", &[]),
-                ("upgrade", &[]),
-                ("connection", &[]),
-                ("x-stays", &["1"]),
-            ],
-            "ok",
-        ),
-    ];
-    for (said, status, fields, body) in cases {
+    for (said, status, fields, body) in ANSWERS {
         let upstream = Upstream::start(move |conversation| {
             conversation.hear();
             conversation.say(said);

@@ -45,15 +45,13 @@ fn every_program_starts_in_a_namespace_with_the_originals_services() {
     // Hosts alone, as a manifest of the original gives them: their ports are the defaults.
     let hosts = "DB_HOST=127.0.0.1, CACHE_HOST=127.0.0.1";
     let flags = ["--port", "0", "--admin-port", "off"];
-    for (program, listener, variables_of_its_own) in [
-        ("yelb", "page", "RUST_LOG=info"),
-        ("yelb-appserver", "api", hosts),
-        ("yelb-ui", "page", "UI_ENV=prod"),
+    for (program, listener, variables_of_its_own, flags_of_its_own) in [
+        ("yelb", "page", "RUST_LOG=info", &["--api-port", "0"][..]),
+        ("yelb-appserver", "api", hosts, &[]),
+        ("yelb-ui", "page", "UI_ENV=prod", &[]),
     ] {
-        let mut program = Program::of_workspace(program).envs(variables_of_its_own).args(flags);
-        if listener == "page" && variables_of_its_own.starts_with("RUST_LOG") {
-            program = program.args(["--api-port", "0"]);
-        }
+        let mut program = Program::of_workspace(program).envs(variables_of_its_own);
+        program = program.args(flags).args(flags_of_its_own);
         for (name, value) in variables() {
             program = program.env(name, value);
         }
