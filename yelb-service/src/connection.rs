@@ -6,9 +6,11 @@ mod watched;
 use std::convert::Infallible;
 use std::future::{pending, poll_fn};
 use std::io;
+use std::mem;
 use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::Arc;
+use std::task::{Poll, ready};
 use std::time::Duration;
 
 use axum::body::Body;
@@ -27,7 +29,7 @@ use tokio_util::sync::CancellationToken;
 use crate::app::App;
 use crate::connections::Entry;
 use crate::health::Health;
-use watched::Watched;
+use watched::{Client, Watched};
 
 /// How long a connection may take from one answer to the whole head of the next request. hyper has one timer for the idle
 /// time and the head. Longer than the 60 s after which an ALB drops its side, so that the balancer never sends a request
@@ -44,7 +46,7 @@ const LINGER: Duration = Duration::from_secs(1);
 /// What becomes of a request whose client closes its side before it is answered.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum OnDisconnect {
-    /// It is cancelled. To notice, each request takes a read that finds nothing, and a buffer of 8 KiB for it.
+    /// It is cancelled.
     Cancel,
     /// It is completed, and answered if the client still listens.
     Complete,
@@ -71,12 +73,13 @@ impl Session {
 /// Serves one connection until either side closes it, or until it has to make room for another one. After `stop` it closes
 /// as soon as it is idle.
 pub(crate) async fn serve(
-    stream: impl AsyncRead + AsyncWrite + Unpin,
+    stream: impl Client,
     session: Session,
     stop: CancellationToken,
 ) -> hyper::Result<()> {
     let entry = Arc::clone(&session.entry);
-    let stream = Watched::new(stream, Arc::clone(&entry));
+    let watch_for_end = session.on_disconnect == OnDisconnect::Cancel;
+    let stream = Watched::new(stream, Arc::clone(&entry), watch_for_end);
     let time = session.is_turned_away.then_some(TURNED_AWAY_TIME);
     tokio::select! {
         outcome = converse(stream, session, stop) => outcome,
@@ -95,14 +98,12 @@ async fn pause(time: Option<Duration>) {
 }
 
 async fn converse(
-    stream: impl AsyncRead + AsyncWrite + Unpin,
+    stream: Watched<impl Client>,
     session: Session,
     stop: CancellationToken,
 ) -> hyper::Result<()> {
-    let session = Arc::new(session);
-    let http1 = http1(session.on_disconnect);
     let service = service_fn(|request| answer(&session, request));
-    let mut connection = http1.serve_connection(TokioIo::new(stream), service);
+    let mut connection = http1().serve_connection(TokioIo::new(stream), service);
     let ended = tokio::select! {
         outcome = poll_fn(|cx| connection.poll_without_shutdown(cx)) => Some(outcome),
         () = stop.cancelled() => None,
@@ -128,29 +129,37 @@ async fn converse(
 /// Answers one request. A request that has a body is the last one on its connection: where a body ends, two parsers may see
 /// differently, and what follows it must never be read as a request (RFC 9112 section 11.2). So is each while we drain, so
 /// that the client sends the next one elsewhere.
+///
+/// A request that was sent ahead, before the answer to the one before it, lets the other connections go first. hyper answers
+/// sixteen of them at a time: with thousands of such clients it is seconds until another one has its turn.
 fn answer(
-    session: &Arc<Session>,
+    session: &Session,
     request: Request<Incoming>,
-) -> impl Future<Output = Result<Response, Infallible>> + Unpin + use<> {
+) -> impl Future<Output = Result<Response, Infallible>> + Unpin {
     session.entry.begin_request();
     let has_body = !request.body().is_end_stream();
     let mut request = request.map(|body| if has_body { Body::new(body) } else { Body::empty() });
     let refusal = refusal::of(&request, session.is_turned_away);
     let is_last = has_body || refusal.is_some() || session.is_turned_away;
-    let answer = match refusal {
+    let mut answer = match refusal {
         Some(problem) => refusal::answer(request, problem),
         None => {
             request.extensions_mut().insert(ConnectInfo(session.peer));
             session.app.answer(request)
         }
     };
-    let session = Arc::clone(session);
-    answer.map(move |mut response| {
+    let mut others_first = !session.entry.was_awaited();
+    poll_fn(move |cx| {
+        if mem::take(&mut others_first) {
+            cx.waker().wake_by_ref();
+            return Poll::Pending;
+        }
+        let mut response = ready!(answer.poll_unpin(cx));
         if is_last || session.health.is_draining() {
             response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
         }
         session.entry.end_request();
-        Ok(response)
+        Poll::Ready(Ok(response))
     })
 }
 
@@ -161,13 +170,14 @@ async fn linger(mut stream: impl AsyncRead + AsyncWrite + Unpin) -> io::Result<(
     Ok(())
 }
 
-fn http1(on_disconnect: OnDisconnect) -> http1::Builder {
+fn http1() -> http1::Builder {
     let mut builder = http1::Builder::new();
     builder
         .timer(TokioTimer::new())
         .header_read_timeout(HEAD_LIMIT)
         .max_buf_size(HEAD_ROOM)
-        .half_close(on_disconnect == OnDisconnect::Complete)
+        // If hyper watched for the end while a request is answered, that would take a read that finds nothing and 8 KiB for it.
+        .half_close(true)
         // The original's spelling of field names, which people read in `curl -i`.
         .title_case_headers(true);
     builder

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::net::{IpAddr, SocketAddr};
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
@@ -69,6 +69,7 @@ struct Activity {
     waits_since: AtomicU64,
     /// How many requests it has had.
     requests: AtomicU64,
+    was_awaited: AtomicBool,
     close: CancellationToken,
 }
 
@@ -116,6 +117,7 @@ impl Table {
         let activity = Arc::new(Activity {
             waits_since: AtomicU64::new(self.now()),
             requests: AtomicU64::new(0),
+            was_awaited: AtomicBool::new(true),
             close: CancellationToken::new(),
         });
         open.last += 1;
@@ -170,6 +172,16 @@ impl Entry {
     pub(crate) fn begin_request(&self) {
         self.activity.waits_since.store(BUSY, Relaxed);
         self.activity.requests.fetch_add(1, Relaxed);
+    }
+
+    /// There is nothing to read: the client has all that it has asked for, or asks for more in its own time.
+    pub(crate) fn await_client(&self) {
+        self.activity.was_awaited.store(true, Relaxed);
+    }
+
+    /// Whether the client was waited for since the last time that this was asked.
+    pub(crate) fn was_awaited(&self) -> bool {
+        self.activity.was_awaited.swap(false, Relaxed)
     }
 
     /// It was answered: it is for the client to read, and to send another one.

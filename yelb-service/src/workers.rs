@@ -13,6 +13,10 @@ use tokio::runtime::{Builder, Handle};
 
 use crate::app::App;
 
+/// Every so many turns one is a new connection's. The runtime's own number, 31, is for tasks that come in by others seldom: where
+/// thousands of clients keep a worker busy, the last of them would wait for all that the others ask for.
+const TURNS_OF_NEW: u32 = 2;
+
 /// The workers of this process. They end with it.
 #[derive(Debug)]
 pub struct Workers(Vec<Handle>);
@@ -36,7 +40,9 @@ impl Workers {
 }
 
 fn start(number: usize) -> io::Result<Handle> {
-    let runtime = Builder::new_current_thread().enable_io().enable_time().build()?;
+    let mut builder = Builder::new_current_thread();
+    builder.enable_io().enable_time().global_queue_interval(TURNS_OF_NEW);
+    let runtime = builder.build()?;
     let handle = runtime.handle().clone();
     thread::Builder::new()
         .name(format!("worker-{number}"))
@@ -77,6 +83,11 @@ impl Worker {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
+    use std::sync::mpsc::channel;
+
+    use tokio::task::yield_now;
+
     use super::*;
 
     #[test]
@@ -90,5 +101,37 @@ mod tests {
         drop(places);
         let _place = second.place();
         assert!(is_next(first));
+    }
+
+    #[test]
+    fn new_connections_do_not_wait_for_all_that_the_others_ask_for() {
+        const MANY: usize = 200;
+        let (turns, (tell, told)) = (Arc::new(AtomicUsize::new(0)), channel());
+        let worker = start(0).unwrap();
+        let busy = (0..MANY).map(|_| {
+            let turns = Arc::clone(&turns);
+            worker.spawn(async move {
+                loop {
+                    turns.fetch_add(1, Relaxed);
+                    yield_now().await;
+                }
+            })
+        });
+        let busy: Vec<_> = busy.collect();
+        while turns.load(Relaxed) < MANY {
+            thread::yield_now();
+        }
+        // Held up while they come in, as by a thread that has a core and does not get it.
+        let (hold, held) = channel::<()>();
+        worker.spawn(async move { drop(held.recv()) });
+        for _ in 0..MANY {
+            let (tell, turns) = (tell.clone(), Arc::clone(&turns));
+            worker.spawn(async move { drop(tell.send(turns.load(Relaxed))) });
+        }
+        drop(hold);
+        let served: Vec<_> = (0..MANY).map(|_| told.recv().unwrap()).collect();
+        let turns = served[MANY - 1] - served[0];
+        assert!(turns < 4 * MANY, "the others had {turns} turns");
+        busy.iter().for_each(tokio::task::JoinHandle::abort);
     }
 }

@@ -14,6 +14,13 @@ use crate::limits::Limits;
 const GET: &str = "GET / HTTP/1.1\r\nHost: yelb\r\n\r\n";
 const OK: &str = "HTTP/1.1 200 OK\r\n";
 
+impl Client for DuplexStream {
+    /// It is not asked: these clients' requests are completed.
+    fn poll_is_at_end(&self, _: &mut std::task::Context<'_>) -> std::task::Poll<io::Result<bool>> {
+        std::task::Poll::Pending
+    }
+}
+
 /// Answers with the length of the body, or refuses to read it.
 async fn app(request: Request) -> Result<String, StatusCode> {
     if request.uri().path() == "/refused" {
@@ -38,7 +45,7 @@ fn session(is_turned_away: bool, health: &Health) -> Session {
     }
 }
 
-async fn serve_one(stream: impl AsyncRead + AsyncWrite + Unpin, stop: CancellationToken) {
+async fn serve_one(stream: impl Client, stop: CancellationToken) {
     // The client's doing is seen by the client.
     let _ = serve(stream, session(false, &Health::default()), stop).await;
 }
@@ -137,6 +144,30 @@ async fn a_client_that_does_not_read_is_given_up_after_30_seconds() {
         began.elapsed().as_secs()
     };
     assert!((30..32).contains(&sending.await), "{:?}", began.elapsed());
+}
+
+#[tokio::test]
+async fn requests_that_are_sent_ahead_let_another_client_go_first() {
+    let (asked, mut order) = tokio::sync::mpsc::unbounded_channel();
+    let note = move |request: Request| {
+        let path = request.uri().path().to_owned();
+        asked.send(path).expect("the test listens");
+        async {}
+    };
+    let app = App::new(Router::new().fallback(note));
+    let connect = || {
+        let session = session(false, &Health::default());
+        connect_to(Session { app: app.clone(), ..session })
+    };
+    let (mut hasty, mut other) = (connect(), connect());
+    let ahead = "GET /ahead HTTP/1.1\r\nHost: yelb\r\n\r\n".repeat(100);
+    hasty.write_all(ahead.as_bytes()).await.unwrap();
+    other.write_all(b"GET /other HTTP/1.1\r\nHost: yelb\r\n\r\n").await.unwrap();
+    let mut before = 0;
+    while order.recv().await.expect("a request") != "/other" {
+        before += 1;
+    }
+    assert!(before <= 2, "{before} went before it");
 }
 
 #[tokio::test]

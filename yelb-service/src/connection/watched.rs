@@ -7,6 +7,7 @@ use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::net::TcpStream;
 use tokio::time::{Sleep, sleep};
 
 use crate::connections::Entry;
@@ -16,10 +17,24 @@ pub(super) const HEAD_TIME: Duration = Duration::from_secs(10);
 /// How long a client may read nothing of an answer.
 pub(super) const STALL_TIME: Duration = Duration::from_secs(30);
 
+/// What a client is connected by.
+pub(crate) trait Client: AsyncRead + AsyncWrite + Unpin {
+    /// Resolves when there is something to read, and tells whether that is the end. Reads nothing.
+    fn poll_is_at_end(&self, cx: &mut Context<'_>) -> Poll<io::Result<bool>>;
+}
+
+impl Client for TcpStream {
+    fn poll_is_at_end(&self, cx: &mut Context<'_>) -> Poll<io::Result<bool>> {
+        self.poll_peek(cx, &mut ReadBuf::new(&mut [0])).map_ok(|bytes| bytes == 0)
+    }
+}
+
 /// A stream with limits on how long its client keeps it waiting. The timers are made only when there is something to wait for.
 pub(super) struct Watched<S> {
     stream: S,
     entry: Arc<Entry>,
+    /// Whether it fails when the client closes its side while a request is answered.
+    watch_for_end: bool,
     head: Head,
     /// Runs while the client does not read.
     stalled: Option<Pin<Box<Sleep>>>,
@@ -37,8 +52,8 @@ struct Head {
 }
 
 impl<S> Watched<S> {
-    pub(super) fn new(stream: S, entry: Arc<Entry>) -> Self {
-        Self { stream, entry, head: Head::default(), stalled: None }
+    pub(super) fn new(stream: S, entry: Arc<Entry>, watch_for_end: bool) -> Self {
+        Self { stream, entry, watch_for_end, head: Head::default(), stalled: None }
     }
 
     /// More of a head has come; if it was of another request, it begins anew.
@@ -53,6 +68,7 @@ impl<S> Watched<S> {
 
     /// There is nothing more to read for now. A head that has begun has to go on, and has to have room.
     fn wait_for_head(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.entry.await_client();
         self.head_grows(0);
         if self.entry.is_busy() || self.head.bytes == 0 {
             return Poll::Pending;
@@ -114,7 +130,7 @@ impl<S: AsyncRead + Unpin> AsyncRead for Watched<S> {
     }
 }
 
-impl<S: AsyncWrite + Unpin> AsyncWrite for Watched<S> {
+impl<S: Client> AsyncWrite for Watched<S> {
     fn poll_write(
         self: Pin<&mut Self>,
         cx: &mut Context<'_>,
@@ -139,8 +155,15 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Watched<S> {
         self.stream.is_write_vectored()
     }
 
+    /// hyper flushes each time it has nothing else to do, and so while it waits for an answer to send.
     fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.get_mut().stream).poll_flush(cx)
+        let this = self.get_mut();
+        if this.watch_for_end
+            && let Poll::Ready(true) = this.stream.poll_is_at_end(cx)?
+        {
+            return Poll::Ready(Err(io::ErrorKind::ConnectionAborted.into()));
+        }
+        Pin::new(&mut this.stream).poll_flush(cx)
     }
 
     fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
