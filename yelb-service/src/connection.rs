@@ -61,6 +61,8 @@ pub(crate) struct Session {
     pub(crate) entry: Arc<Entry>,
     /// There are too many connections: all that is answered is how we are.
     pub(crate) is_turned_away: bool,
+    /// After how long an idle connection rests.
+    pub(crate) rest_after: Duration,
 }
 
 impl Session {
@@ -70,22 +72,30 @@ impl Session {
     }
 }
 
-/// Serves one connection until either side closes it, or until it has to make room for another one. After `stop` it closes
-/// as soon as it is idle.
+/// What is next on a connection.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Next {
+    /// The client's next request, some time.
+    Rest,
+    /// Nothing.
+    End,
+}
+
+/// Serves a connection until either side closes it, or until it has to make room for another one. After `stop` it closes as
+/// soon as it is idle. What is idle without an end rests: hyper keeps 16 KiB for it.
 pub(crate) async fn serve(
-    stream: impl Client,
-    session: Session,
-    stop: CancellationToken,
-) -> hyper::Result<()> {
-    let entry = Arc::clone(&session.entry);
+    stream: &mut impl Client,
+    session: &Session,
+    stop: &CancellationToken,
+) -> hyper::Result<Next> {
     let watch_for_end = session.on_disconnect == OnDisconnect::Cancel;
-    let stream = Watched::new(stream, Arc::clone(&entry), watch_for_end);
+    let stream = Watched::new(stream, Arc::clone(&session.entry), watch_for_end);
     let time = session.is_turned_away.then_some(TURNED_AWAY_TIME);
     tokio::select! {
         outcome = converse(stream, session, stop) => outcome,
         // Nothing is under way on it.
-        () = entry.closed() => Ok(()),
-        () = pause(time) => Ok(()),
+        () = session.entry.closed() => Ok(Next::End),
+        () = pause(time) => Ok(Next::End),
     }
 }
 
@@ -99,13 +109,18 @@ async fn pause(time: Option<Duration>) {
 
 async fn converse(
     stream: Watched<impl Client>,
-    session: Session,
-    stop: CancellationToken,
-) -> hyper::Result<()> {
-    let service = service_fn(|request| answer(&session, request));
+    session: &Session,
+    stop: &CancellationToken,
+) -> hyper::Result<Next> {
+    let service = service_fn(|request| answer(session, request));
     let mut connection = http1().serve_connection(TokioIo::new(stream), service);
+    let mut next = Next::End;
     let ended = tokio::select! {
         outcome = poll_fn(|cx| connection.poll_without_shutdown(cx)) => Some(outcome),
+        () = session.entry.rested(session.rest_after) => {
+            next = Next::Rest;
+            None
+        }
         () = stop.cancelled() => None,
     };
     let outcome = match ended {
@@ -115,15 +130,18 @@ async fn converse(
             poll_fn(|cx| connection.poll_without_shutdown(cx)).await
         }
     };
-    let stream = connection.into_parts().io.into_inner();
+    let parts = connection.into_parts();
+    if next == Next::Rest && outcome.is_ok() && parts.read_buf.is_empty() {
+        return Ok(next);
+    }
     tokio::select! {
         // Our side is closed in any case.
         biased;
         // What the client does from now on is its own business.
-        _ = timeout(LINGER, linger(stream)) => {}
+        _ = timeout(LINGER, linger(parts.io.into_inner())) => {}
         () = stop.cancelled() => {}
     }
-    outcome
+    outcome.map(|()| Next::End)
 }
 
 /// Answers one request. A request that has a body is the last one on its connection: where a body ends, two parsers may see
@@ -136,11 +154,11 @@ fn answer(
     session: &Session,
     request: Request<Incoming>,
 ) -> impl Future<Output = Result<Response, Infallible>> + Unpin {
-    session.entry.begin_request();
     let has_body = !request.body().is_end_stream();
     let mut request = request.map(|body| if has_body { Body::new(body) } else { Body::empty() });
     let refusal = refusal::of(&request, session.is_turned_away);
     let is_last = has_body || refusal.is_some() || session.is_turned_away;
+    session.entry.begin_request(is_last);
     let mut answer = match refusal {
         Some(problem) => refusal::answer(request, problem),
         None => {

@@ -5,6 +5,7 @@ use axum::extract::Request;
 use axum::http::StatusCode;
 use tokio::io::{AsyncReadExt, DuplexStream, duplex};
 use tokio::net::{TcpListener, TcpStream};
+use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep};
 
 use super::*;
@@ -42,12 +43,13 @@ fn session(is_turned_away: bool, health: &Health) -> Session {
         health: health.clone(),
         entry: Arc::new(entry),
         is_turned_away,
+        rest_after: Duration::MAX,
     }
 }
 
-async fn serve_one(stream: impl Client, stop: CancellationToken) {
+async fn serve_one(mut stream: impl Client, stop: CancellationToken) {
     // The client's doing is seen by the client.
-    let _ = serve(stream, session(false, &Health::default()), stop).await;
+    let _ = serve(&mut stream, &session(false, &Health::default()), &stop).await;
 }
 
 /// A client of a server that is stopped by the token.
@@ -60,8 +62,9 @@ fn connect() -> (DuplexStream, CancellationToken) {
 
 /// A client of a server that is served with this.
 fn connect_to(session: Session) -> DuplexStream {
-    let (client, server) = duplex(64 * 1024);
-    tokio::spawn(async move { drop(serve(server, session, CancellationToken::new()).await) });
+    let (client, mut server) = duplex(64 * 1024);
+    let stop = CancellationToken::new();
+    tokio::spawn(async move { drop(serve(&mut server, &session, &stop).await) });
     client
 }
 
@@ -259,6 +262,63 @@ async fn an_idle_connection_is_kept_as_long_as_a_load_balancer_keeps_it() {
     let answered = Instant::now();
     assert_eq!(all_answers(&mut client).await, "");
     assert!((75..77).contains(&answered.elapsed().as_secs()), "{:?}", answered.elapsed());
+}
+
+#[tokio::test]
+async fn an_idle_connection_rests_and_is_served_again() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let mut client = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
+    let (mut stream, _) = listener.accept().await.unwrap();
+    let session = session(false, &Health::default());
+    let session = Session { rest_after: Duration::from_millis(1), ..session };
+    let stop = CancellationToken::new();
+    for _ in 0..3 {
+        client.write_all(GET.as_bytes()).await.unwrap();
+        let (next, answer) =
+            tokio::join!(serve(&mut stream, &session, &stop), one_answer(&mut client));
+        assert_eq!(next.unwrap(), Next::Rest);
+        assert!(answer.starts_with(OK) && !answer.contains("Connection: close"), "{answer}");
+    }
+    client.write_all(b"POST / HTTP/1.1\r\nHost: yelb\r\nContent-Length: 1\r\n\r\n1").await.unwrap();
+    drop(client);
+    assert_eq!(serve(&mut stream, &session, &stop).await.unwrap(), Next::End);
+}
+
+/// A client of this app, whose connection rests after a second; and what is next on it.
+fn connect_resting(app: Router) -> (DuplexStream, JoinHandle<Next>) {
+    let session = session(false, &Health::default());
+    let session = Session { rest_after: Duration::from_secs(1), app: App::new(app), ..session };
+    let (client, mut server) = duplex(64 * 1024);
+    let stop = CancellationToken::new();
+    let serving = async move { serve(&mut server, &session, &stop).await.unwrap() };
+    (client, tokio::spawn(serving))
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_connection_does_not_rest_while_a_request_is_under_way() {
+    let slow = async || {
+        sleep(Duration::from_secs(5)).await;
+        "1"
+    };
+    let (mut client, next) = connect_resting(Router::new().fallback(slow));
+    let (first, rest) = GET.split_at(9);
+    client.write_all(first.as_bytes()).await.unwrap();
+    sleep(Duration::from_secs(5)).await;
+    client.write_all(rest.as_bytes()).await.unwrap();
+    let answer = one_answer(&mut client).await;
+    assert!(answer.starts_with(OK) && !answer.contains("Connection: close"), "{answer}");
+    assert_eq!(next.await.unwrap(), Next::Rest);
+}
+
+#[tokio::test(start_paused = true)]
+async fn nothing_is_read_after_a_body_that_was_answered_before_it_came() {
+    let echo = async |request: Request| Response::new(request.into_body());
+    let (mut client, next) = connect_resting(Router::new().fallback(echo));
+    client.write_all(b"POST / HTTP/1.1\r\nHost: yelb\r\nContent-Length: 1\r\n\r\n").await.unwrap();
+    sleep(Duration::from_secs(5)).await;
+    client.write_all(b"1").await.unwrap();
+    assert!(all_answers(&mut client).await.starts_with(OK));
+    assert_eq!(next.await.unwrap(), Next::End);
 }
 
 #[tokio::test]

@@ -29,6 +29,12 @@ impl Client for TcpStream {
     }
 }
 
+impl<C: Client> Client for &mut C {
+    fn poll_is_at_end(&self, cx: &mut Context<'_>) -> Poll<io::Result<bool>> {
+        (**self).poll_is_at_end(cx)
+    }
+}
+
 /// A stream with limits on how long its client keeps it waiting. The timers are made only when there is something to wait for.
 pub(super) struct Watched<S> {
     stream: S,
@@ -68,9 +74,12 @@ impl<S> Watched<S> {
 
     /// There is nothing more to read for now. A head that has begun has to go on, and has to have room.
     fn wait_for_head(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        self.entry.await_client();
         self.head_grows(0);
-        if self.entry.is_busy() || self.head.bytes == 0 {
+        if self.entry.is_busy() {
+            return Poll::Pending;
+        }
+        if self.head.bytes == 0 {
+            self.entry.await_client();
             return Poll::Pending;
         }
         let more = self.head.bytes - self.head.counted;
@@ -122,6 +131,7 @@ impl<S: AsyncRead + Unpin> AsyncRead for Watched<S> {
         let before = buffer.filled().len();
         match Pin::new(&mut this.stream).poll_read(cx, buffer) {
             Poll::Ready(outcome) => {
+                this.entry.end_rest();
                 this.head_grows(buffer.filled().len() - before);
                 Poll::Ready(outcome)
             }
