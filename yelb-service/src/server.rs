@@ -28,7 +28,7 @@ use crate::workers::Worker;
 const DRAIN_LIMIT: Duration = Duration::from_millis(5600);
 /// After how long an idle connection gives its buffers back. A client that asks again at once, as behind a load balancer,
 /// finds them there; 10,000 visitors of a page that asks every few seconds take none.
-const REST_AFTER: Duration = Duration::from_millis(500);
+const REST_AFTER: Duration = Duration::from_millis(100);
 /// How long to pause when the process is out of file descriptors, rather than spin.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
