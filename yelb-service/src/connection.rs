@@ -130,15 +130,19 @@ async fn converse(
             poll_fn(|cx| connection.poll_without_shutdown(cx)).await
         }
     };
-    let parts = connection.into_parts();
-    if next == Next::Rest && outcome.is_ok() && parts.read_buf.is_empty() {
+    // What was read of a large head is not kept any longer.
+    let (stream, has_more) = {
+        let parts = connection.into_parts();
+        (parts.io.into_inner(), !parts.read_buf.is_empty())
+    };
+    if next == Next::Rest && outcome.is_ok() && !has_more {
         return Ok(next);
     }
     tokio::select! {
         // Our side is closed in any case.
         biased;
         // What the client does from now on is its own business.
-        _ = timeout(LINGER, linger(parts.io.into_inner())) => {}
+        _ = timeout(LINGER, linger(stream)) => {}
         () = stop.cancelled() => {}
     }
     outcome.map(|()| Next::End)
