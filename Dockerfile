@@ -21,6 +21,11 @@ RUN apt-get update --quiet \
     && rm --recursive --force /var/lib/apt/lists/*
 WORKDIR /yelb
 ENV CARGO_TERM_COLOR=never
+# jemalloc takes pages to be as large as those of the machine that builds it; on ARM those of others may have 64 KiB.
+RUN mkdir .cargo \
+    && case "$(uname --machine)" in \
+        aarch64) printf '[env]\nJEMALLOC_SYS_WITH_LG_PAGE = "16"\n' > .cargo/config.toml;; \
+    esac
 # `quick` is for images that are only tested (Cargo.toml).
 ARG PROFILE=release
 

@@ -39,7 +39,7 @@ async fn main() -> ExitCode {
 
 async fn run() -> anyhow::Result<()> {
     let (cli, names) = settings::parse::<Cli>(&Environment::of_process(), &[]);
-    telemetry::init_log(&cli.process, Level::INFO);
+    let _log = telemetry::init_log(&cli.process, Level::INFO);
     let listening = &cli.process.listening;
     let stop = StopOptions::watch(listening.stop_wait)?;
     let listener = listening.bind("PORT", cli.port, &names)?;
@@ -50,7 +50,7 @@ async fn run() -> anyhow::Result<()> {
         .with_state(pool.connect(cli.database_url.as_deref().unwrap_or_default()).await?)
         .merge(health.routes());
     let server = Server::new("api", listener, App::new(app), OnDisconnect::Complete)?;
-    server::run(vec![server], health, stop).await;
+    server::run(vec![server], listening.limits, health, stop).await;
     Ok(())
 }
 

@@ -60,8 +60,11 @@ impl<S: Sync> FromRequestParts<S> for IdempotencyKey {
     type Rejection = ApiError;
 
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, ApiError> {
-        let Some(value) = parts.headers.get("idempotency-key") else { return Ok(Self(None)) };
-        let key = value.to_str().unwrap_or_default().parse().map_err(ApiError::InvalidKey)?;
+        let mut fields = parts.headers.get_all("idempotency-key").iter();
+        let Some(value) = fields.next() else { return Ok(Self(None)) };
+        // Two fields are a list (RFC 9110 section 5.3), and no list is a key.
+        let text = if fields.next().is_none() { value.to_str().unwrap_or_default() } else { "" };
+        let key = text.parse().map_err(ApiError::InvalidKey)?;
         Ok(Self(Some(key)))
     }
 }

@@ -69,13 +69,13 @@ async fn run(config: &Config, stores: &Location, names: &Names) -> anyhow::Resul
     if let Some(listener) = admin {
         servers.push(admin::server(listener, &health, &metrics)?);
     }
-    server::run(servers, health, stop).await;
+    server::run(servers, listening.limits, health, stop).await;
     stores.close().await;
     Ok(())
 }
 
 async fn migrate(config: &Config, environment: &Environment, names: &Names) -> anyhow::Result<()> {
-    telemetry::init_log(&config.process, Level::INFO);
+    let _log = telemetry::init_log(&config.process, Level::INFO);
     let stores = config.stores.location(names, environment, None)?;
     Ok(yelb_db::migrate(&stores, Poll::default(), &config.process.resolver()).await?)
 }

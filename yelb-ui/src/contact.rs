@@ -1,5 +1,6 @@
 //! How the app server is, as the requests that pass show it.
 
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 
@@ -11,11 +12,18 @@ const KIND: &str = "http";
 /// Learns from each request how the app server is: to ask besides would put traffic into the mesh that no client sent.
 /// Cloning it clones a handle.
 #[derive(Debug, Clone)]
-pub struct AppServerContact(Arc<Mutex<Dependency>>);
+pub struct AppServerContact(Arc<Shared>);
+
+#[derive(Debug)]
+struct Shared {
+    dependency: Mutex<Dependency>,
+    /// Whether it is up, for all the requests that change nothing.
+    is_up: AtomicBool,
+}
 
 impl Default for AppServerContact {
     fn default() -> Self {
-        Self(Arc::new(Mutex::new(Dependency {
+        let dependency = Mutex::new(Dependency {
             name: NAME,
             kind: KIND,
             contact: Contact::Unknown,
@@ -23,14 +31,17 @@ impl Default for AppServerContact {
             // The page is of use without it.
             prepared: true,
             missing: None,
-        })))
+        });
+        Self(Arc::new(Shared { dependency, is_up: AtomicBool::new(false) }))
     }
 }
 
 impl AppServerContact {
     /// It answered.
     pub(crate) fn up(&self) {
-        self.turn(Contact::Up);
+        if !self.0.is_up.load(Relaxed) {
+            self.turn(Contact::Up);
+        }
     }
 
     /// It did not, and why.
@@ -41,12 +52,12 @@ impl AppServerContact {
     /// For `/readyz` and the metrics.
     pub fn check(&self) -> Check {
         let this = self.clone();
-        Box::new(move || this.0.lock().unwrap_or_else(PoisonError::into_inner).clone())
+        Box::new(move || this.0.dependency.lock().unwrap_or_else(PoisonError::into_inner).clone())
     }
 
     fn turn(&self, contact: Contact) {
         // Every update is a plain assignment, so that a poisoned one is still whole.
-        let mut dependency = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut dependency = self.0.dependency.lock().unwrap_or_else(PoisonError::into_inner);
         // An outage is two lines in the log, not one for each request.
         if std::mem::discriminant(&dependency.contact) != std::mem::discriminant(&contact) {
             dependency.since = Instant::now();
@@ -60,6 +71,7 @@ impl AppServerContact {
                 _ => tracing::info!(dependency = NAME, kind = KIND, "{NAME} is up"),
             }
         }
+        self.0.is_up.store(contact == Contact::Up, Relaxed);
         dependency.contact = contact;
     }
 }

@@ -2,19 +2,25 @@
 
 use std::process::ExitCode;
 
+use anyhow::Context;
 use clap::{Parser, Subcommand};
 use tracing::Level;
 use yelb_service::health::Health;
 use yelb_service::healthcheck::Healthcheck;
 use yelb_service::metrics::Metrics;
-use yelb_service::server::{self, OnDisconnect, Server};
+use yelb_service::server::{self, OnDisconnect, Server, Workers};
 use yelb_service::settings::{self, Environment, Names};
 use yelb_service::stop::StopOptions;
 use yelb_service::{admin, telemetry};
 use yelb_ui::config::{self, Config};
 use yelb_ui::contact::AppServerContact;
-use yelb_ui::proxy::Upstream;
+use yelb_ui::upstream::{Origin, Upstream};
 use yelb_ui::{proxy, router};
+
+/// Faster than glibc's with what a connection takes, and gives memory back once thousands of them have closed.
+#[cfg(feature = "jemalloc")]
+#[global_allocator]
+static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
 
 /// Yelb's UI: the page, and /api passed on to the app server. Settings come from the environment; a flag wins over the variable
 /// of the same meaning.
@@ -33,7 +39,8 @@ enum Command {
     Healthcheck(Healthcheck),
 }
 
-#[tokio::main]
+// Connections are served by workers, which leaves signals, health and metrics to this runtime.
+#[tokio::main(flavor = "current_thread")]
 async fn main() -> ExitCode {
     let environment = Environment::of_process();
     let (Cli { config, command }, names) = settings::parse(&environment, config::ALIASES);
@@ -60,14 +67,20 @@ async fn run(config: Config, names: &Names) -> anyhow::Result<()> {
 
     let contact = AppServerContact::default();
     let health = Health::new([contact.check()]);
-    let upstream = Upstream::new(config.appserver_endpoint, config.process.resolver(), contact);
-    let app = router::app(proxy::app(upstream), &health);
+    let origin = Origin::new(config.appserver_endpoint);
+    let origin = origin.context("cannot speak TLS to the app server")?;
+    let resolver = config.process.resolver();
+    let app = || {
+        let upstream = Upstream::new(origin.clone(), resolver.clone(), contact.clone());
+        router::app(proxy::app(upstream), &health)
+    };
     // If the client disconnects, the call of the app server is cancelled.
-    let mut servers = vec![Server::new("page", page, app, OnDisconnect::Cancel)?];
+    let page = Server::on_workers("page", page, &Workers::start()?, app, OnDisconnect::Cancel)?;
+    let mut servers = vec![page];
     if let Some(listener) = admin {
         servers.push(admin::server(listener, &health, &metrics)?);
     }
-    server::run(servers, health, stop).await;
+    server::run(servers, listening.limits, health, stop).await;
     Ok(())
 }
 

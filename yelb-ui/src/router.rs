@@ -1,9 +1,7 @@
 //! What answers which request.
 
 use axum::Router;
-use axum::extract::Request;
 use axum::middleware::{Next, from_fn};
-use tower::{ServiceExt, service_fn};
 use yelb_service::health::Health;
 use yelb_service::observe::observe;
 use yelb_service::problem::Problem;
@@ -14,11 +12,11 @@ use crate::page;
 /// The whole service: the page, and `api` for what begins with `/api/`.
 pub fn app(api: App, health: &Health) -> App {
     let page = App::new(page(health));
-    App::new(service_fn(move |request: Request| {
+    App::from_fn(move |request| {
         // To the letter, and not by a route: the router behind it would take its own routes for parts of that one.
         let app = if request.uri().path().starts_with("/api/") { &api } else { &page };
-        app.clone().oneshot(request)
-    }))
+        app.answer(request)
+    })
 }
 
 fn page(health: &Health) -> Router {

@@ -32,6 +32,8 @@ pub(crate) enum Step {
 /// is installed.
 type Need = (&'static str, &'static [&'static str]);
 
+/// For the memory allocator of yelb-ui. What else a build takes, Rust's toolchain takes, too.
+const BUILD: [Need; 1] = [("make", &["make"])];
 const SERVERS: [Need; 7] = [
     (POSTGRES, &["postgresql"]),
     ("pgbouncer", &["pgbouncer"]),
@@ -67,12 +69,12 @@ impl Step {
 
     fn needs(self) -> Vec<Need> {
         let lists: &[&[Need]] = match self {
-            Self::Lint => return Vec::new(),
-            Self::Rust => &[&SERVERS],
-            Self::Browser => &[&NPM, &BROWSER],
-            Self::Infra => &[&SERVERS, &NPM],
-            Self::E2e => &[&SERVERS, &NPM, &BROWSER, &CONTAINERS],
-            Self::Bench => &[&SERVERS, &LOAD],
+            Self::Lint => &[&BUILD],
+            Self::Rust => &[&BUILD, &SERVERS],
+            Self::Browser => &[&BUILD, &NPM, &BROWSER],
+            Self::Infra => &[&BUILD, &SERVERS, &NPM],
+            Self::E2e => &[&BUILD, &SERVERS, &NPM, &BROWSER, &CONTAINERS],
+            Self::Bench => &[&BUILD, &SERVERS, &LOAD],
         };
         // macOS has no such programs, and the tests do without them there.
         let linux: &[Need] = if cfg!(target_os = "linux") { &LINUX } else { &[] };

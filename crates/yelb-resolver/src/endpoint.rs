@@ -30,7 +30,7 @@ pub struct HttpEndpoint {
 
 const HOST: &str = "expected a host name or an IP address";
 const PORT: &str = "expected host:port, with a port from 1 to 65535";
-const SCHEME: &str = "expected http://, or a host without a scheme";
+const SCHEME: &str = "expected http:// or https://, or a host without a scheme";
 const LOGIN: &str = "expected a URL without a login";
 const PATH: &str = "expected a URL without a query, and without spaces in its path";
 
@@ -112,6 +112,14 @@ impl fmt::Display for Endpoint {
     }
 }
 
+impl fmt::Display for HttpEndpoint {
+    /// Its URL, with the port in any case.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { tls, endpoint, path } = self;
+        write!(f, "{}://{endpoint}{path}", if *tls { "https" } else { "http" })
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -125,9 +133,7 @@ mod tests {
     }
 
     fn http(text: &str) -> Result<String, &'static str> {
-        HttpEndpoint::parse(text, 4567).map(|HttpEndpoint { tls, endpoint, path }| {
-            format!("http{}://{endpoint}{path}", if tls { "s" } else { "" })
-        })
+        HttpEndpoint::parse(text, 4567).map(|endpoint| endpoint.to_string())
     }
 
     #[test]

@@ -6,6 +6,7 @@ use axum::Router;
 use tokio::net::TcpListener;
 
 use crate::health::Health;
+use crate::limits::Limits;
 use crate::metrics::Metrics;
 use crate::problem::Problem;
 use crate::server::{App, OnDisconnect, Server};
@@ -16,5 +17,6 @@ pub fn server(listener: TcpListener, health: &Health, metrics: &Metrics) -> io::
         .merge(health.routes())
         .merge(metrics.routes(health))
         .fallback(async || Problem::not_found());
-    Server::new("admin", listener, App::new(app), OnDisconnect::Cancel)
+    let server = Server::new("admin", listener, App::new(app), OnDisconnect::Cancel)?;
+    Ok(server.with_limits(Limits::ADMIN))
 }

@@ -65,6 +65,10 @@ impl Health {
         self.draining.store(true, Ordering::Release);
     }
 
+    pub(crate) fn is_draining(&self) -> bool {
+        self.draining.load(Ordering::Acquire)
+    }
+
     /// `/livez` and `/readyz`.
     pub fn routes(&self) -> Router {
         Router::new()
@@ -88,7 +92,7 @@ impl Health {
     fn readiness(&self) -> Readiness {
         let dependencies = self.dependencies();
         let is_down = |dependency: &Dependency| matches!(dependency.contact, Contact::Down(_));
-        let status = if self.draining.load(Ordering::Acquire) {
+        let status = if self.is_draining() {
             Status::Draining
         } else if !dependencies.iter().all(|dependency| dependency.prepared) {
             Status::Starting

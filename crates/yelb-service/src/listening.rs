@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use tokio::net::TcpListener;
 
+use crate::limits::Limits;
 use crate::privileged_port;
 use crate::settings::{Names, SettingError};
 
@@ -21,6 +22,9 @@ pub struct Listening {
     /// Seconds to go on accepting after SIGTERM, until load balancers have noticed
     #[arg(long, env = "YELB_STOP_WAIT", value_name = "SECONDS", default_value = "3", value_parser = seconds)]
     pub stop_wait: Duration,
+    /// How many connections there may be.
+    #[command(flatten)]
+    pub limits: Limits,
 }
 
 /// The port of metrics and health.

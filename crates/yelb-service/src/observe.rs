@@ -4,49 +4,88 @@ use std::time::Instant;
 
 use axum::extract::{MatchedPath, Request};
 use axum::response::Response;
+use opentelemetry::trace::TraceId;
 use tracing::Instrument;
+use tracing::field::display;
 
 use crate::method;
 use crate::problem::{self, Problem};
 use crate::telemetry::span;
 
-/// Answers a request that has been routed: what `answer` logs and calls belongs to it, and a panic is a 500.
-///
-/// Fields and metrics are named by OpenTelemetry's semantic conventions for HTTP servers.
+mod series;
+
+/// The template of a route, never the path as sent: that one is the client's, and without bound.
+#[derive(Debug, Clone)]
+pub enum Route {
+    /// A route of a router.
+    Matched(MatchedPath),
+    /// One that is known without a router.
+    Known(&'static str),
+    /// None.
+    Unmatched,
+}
+
+impl Route {
+    /// The route that a router has chosen.
+    fn of(request: &Request) -> Self {
+        let matched = request.extensions().get::<MatchedPath>();
+        matched.map_or(Self::Unmatched, |path| Self::Matched(path.clone()))
+    }
+
+    fn name(&self) -> Option<&str> {
+        match self {
+            Self::Matched(path) => Some(path.as_str()),
+            Self::Known(name) => Some(name),
+            Self::Unmatched => None,
+        }
+    }
+}
+
+/// Answers a request that has been routed by a router: see [`observe_as`].
 pub async fn observe<A>(request: Request, answer: impl FnOnce(Request) -> A) -> Response
+where
+    A: Future<Output = Response>,
+{
+    let route = Route::of(&request);
+    observe_as(request, route, answer).await
+}
+
+/// Answers a request: what `answer` calls belongs to its trace, and a panic is a 500.
+///
+/// Fields and metrics are named by OpenTelemetry's semantic conventions for HTTP servers. The fields of the log's line are
+/// the event's own: the span has them for traces alone, where they cost nothing unless there are any.
+pub async fn observe_as<A>(
+    request: Request,
+    route: Route,
+    answer: impl FnOnce(Request) -> A,
+) -> Response
 where
     A: Future<Output = Response>,
 {
     let started = Instant::now();
     let method = method::known(request.method());
-    let route = route(&request);
-    let span = span::of_request(&request, method, route.as_deref());
+    let (span, trace_id) = span::of_request(&request, method, route.name());
     let wants_page = problem::wants_page(&request);
     let mut response = problem::catch_panic(answer(request)).instrument(span.clone()).await;
     if wants_page {
         response = problem::as_page(response);
     }
     let seconds = started.elapsed().as_secs_f64();
-    let route = route.unwrap_or_else(|| "unmatched".to_owned());
     record(&response, &span);
-    span.in_scope(|| log(&response, method, &route, seconds));
-    metrics::histogram!(
-        "http_server_request_duration_seconds",
-        "http_request_method" => method,
-        "http_route" => route,
-        "http_response_status_code" => response.status().as_str().to_owned(),
-    )
-    .record(seconds);
+    log(&response, method, &route, trace_id, seconds);
+    let route = route.name().unwrap_or(UNMATCHED);
+    series::record(method, route, response.status(), seconds);
     response
 }
 
-/// The route's template, never the path as sent: that one is the client's, and without bound.
-fn route(request: &Request) -> Option<String> {
-    request.extensions().get::<MatchedPath>().map(|path| path.as_str().to_owned())
-}
+/// What log and metrics call a request that met no route.
+const UNMATCHED: &str = "unmatched";
 
 /// What the span shows of the answer: a failure with the words of the log.
 fn record(response: &Response, span: &tracing::Span) {
+    if span.is_disabled() {
+        return;
+    }
     let status = response.status();
     span::answered(span, status);
     if status.is_server_error() {
@@ -56,17 +95,36 @@ fn record(response: &Response, span: &tracing::Span) {
     }
 }
 
-fn log(response: &Response, method: &str, route: &str, seconds: f64) {
+fn log(
+    response: &Response,
+    method: &'static str,
+    route: &Route,
+    trace_id: Option<TraceId>,
+    seconds: f64,
+) {
     let status = response.status();
-    let duration_ms = seconds * 1e3;
+    let (duration_ms, trace_id) = (seconds * 1e3, trace_id.map(display));
+    let name = route.name().unwrap_or(UNMATCHED);
     match response.extensions().get::<Problem>() {
         Some(problem) if status.is_server_error() => {
             tracing::error!(
+                http.request.method = method,
+                http.route = route.name(),
+                http.response.status_code = status.as_u16(),
+                trace_id,
                 duration_ms,
                 error = problem.report(),
-                "{method} {route} answered {status}"
+                "{method} {name} answered {status}"
             );
         }
-        _ => tracing::info!(duration_ms, "{method} {route} answered {}", status.as_u16()),
+        _ => tracing::info!(
+            http.request.method = method,
+            http.route = route.name(),
+            http.response.status_code = status.as_u16(),
+            trace_id,
+            duration_ms,
+            "{method} {name} answered {}",
+            status.as_u16()
+        ),
     }
 }

@@ -66,7 +66,7 @@ async fn serve(config: &Config, location: &Location, names: &Names) -> anyhow::R
     if let Some(listener) = admin {
         servers.push(admin::server(listener, &health, &metrics)?);
     }
-    server::run(servers, health, stop).await;
+    server::run(servers, listening.limits, health, stop).await;
     stores.close().await;
     Ok(())
 }

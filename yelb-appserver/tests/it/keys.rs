@@ -48,5 +48,7 @@ fn a_key_that_cannot_be_used_counts_nothing() {
         assert_eq!(refused.status, status, "{key:?}");
         assert_eq!(refused.header("content-type"), Some("application/problem+json"));
     }
+    let two = [("Idempotency-Key", "two"), ("Idempotency-Key", "three")];
+    assert_eq!(http::request(yelb.api, "GET", "/api/outback", &two, b"").status, 400);
     assert_eq!(counted(&yelb, "outback"), "0");
 }

@@ -62,6 +62,17 @@ fn without_an_admin_port_there_is_one_listener() {
     assert_eq!(server.stderr().matches(r#""message":"listening""#).count(), 1, "{server:?}");
 }
 
+/// Ends the server if the test fails, because its voters vote until the server ends.
+struct EndOnPanic<'a>(&'a Running);
+
+impl Drop for EndOnPanic<'_> {
+    fn drop(&mut self) {
+        if thread::panicking() {
+            self.0.kill();
+        }
+    }
+}
+
 #[test]
 fn told_to_stop_it_answers_until_balancers_know_and_every_vote_that_it_counts() {
     let (postgres, redis) = (Postgres::start(), Redis::start());
@@ -87,9 +98,14 @@ fn told_to_stop_it_answers_until_balancers_know_and_every_vote_that_it_counts() 
                         503 => unknown.fetch_add(1, SeqCst),
                         _ => panic!("{answer:?}"),
                     };
+                    if answer.header("connection") == Some("close") {
+                        let Ok(next) = Raw::try_connect(api) else { break };
+                        connection = next;
+                    }
                 }
             });
         }
+        let _voters_end = EndOnPanic(&server);
         more_are_confirmed("votes are confirmed");
         server.terminate();
         eventually(PATIENCE, "it is not ready", || {

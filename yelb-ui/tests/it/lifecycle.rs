@@ -80,6 +80,10 @@ fn told_to_stop_it_answers_until_balancers_know_and_every_request_that_it_passes
                     let Ok(answer) = connection.try_read_response_to("GET") else { break };
                     assert_eq!(answer.status, 200, "{answer:?}");
                     *answered.lock().unwrap() += 1;
+                    if answer.header("connection") == Some("close") {
+                        let Ok(next) = Raw::try_connect(page) else { break };
+                        connection = next;
+                    }
                 }
             });
         }
@@ -154,7 +158,7 @@ fn whatever_clients_do_it_ends_within_ten_seconds_of_sigterm() {
     let server = ui_of(upstream.address()).env("YELB_ADMIN_PORT", "0").spawn();
     let _page = http::stuck_clients(server.address("page"), "/static/any/yelb.css");
     let mut voter = Raw::connect(server.address("page"));
-    voter.send("POST /api/ihop HTTP/1.1\r\nContent-Length: 5\r\n\r\nhe");
+    voter.send("POST /api/ihop HTTP/1.1\r\nHost: yelb\r\nContent-Length: 5\r\n\r\nhe");
     let _admin = http::stuck_clients(server.address("admin"), "/metrics");
     server.terminate();
     assert!(server.wait(Duration::from_secs(10)).success(), "{server:?}");

@@ -1,5 +1,7 @@
 //! The UI's server as browsers, app servers and orchestrators see it: the program itself, over real sockets.
 
+mod backends;
+mod hostile;
 mod lifecycle;
 mod proxy;
 mod settings;

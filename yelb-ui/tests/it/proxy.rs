@@ -382,11 +382,12 @@ fn large_bodies_flow_through_both_ways_as_they_come() {
         let ears = ears.lock().expect("there is one connection");
         let (upstream_has, client_got) = &*ears;
         conversation.hear_head();
+        // At once, because an answer has to begin within some time, and a body may take any.
+        conversation.say(format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n", PART * PARTS));
         for part in 0..PARTS {
             let intact = conversation.hear_bytes(PART).is_some_and(|bytes| bytes == of(part, PART));
             let _ = upstream_has.send(intact);
         }
-        conversation.say(format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n", PART * PARTS));
         for part in 0..PARTS {
             conversation.say(of(part, PART));
             let _ = client_got.recv_timeout(PATIENCE);
@@ -401,10 +402,6 @@ fn large_bodies_flow_through_both_ways_as_they_come() {
         PART * PARTS
     );
     client.write_all(head.as_bytes()).unwrap();
-    for part in 0..PARTS {
-        client.write_all(&of(part, PART)).unwrap();
-        assert_eq!(upstream_got.recv_timeout(PATIENCE), Ok(true), "part {part} on its way there");
-    }
     let mut head = Vec::new();
     while !head.ends_with(b"\r\n\r\n") {
         let mut byte = [0];
@@ -412,6 +409,10 @@ fn large_bodies_flow_through_both_ways_as_they_come() {
         head.extend(byte);
     }
     assert!(head.starts_with(b"HTTP/1.1 200 OK\r\n"));
+    for part in 0..PARTS {
+        client.write_all(&of(part, PART)).unwrap();
+        assert_eq!(upstream_got.recv_timeout(PATIENCE), Ok(true), "part {part} on its way there");
+    }
     for part in 0..PARTS {
         let mut bytes = vec![0; PART];
         client.read_exact(&mut bytes).unwrap();
@@ -570,6 +571,14 @@ fn a_broken_body_is_the_clients_fault_and_says_nothing_of_the_app_server() {
         http::request(page, "POST", "/api/ihop", &chunked, "5\r\nhello, world\r\n0\r\n\r\n");
     assert_eq!(answer.status, 400, "{answer:?}");
     assert_eq!(answer.json()["detail"], "The body is malformed or was cut off.");
+    reports(page, "unknown");
+
+    let mut client = Raw::connect(page);
+    client.send("POST /api/ihop HTTP/1.1\r\nHost: yelb\r\nContent-Length: 9\r\n\r\nshort");
+    eventually(PATIENCE, "the head arrives", || upstream.requests().len() == 2);
+    client.finish_sending();
+    let answer = client.read_to_end();
+    assert!(answer.is_empty() || answer.starts_with(b"HTTP/1.1 400 "));
     reports(page, "unknown");
 }
 

@@ -13,25 +13,25 @@ const AT_ONCE: Duration = Duration::from_secs(2);
 
 /// Variables that cannot be used, and how the line begins that says so.
 const NONSENSE: &str = "
-    YELB_APPSERVER_ENDPOINT=https://yelb-appserver:4567 => YELB_APPSERVER_ENDPOINT: expected http://host:4567 or a host, got https://
-    YELB_APPSERVER_ENDPOINT=http://api/v1               => YELB_APPSERVER_ENDPOINT: expected http://host:4567 or a host, got a path after it
-    YELB_APPSERVER_ENDPOINT=ftp://api                   => YELB_APPSERVER_ENDPOINT: expected http://, or a host without a scheme
+    YELB_APPSERVER_ENDPOINT=ftp://api                   => YELB_APPSERVER_ENDPOINT: expected http:// or https://, or a host without a scheme
     YELB_APPSERVER_ENDPOINT=http://                     => YELB_APPSERVER_ENDPOINT: expected a host name or an IP address
     YELB_APPSERVER_ENDPOINT=http://:4567                => YELB_APPSERVER_ENDPOINT: expected a host name or an IP address
     YELB_APPSERVER_ENDPOINT=http://a pi                 => YELB_APPSERVER_ENDPOINT: expected a host name or an IP address
     YELB_APPSERVER_ENDPOINT=http://api?x=y              => YELB_APPSERVER_ENDPOINT: expected a URL without a query
+    YELB_APPSERVER_ENDPOINT=https://api/a b             => YELB_APPSERVER_ENDPOINT: expected a URL without a query, and without spaces in its path
     YELB_APPSERVER_ENDPOINT=http://me:hunter2@api       => YELB_APPSERVER_ENDPOINT: expected a URL without a login
     YELB_APPSERVER_ENDPOINT=http://api:99999            => YELB_APPSERVER_ENDPOINT: expected host:port, with a port from 1 to 65535
     YELB_APPSERVER_ENDPOINT=http://api:                 => YELB_APPSERVER_ENDPOINT: expected host:port, with a port from 1 to 65535
-    APPSERVER_HOST=https://api                          => APPSERVER_HOST: expected http://host:4567 or a host, got https://
+    APPSERVER_HOST=ftp://api                            => APPSERVER_HOST: expected http:// or https://, or a host without a scheme
     APPSERVER_HOST=a pi                                 => APPSERVER_HOST: expected a host name or an IP address
-    APPSERVER_HOST=api/v1                               => APPSERVER_HOST: expected http://host:4567 or a host, got a path after it
     APPSERVER_HOST=api, YELB_APPSERVER_ENDPOINT=http://api:4567 => APPSERVER_HOST: conflicts with YELB_APPSERVER_ENDPOINT; set only one of them
     PORT=http                                           => PORT: expected a port from 0 to 65535, got \"http\"
     PORT=65536                                          => PORT: expected a port from 0 to 65535, got \"65536\"
     YELB_BIND=everywhere                                => YELB_BIND: expected an IP address
     YELB_BIND=192.0.2.1                                 => YELB_BIND: cannot listen on 192.0.2.1:0
     YELB_ADMIN_PORT=on                                  => YELB_ADMIN_PORT: expected a port from 0 to 65535, or off
+    YELB_MAX_CONNECTIONS=0                              => YELB_MAX_CONNECTIONS: expected a whole number from 1 to 1000000, got \"0\"
+    YELB_MAX_CONNECTIONS_PER_CLIENT=all                 => YELB_MAX_CONNECTIONS_PER_CLIENT: expected a whole number from 1 to 1000000, got \"all\"
     YELB_STOP_WAIT=soon                                 => YELB_STOP_WAIT: expected a number of whole seconds
     SEARCH_DOMAIN=example local!                        => SEARCH_DOMAIN: expected a DNS domain
     RUST_LOG=yelb=loud                                  => RUST_LOG: expected a level
@@ -54,6 +54,8 @@ fn a_flag_that_cannot_be_used_is_told_as_the_flag() {
         "--bind",
         "--admin-port",
         "--stop-wait",
+        "--max-connections",
+        "--max-connections-per-client",
         "--search-domain",
     ] {
         ui().args([flag, "no such thing!"]).refuses(&format!("{flag}: expected"));
@@ -92,6 +94,8 @@ fn help_names_every_setting() {
         "YELB_BIND",
         "YELB_ADMIN_PORT",
         "YELB_STOP_WAIT",
+        "YELB_MAX_CONNECTIONS",
+        "YELB_MAX_CONNECTIONS_PER_CLIENT",
         "RUST_LOG",
         "healthcheck",
     ] {

@@ -17,6 +17,9 @@ use super::settings::Sampling;
 
 /// Starts `span` as our part of the caller's trace, or as a trace of our own. `None` with traces off.
 pub(super) fn start(span: &Span, caller: Option<Caller>) -> Option<SpanContext> {
+    if span.is_disabled() {
+        return None;
+    }
     let parent = caller.map_or_else(Context::new, remote);
     span.set_parent(parent.clone()).ok()?;
     // The ids are made here and now, with the caller in sight of `Ids`.

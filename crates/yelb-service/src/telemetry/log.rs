@@ -1,7 +1,10 @@
 //! The log: text for a person at a terminal, JSON lines for programs.
 
+mod queue;
+
 use std::io::IsTerminal;
 use std::str::FromStr;
+use std::time::Duration;
 
 use tracing::level_filters::LevelFilter;
 use tracing::{Level, Subscriber};
@@ -10,6 +13,30 @@ use tracing_subscriber::util::SubscriberInitExt;
 use tracing_subscriber::{EnvFilter, Registry, fmt};
 
 use super::traces::Bridge;
+use queue::Queue;
+
+/// Says which parameters of a database's URL it does not know, with their values, one of which may be a password.
+const QUIET: &str = "sqlx_postgres::options::parse=off";
+/// How long a process that ends waits for its last lines to be read.
+const FLUSH_LIMIT: Duration = Duration::from_millis(200);
+
+/// The log of this process. Its last lines are written when it is dropped.
+#[must_use = "the last lines are written when it is dropped"]
+#[derive(Debug)]
+pub struct Log(Queue);
+
+impl Log {
+    /// A log on standard error, to which nothing is written yet.
+    pub(super) fn on_stderr() -> Self {
+        Self(Queue::to(std::io::stderr()))
+    }
+}
+
+impl Drop for Log {
+    fn drop(&mut self) {
+        self.0.flush(FLUSH_LIMIT);
+    }
+}
 
 /// What is logged.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -42,7 +69,8 @@ impl LogFilter {
     }
 
     fn filter(&self) -> EnvFilter {
-        EnvFilter::builder().parse(&self.0).expect("it was parsed when it was read")
+        let filter = EnvFilter::builder().parse(&self.0).expect("it was parsed when it was read");
+        filter.add_directive(QUIET.parse().expect("a directive"))
     }
 }
 
@@ -55,13 +83,15 @@ pub(super) fn start(subscriber: impl Subscriber + Send + Sync) {
 /// The log, and beside it what makes traces of spans. Either has a filter of its own: `RUST_LOG` says nothing of traces.
 pub(super) fn subscriber(
     filter: &LogFilter,
+    log: &Log,
     bridge: Option<Bridge>,
 ) -> impl Subscriber + Send + Sync + use<> {
-    let lines = fmt::layer().with_writer(std::io::stderr);
+    let queue = log.0.clone();
+    let lines = fmt::layer().with_writer(move || queue.clone());
     let lines = if std::io::stderr().is_terminal() {
         lines.with_target(false).boxed()
     } else {
-        lines.json().flatten_event(true).with_span_list(false).boxed()
+        lines.json().flatten_event(true).with_current_span(false).with_span_list(false).boxed()
     };
     Registry::default().with(bridge).with(lines.with_filter(filter.filter()))
 }
@@ -69,6 +99,11 @@ pub(super) fn subscriber(
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn values_of_a_databases_url_are_not_logged_at_any_level() {
+        assert!(LogFilter::at(Level::TRACE).filter().to_string().contains(QUIET));
+    }
 
     #[test]
     fn a_filter_is_a_level_or_a_list_with_targets() {

@@ -18,6 +18,7 @@ mod xray;
 use tracing::Level;
 use tracing::subscriber::with_default;
 
+pub use log::Log;
 pub use settings::{TelemetryConfig, VARIABLES};
 
 use crate::config::ProcessConfig;
@@ -29,6 +30,8 @@ use traces::Traces;
 #[must_use = "traces that were not sent are lost unless it is shut down"]
 pub struct Telemetry {
     traces: Option<Traces>,
+    /// Last: the end of the traces may have something to say.
+    _log: Log,
 }
 
 /// Starts log and traces of this process, whose name is `program`; unless it was told otherwise, what is at least of `level` is
@@ -39,19 +42,21 @@ pub fn init(
     program: &str,
     level: Level,
 ) -> Telemetry {
-    let filter = config.telemetry.filter(level);
+    let (log, filter) = (Log::on_stderr(), config.telemetry.filter(level));
     // Without traces until it is known whether there are any: a setting that is ignored is logged.
-    let traces = with_default(log::subscriber(&filter, None), || {
+    let traces = with_default(log::subscriber(&filter, &log, None), || {
         let settings = TraceSettings::new(&config.telemetry, environment, program);
         Traces::start(settings, &config.resolver())
     });
-    log::start(log::subscriber(&filter, traces.as_ref().map(Traces::bridge)));
-    Telemetry { traces }
+    log::start(log::subscriber(&filter, &log, traces.as_ref().map(Traces::bridge)));
+    Telemetry { traces, _log: log }
 }
 
 /// Starts the log alone, for a command that ends by itself.
-pub fn init_log(config: &ProcessConfig, level: Level) {
-    log::start(log::subscriber(&config.telemetry.filter(level), None));
+pub fn init_log(config: &ProcessConfig, level: Level) -> Log {
+    let log = Log::on_stderr();
+    log::start(log::subscriber(&config.telemetry.filter(level), &log, None));
+    log
 }
 
 impl Telemetry {

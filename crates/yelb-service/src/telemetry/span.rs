@@ -10,9 +10,9 @@ use std::net::{IpAddr, SocketAddr};
 use axum::extract::Request;
 use axum::http::{HeaderMap, HeaderName, Method, StatusCode, Uri, header, uri};
 use futures_util::FutureExt;
-use opentelemetry::trace::{Status, TraceContextExt};
+use opentelemetry::trace::{SpanContext, Status, TraceContextExt, TraceId};
 use opentelemetry::{KeyValue, Value};
-use tracing::field::{Empty, display};
+use tracing::field::Empty;
 use tracing::{Instrument, Span};
 use tracing_opentelemetry::OpenTelemetrySpanExt;
 
@@ -27,33 +27,32 @@ const LONGEST: usize = 512;
 const FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 const FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
 
-/// A request that has come in, in the trace of its caller. Its fields are the log's, too; what else a trace has is added
-/// to it alone.
-pub(crate) fn of_request(request: &Request, method: &'static str, route: Option<&str>) -> Span {
+/// A request that has come in, in the trace of its caller, and the trace's id, if it has one.
+pub(crate) fn of_request(
+    request: &Request,
+    method: &'static str,
+    route: Option<&str>,
+) -> (Span, Option<TraceId>) {
     let caller = Caller::of(request.headers());
     let verb = verb(method);
-    let span = tracing::info_span!(
+    let span = tracing::trace_span!(
         "request",
         otel.name = route.map_or_else(|| verb.to_owned(), |route| format!("{verb} {route}")),
         otel.kind = "server",
         http.request.method = method,
         http.route = route,
         http.response.status_code = Empty,
-        trace_id = caller.map(|caller| display(caller.trace_id)),
     );
-    if let Some(started) = context::start(&span, caller) {
-        if caller.is_none() {
-            span.record("trace_id", display(started.trace_id()));
-        }
-        if started.is_sampled() {
-            span.context().span().set_attributes(attributes_of(request));
-        }
+    let started = context::start(&span, caller);
+    if started.as_ref().is_some_and(SpanContext::is_sampled) {
+        span.context().span().set_attributes(attributes_of(request));
     }
-    span
+    let trace_id = caller.map(|caller| caller.trace_id);
+    (span, trace_id.or_else(|| Some(started?.trace_id())))
 }
 
-/// A request that is sent to the server `peer` while the current one is answered.
-pub fn of_call(peer: &'static str, method: &Method, url: &Uri) -> Span {
+/// A request for `path` that is sent to the server `peer` at `url` while the current one is answered.
+pub fn of_call(peer: &'static str, method: &Method, url: &Uri, path: &str) -> Span {
     let method = method::known(method);
     tracing::trace_span!(
         "call",
@@ -61,7 +60,7 @@ pub fn of_call(peer: &'static str, method: &Method, url: &Uri) -> Span {
         otel.kind = "client",
         http.request.method = method,
         http.response.status_code = Empty,
-        url.full = bounded(without_query(&url.to_string())),
+        url.full = bounded(&format!("{}{path}", url.to_string().trim_end_matches('/'))),
         peer.service = peer,
         server.address = url.host(),
         server.port = url.port_u16().map(i64::from),
@@ -70,6 +69,9 @@ pub fn of_call(peer: &'static str, method: &Method, url: &Uri) -> Span {
 
 /// Tells the next in line that `span` is the caller. With traces off the headers stay as they came.
 pub fn inject(span: &Span, headers: &mut HeaderMap) {
+    if span.is_disabled() {
+        return;
+    }
     let context = span.context();
     if context.has_active_span() {
         propagation::inject(context.span().span_context(), headers);
@@ -158,11 +160,6 @@ fn scheme(forwarded: Option<&str>) -> &'static str {
 fn client(forwarded_for: &str) -> Option<IpAddr> {
     let first = forwarded_for.split(',').next()?.trim();
     first.parse().ok().or_else(|| Some(first.parse::<SocketAddr>().ok()?.ip()))
-}
-
-/// Yelb puts nothing into a query; what a client puts there may be secret.
-fn without_query(url: &str) -> &str {
-    url.split('?').next().unwrap_or_default()
 }
 
 /// As much of it as a span has room for.

@@ -156,6 +156,10 @@ fn told_to_stop_it_answers_until_balancers_know_and_every_vote_that_it_counts() 
                         let Ok(answer) = connection.try_read_response_to("GET") else { break };
                         assert_eq!(answer.status, 200, "{answer:?}");
                         confirmed.fetch_add(1, SeqCst);
+                        if answer.header("connection") == Some("close") {
+                            let Ok(next) = Raw::try_connect(server) else { break };
+                            connection = next;
+                        }
                     }
                 }
             });

@@ -38,7 +38,7 @@ fn logged(program: &testbed::Running) -> Vec<String> {
     let lines = lines.lines().map(|line| serde_json::from_str::<Value>(line).unwrap());
     let answers = lines
         .filter(|line| line["message"].as_str().is_some_and(|text| text.contains(" answered ")));
-    let ids = answers.filter_map(|line| line["span"]["trace_id"].as_str().map(str::to_owned));
+    let ids = answers.filter_map(|line| line["trace_id"].as_str().map(str::to_owned));
     ids.map(|id| format!("1-{}-{}", &id[..8], &id[8..])).collect()
 }
 

@@ -74,6 +74,11 @@ pub(super) const RULES: &[Rule] = &[
         apply: other_versions,
     },
     Rule {
+        name: "no Host, or two, in HTTP/1.1: 400, and the connection is closed",
+        why: "RFC 9112 section 3.2: two servers on the way may take two of them for different sites",
+        apply: one_host,
+    },
+    Rule {
         name: "HTTP/2: the connection is closed",
         why: "hyper, told to speak HTTP/1 alone; an answer in HTTP/1 would mean nothing to the client",
         apply: http2,
@@ -278,6 +283,20 @@ fn other_versions(case: &mut Case, index: usize) -> bool {
     true
 }
 
+fn has_not_one_host(case: &Case) -> bool {
+    ["http11-nohost", "http11-twohosts"].iter().any(|name| case.name.starts_with(name))
+}
+
+fn one_host(case: &mut Case, index: usize) -> bool {
+    if !has_not_one_host(case) {
+        return false;
+    }
+    case.effects.clear();
+    case.connection = Connection::Closed;
+    case.exchanges[index].answer = Some(Answer::problem("400 Bad Request"));
+    true
+}
+
 fn http2(case: &mut Case, index: usize) -> bool {
     let asked = &mut case.exchanges[index];
     asked.method == "PRI" && asked.answer.take().is_some()
@@ -348,6 +367,10 @@ fn no_store(case: &mut Case, index: usize) -> bool {
 }
 
 fn host(case: &mut Case, index: usize) -> bool {
+    if has_not_one_host(case) {
+        // The app, which knows the name, is not asked.
+        return false;
+    }
     let name = gethostname::gethostname();
     let said = |_, answer: &Answer| !answer.headers.is_empty();
     case.add_header(index, "Yelb-Host", &name.to_string_lossy(), said)

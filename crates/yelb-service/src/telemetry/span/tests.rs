@@ -63,7 +63,7 @@ fn meet(sampling: Sampling, headers: &[(&'static str, &str)], end: impl FnOnce(&
     }
     let mut onward = request.headers().clone();
     let ((), mut spans) = traced(sampling, || {
-        let span = of_request(&request, "GET", None);
+        let (span, _) = of_request(&request, "GET", None);
         inject(&span, &mut onward);
         end(&span);
     });
@@ -219,9 +219,9 @@ fn a_call_belongs_to_its_request_and_tells_so() {
     let request = Request::new(Body::empty());
     let mut headers = HeaderMap::new();
     let ((), spans) = traced(DEFAULT, || {
-        of_request(&request, "GET", None).in_scope(|| {
-            let url = Uri::from_static("http://yelb-appserver:4567/api/ihop?x=1");
-            let call = of_call("yelb-appserver", &Method::GET, &url);
+        of_request(&request, "GET", None).0.in_scope(|| {
+            let url = Uri::from_static("http://yelb-appserver:4567");
+            let call = of_call("yelb-appserver", &Method::GET, &url, "/api/ihop");
             inject(&call, &mut headers);
             call_answered(&call, StatusCode::NOT_FOUND);
         });
@@ -268,7 +268,7 @@ fn with_traces_off_headers_stay_as_they_came() {
     let request = Request::new(Body::empty());
     let mut headers = HeaderMap::new();
     with_default(Registry::default(), || {
-        inject(&of_request(&request, "GET", None), &mut headers);
+        inject(&of_request(&request, "GET", None).0, &mut headers);
     });
     assert!(headers.is_empty());
 }
