@@ -3,6 +3,7 @@
 mod record;
 mod schema;
 mod session;
+mod settle;
 
 use std::fmt;
 use std::sync::Arc;
@@ -23,7 +24,7 @@ use crate::maintenance::{self, Maintain, SWEEP_PAUSE};
 use crate::open::{Migrate, StoreServer};
 use crate::password::Password;
 use crate::status::StatusSender;
-use crate::votes::{Recorded, Tally, Vote, VoteBatch, VoteStore};
+use crate::votes::{Recorded, Tally, Vote, VoteStore};
 
 static VOTES: StoreKind = StoreKind {
     keeps: "votes",
@@ -223,10 +224,7 @@ impl Session for Writer {
     }
 
     async fn run(&mut self, votes: &[Vote]) -> Outputs<Recorded> {
-        let Self(session, names) = self;
-        let batch = VoteBatch::new(names, votes);
-        let counted = record::record(session, &batch).await;
-        Ok(batch.outputs(&counted.map_err(StoreError::doing("count votes"))?))
+        settle::settle(&mut self.0, &self.1, votes).await
     }
 
     async fn ping(&mut self) -> Result<(), StoreError> {
@@ -278,7 +276,7 @@ async fn read(
     session: &mut BatchSession,
     names: &[&str],
 ) -> Result<Vec<(String, i64)>, sqlx::Error> {
-    let mut attempt = session.attempt().await?;
+    let mut attempt = session.attempt(None).await?;
     let query = sqlx::query_as(
         "select name::text, coalesce(count, 0)::bigint from restaurants where name = any($1::text[]::bpchar[])",
     );

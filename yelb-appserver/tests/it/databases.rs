@@ -5,6 +5,7 @@ use std::thread;
 
 use testbed::{PATIENCE, Postgres, Program, Running, eventually, free_port, http};
 
+use crate::outages::{RowLock, WAITING_FOR_A_LOCK};
 use crate::{DATABASE, await_ready, bare, on};
 
 /// Any user but root, which PgBouncer refuses to run as.
@@ -75,6 +76,40 @@ fn through_a_pooler_every_vote_is_counted_and_nothing_stays_in_a_session() {
         });
         let locks = "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory'";
         assert_eq!(postgres.sql(DATABASE, locks), "0");
+    }
+}
+
+#[test]
+fn votes_that_share_a_batch_with_those_for_a_locked_row_are_counted_also_through_a_pooler() {
+    for pooled in [false, true] {
+        let postgres = Postgres::start();
+        postgres.create_original_schema();
+        let pooler = pooled.then(|| Pooler::start(&postgres, ""));
+        let url = pooler.as_ref().map_or_else(|| postgres.url(DATABASE), |it| it.url.clone());
+        let server = on(&postgres).env("DATABASE_URL", url).spawn();
+        let api = server.address("api");
+        await_ready(api);
+        let voting = |path: &'static str| move || http::get(api, path);
+        thread::scope(|scope| {
+            let lock = RowLock::take(scope, &postgres, DATABASE);
+            let mut refused = vec![scope.spawn(voting("/api/ihop"))];
+            eventually(PATIENCE, "the vote waits for the row", || {
+                postgres.sql("postgres", WAITING_FOR_A_LOCK) == "1"
+            });
+            // They arrive while the first one waits.
+            let counted: Vec<_> = (0..10).map(|_| scope.spawn(voting("/api/outback"))).collect();
+            refused.extend((0..10).map(|_| scope.spawn(voting("/api/ihop"))));
+            for vote in counted {
+                assert_eq!(vote.join().expect("it is answered").status, 200, "pooled: {pooled}");
+            }
+            for vote in refused {
+                let vote = vote.join().expect("it is answered");
+                assert!(vote.text().contains("It was not counted."), "pooled: {pooled}: {vote:?}");
+            }
+            drop(lock);
+        });
+        assert_eq!(http::get(api, "/api/ihop").text(), "1", "pooled: {pooled}");
+        assert_eq!(http::get(api, "/api/outback").text(), "11", "pooled: {pooled}");
     }
 }
 

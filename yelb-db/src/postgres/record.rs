@@ -1,6 +1,9 @@
 //! Counting a batch of votes: one statement, which is one commit.
 
 use std::collections::HashMap;
+use std::time::Duration;
+
+use tokio::time::Instant;
 
 use super::session::{Attempt, BatchSession};
 use crate::votes::{CountedBatch, VoteBatch};
@@ -14,21 +17,29 @@ type Remembered = (String, String, i64);
 /// may meet a third.
 const TRIES: usize = 5;
 
-/// Counts a batch. Missing rows are made.
+/// When the last try of a batch may begin: by the timeout of its statement, it ends within the batch's time.
+const LATEST_TRY: Duration = Duration::from_millis(600);
+
+/// Counts a batch. Missing rows are made. The server gives it up at the moment `end`, or as the session has it.
 pub(super) async fn record(
     session: &mut BatchSession,
     batch: &VoteBatch<'_>,
+    end: Option<Instant>,
 ) -> Result<CountedBatch, sqlx::Error> {
     let columns = Columns::new(batch);
-    for _ in 1..TRIES {
-        match try_record(session, &columns).await {
+    let last_try = end.unwrap_or_else(|| Instant::now() + LATEST_TRY);
+    let mut tries = 1;
+    loop {
+        let is_last = tries == TRIES || last_try <= Instant::now();
+        match try_record(session, &columns, end).await {
             Ok(Some(counted)) => return Ok(counted),
-            Ok(None) => add_rows(session, &columns).await?,
-            Err(error) if is_conflict(&error) => {}
-            Err(error) => return Err(error),
+            Ok(None) if is_last => return Err(sqlx::Error::RowNotFound),
+            Ok(None) => add_rows(session, &columns, end).await?,
+            Err(error) if is_last || !is_conflict(&error) => return Err(error),
+            Err(_) => {}
         }
+        tries += 1;
     }
-    try_record(session, &columns).await?.ok_or(sqlx::Error::RowNotFound)
 }
 
 /// A batch as the statements bind it.
@@ -53,8 +64,9 @@ impl<'a> Columns<'a> {
 async fn try_record(
     session: &mut BatchSession,
     columns: &Columns<'_>,
+    end: Option<Instant>,
 ) -> Result<Option<CountedBatch>, sqlx::Error> {
-    let mut attempt = session.attempt().await?;
+    let mut attempt = session.attempt(end).await?;
     let added = add(&mut attempt, columns).await;
     let (totals, remembered) = attempt.end(added).await?;
     let before = |(name, votes): (&&str, &i64)| {
@@ -65,7 +77,12 @@ async fn try_record(
     let mut answers: HashMap<String, (String, i64)> =
         remembered.into_iter().map(|(key, name, count)| (key, (name, count))).collect();
     let keyed = columns.keys.iter().map(|key| answers.remove(*key)).collect::<Option<_>>();
-    Ok(before.zip(keyed).map(|(before, keyed)| CountedBatch { before, keyed }))
+    match before.zip(keyed) {
+        Some((before, keyed)) => Ok(Some(CountedBatch { before, keyed })),
+        None if totals.is_empty() => Ok(None),
+        // A trigger or a rule of the table has its own view of what an update is.
+        None => Err(sqlx::Error::Protocol("a part of the batch was not counted".to_owned())),
+    }
 }
 
 async fn add(
@@ -176,8 +193,12 @@ fn sorted(rows: Vec<(Option<String>, String, i64, i64)>) -> (Vec<Total>, Vec<Rem
     (totals, remembered)
 }
 
-async fn add_rows(session: &mut BatchSession, columns: &Columns<'_>) -> Result<(), sqlx::Error> {
-    let mut attempt = session.attempt().await?;
+async fn add_rows(
+    session: &mut BatchSession,
+    columns: &Columns<'_>,
+    end: Option<Instant>,
+) -> Result<(), sqlx::Error> {
+    let mut attempt = session.attempt(end).await?;
     let insert = sqlx::query(
         "insert into restaurants (name, count)
          select distinct name, 0 from unnest($1::text[]) as added (name)

@@ -7,6 +7,7 @@ mod dynamodb;
 mod postgres;
 mod refusals;
 mod server;
+mod settling;
 
 use std::time::Duration;
 

@@ -12,7 +12,7 @@ use yelb_poll::Poll;
 use yelb_resolver::Resolver;
 
 /// The database and the table that the tests vote in.
-const DATABASE: &str = "yelbdatabase";
+pub(crate) const DATABASE: &str = "yelbdatabase";
 pub(crate) const TABLE: &str = "yelb-votes";
 
 /// A server with the original's database, or its table, and nobody's votes.
@@ -32,6 +32,14 @@ impl Server {
         let server = Emulator::start();
         server.create_original_tables(TABLE, "yelb-views");
         Self::DynamoDb(server)
+    }
+
+    /// The server, to be asked what others cannot be.
+    pub(crate) fn postgres_itself(&self) -> &PostgresServer {
+        match self {
+            Self::Postgres(server) => server,
+            Self::DynamoDb(_) => panic!("the test is one of Postgres"),
+        }
     }
 
     /// An app server's stores, once they have reached the server and prepared it. Its page views are its own.
