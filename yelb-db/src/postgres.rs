@@ -1,5 +1,6 @@
 //! PostgreSQL: the original's table, adopted or made.
 
+mod keys;
 mod record;
 mod schema;
 mod session;
@@ -7,11 +8,11 @@ mod settle;
 
 use std::fmt;
 use std::sync::Arc;
+use std::time::Duration;
 
 use secrecy::ExposeSecret;
 use sqlx::postgres::PgConnectOptions;
 use sqlx::{ConnectOptions, Connection, PgConnection};
-use tokio::time::sleep;
 use url::Url;
 use yelb_poll::Poll;
 use yelb_resolver::Resolver;
@@ -20,7 +21,7 @@ use self::session::BatchSession;
 use crate::batcher::{Batcher, Outputs, Session, Workers};
 use crate::error::StoreError;
 use crate::kind::{Description, StoreKind};
-use crate::maintenance::{self, Maintain, SWEEP_PAUSE};
+use crate::maintenance::{self, Maintain};
 use crate::open::{Migrate, StoreServer};
 use crate::password::Password;
 use crate::status::StatusSender;
@@ -101,6 +102,7 @@ pub(crate) fn open(
     migrate: Migrate,
     poll: Poll,
     resolver: Resolver,
+    keys_kept: Duration,
     workers: &Workers,
 ) -> VoteStore {
     for parameter in &options.ignored {
@@ -110,7 +112,7 @@ pub(crate) fn open(
         );
     }
     let description = Arc::new(options.describe());
-    let database = Database { options, migrate, poll, resolver };
+    let database = Database { options, migrate, poll, resolver, keys_kept };
     let writer = StatusSender::new(&VOTES);
     let reader = writer.for_reader();
     maintenance::start(database.clone(), writer.clone(), workers);
@@ -132,8 +134,9 @@ pub(crate) async fn migrate(
     options: PostgresOptions,
     poll: Poll,
     resolver: Resolver,
+    keys_kept: Duration,
 ) -> Result<usize, StoreError> {
-    let database = Database { options, migrate: Migrate::Auto, poll, resolver };
+    let database = Database { options, migrate: Migrate::Auto, poll, resolver, keys_kept };
     let mut connection = database.log_in("yelb-appserver migrate").await?;
     schema::prepare(&mut connection, Migrate::Auto, &database.poll).await
 }
@@ -145,6 +148,7 @@ struct Database {
     migrate: Migrate,
     poll: Poll,
     resolver: Resolver,
+    keys_kept: Duration,
 }
 
 impl Database {
@@ -186,26 +190,11 @@ impl Maintain for Database {
         Ok(())
     }
 
-    /// Other app servers may sweep at the same time; a row that is locked is theirs to delete.
-    async fn sweep(&self) -> Result<u64, StoreError> {
+    async fn sweep(&self) -> Result<(), StoreError> {
         let mut connection = self.log_in("yelb-appserver maintenance").await?;
-        let mut deleted = 0;
-        loop {
-            // As one message, which needs no prepared statement: a pooler may give each to another session.
-            let part = sqlx::raw_sql(
-                "delete from vote_keys where key in (
-                     select key from vote_keys where counted_at < now() - interval '1 day' limit 1000 for update skip locked)",
-            )
-            .execute(&mut connection)
-            .await
-            .map_err(StoreError::doing("delete old vote keys"))?;
-            if part.rows_affected() == 0 {
-                close(connection).await;
-                return Ok(deleted);
-            }
-            deleted += part.rows_affected();
-            sleep(SWEEP_PAUSE).await;
-        }
+        keys::forget_old(&mut connection, self.keys_kept).await?;
+        close(connection).await;
+        Ok(())
     }
 }
 

@@ -3,6 +3,7 @@
 mod file;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use sqlx::{Connection, SqliteConnection};
 use tokio::sync::{Mutex, MutexGuard};
@@ -44,14 +45,20 @@ pub(crate) struct Sqlite {
     place: Arc<Place>,
     /// Of the poll's choices, in order.
     names: Vec<&'static str>,
+    keys_kept: Duration,
 }
 
 impl Sqlite {
     /// Opens the database of a `sqlite:` URL, making the file, its folder and the schema where they are missing.
-    pub(crate) async fn open(url: &str, poll: Poll) -> Result<Self, StoreError> {
+    pub(crate) async fn open(
+        url: &str,
+        poll: Poll,
+        keys_kept: Duration,
+    ) -> Result<Self, StoreError> {
         let names = poll.names();
         let (connection, place) = file::open(url, &names).await?;
-        Ok(Self { connection: Arc::new(Mutex::new(connection)), place: Arc::new(place), names })
+        let (connection, place) = (Arc::new(Mutex::new(connection)), Arc::new(place));
+        Ok(Self { connection, place, names, keys_kept })
     }
 
     /// The votes in this file.
@@ -110,25 +117,26 @@ impl Maintain for Sqlite {
         Ok(())
     }
 
-    async fn sweep(&self) -> Result<u64, StoreError> {
-        let mut deleted = 0;
+    async fn sweep(&self) -> Result<(), StoreError> {
         loop {
-            let part = forget_keys(&mut *self.lock().await).await;
-            let part = part.map_err(StoreError::doing("delete old vote keys"))?;
-            if part == 0 {
-                return Ok(deleted);
+            let part = forget_keys(&mut *self.lock().await, self.keys_kept).await;
+            if part.map_err(StoreError::doing("delete old vote keys"))? == 0 {
+                return Ok(());
             }
-            deleted += part;
             sleep(SWEEP_PAUSE).await;
         }
     }
 }
 
-/// Deletes a part of the keys that are older than a day, and says how many they were.
-async fn forget_keys(connection: &mut SqliteConnection) -> Result<u64, sqlx::Error> {
+/// Deletes a part of the keys that are older than `kept`, and says how many they were.
+async fn forget_keys(
+    connection: &mut SqliteConnection,
+    kept: Duration,
+) -> Result<u64, sqlx::Error> {
     let forget = "delete from vote_keys where key in
-        (select key from vote_keys where counted_at < unixepoch() - 86400 limit 1000)";
-    Ok(sqlx::query(forget).execute(connection).await?.rows_affected())
+        (select key from vote_keys where counted_at < unixepoch() - $1 limit 1000)";
+    let forget = sqlx::query(forget).bind(i64::try_from(kept.as_secs()).unwrap_or(i64::MAX));
+    Ok(forget.execute(connection).await?.rows_affected())
 }
 
 /// Counts votes. As the other two, it is one more handle to the open file.

@@ -314,8 +314,9 @@ fn everybody_at_once_gets_a_count_of_their_own() {
 #[test]
 fn requests_do_not_connect_to_the_stores() {
     const REQUESTS: usize = 500;
-    /// A writer, a reader that follows it once, and one that prepares the schema; some of them twice, where the schema is new.
-    const MOST: usize = 6;
+    /// A writer, a reader that follows it once, one that prepares the schema and one that looks for old keys; some of them
+    /// twice, where the schema is new.
+    const MOST: usize = 8;
     let postgres = Postgres::start_with(&["log_connections=on"]);
     let redis = Redis::start();
     let api = AppServer::start(&postgres, &redis);

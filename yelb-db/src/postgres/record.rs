@@ -125,60 +125,70 @@ async fn add_plain(
     .await
 }
 
+/// See [`add_all`].
+const ADD_ALL: &str = "with asked as (
+         select key, name::bpchar as name, place
+         from unnest($3::text[], $4::text[]) with ordinality as asked (key, name, place)
+     ), known as (
+         select key, name, count from vote_keys where key = any($3::text[])
+         union all
+         select key, name, count from vote_keys_2 where key = any($3::text[])
+     ), fresh as (
+         select key, name, row_number() over (partition by name order by place) as place
+         from asked where key not in (select key from known)
+     ), added as (
+         select name, sum(votes)::bigint as votes, sum(keyed)::bigint as keyed
+         from (
+             select name::bpchar as name, votes, 0 as keyed
+             from unnest($1::text[], $2::bigint[]) as plain (name, votes)
+             union all
+             select name, 1, 1 from fresh
+         ) as parts
+         group by name
+     ), locked as (
+         select restaurants.name from restaurants join added on restaurants.name = added.name
+         order by restaurants.name for update of restaurants
+     ), counted as (
+         update restaurants set count = coalesce(restaurants.count, 0) + added.votes
+         from added
+         where restaurants.name = added.name
+             and (select count(distinct name) from locked) = (select count(*) from added)
+         returning restaurants.name, restaurants.count::bigint as count, added.keyed
+     ), made as (
+         select fresh.key, fresh.name, counted.count - counted.keyed + fresh.place as count
+         from fresh join counted on fresh.name = counted.name
+     ), turn as (
+         select exists (select from vote_keys_turn where id = 1 and second) as second
+     ), first as (
+         insert into vote_keys (key, name, count)
+         select made.* from made, turn where not turn.second
+     ), second as (
+         insert into vote_keys_2 (key, name, count)
+         select made.* from made, turn where turn.second
+     )
+     select null as key, name::text, count, keyed from counted
+     union all
+     select key, name::text, count, 0 from made
+     union all
+     select key, name::text, count, 0 from known";
+
 /// The same for a batch with keys: those that are not known are counted, after the votes without a key, and remembered
 /// with the count that each has made.
 ///
 /// A key that another app server is counting at this moment violates the primary key, and nothing of the batch is counted.
+/// The keys are in two tables ([`super::keys`]).
 async fn add_all(
     attempt: &mut Attempt<'_>,
     columns: &Columns<'_>,
 ) -> Result<(Vec<Total>, Vec<Remembered>), sqlx::Error> {
-    let rows: Vec<(Option<String>, String, i64, i64)> = sqlx::query_as(
-        "with asked as (
-             select key, name::bpchar as name, place
-             from unnest($3::text[], $4::text[]) with ordinality as asked (key, name, place)
-         ), known as (
-             select key, name, count from vote_keys where key = any($3::text[])
-         ), fresh as (
-             select key, name, row_number() over (partition by name order by place) as place
-             from asked where key not in (select key from known)
-         ), added as (
-             select name, sum(votes)::bigint as votes, sum(keyed)::bigint as keyed
-             from (
-                 select name::bpchar as name, votes, 0 as keyed
-                 from unnest($1::text[], $2::bigint[]) as plain (name, votes)
-                 union all
-                 select name, 1, 1 from fresh
-             ) as parts
-             group by name
-         ), locked as (
-             select restaurants.name from restaurants join added on restaurants.name = added.name
-             order by restaurants.name for update of restaurants
-         ), counted as (
-             update restaurants set count = coalesce(restaurants.count, 0) + added.votes
-             from added
-             where restaurants.name = added.name
-                 and (select count(distinct name) from locked) = (select count(*) from added)
-             returning restaurants.name, restaurants.count::bigint as count, added.keyed
-         ), remembered as (
-             insert into vote_keys (key, name, count)
-             select fresh.key, fresh.name, counted.count - counted.keyed + fresh.place
-             from fresh join counted on fresh.name = counted.name
-             returning key, name, count
-         )
-         select null as key, name::text, count, keyed from counted
-         union all
-         select key, name::text, count, 0 from remembered
-         union all
-         select key, name::text, count, 0 from known",
-    )
-    .persistent(attempt.keeps_statements())
-    .bind(&columns.names)
-    .bind(&columns.votes)
-    .bind(&columns.keys)
-    .bind(&columns.keyed_names)
-    .fetch_all(attempt.connection())
-    .await?;
+    let rows: Vec<(Option<String>, String, i64, i64)> = sqlx::query_as(ADD_ALL)
+        .persistent(attempt.keeps_statements())
+        .bind(&columns.names)
+        .bind(&columns.votes)
+        .bind(&columns.keys)
+        .bind(&columns.keyed_names)
+        .fetch_all(attempt.connection())
+        .await?;
     Ok(sorted(rows))
 }
 

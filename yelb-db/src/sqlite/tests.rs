@@ -1,7 +1,9 @@
 use super::*;
 
+const A_DAY: Duration = Duration::from_hours(24);
+
 async fn open(url: &str) -> Sqlite {
-    Sqlite::open(url, Poll::default()).await.unwrap()
+    Sqlite::open(url, Poll::default(), A_DAY).await.unwrap()
 }
 
 /// Votes in one batch, and answers with the count that each vote has made.
@@ -67,12 +69,12 @@ async fn a_key_is_forgotten_after_a_day() {
     let age = "update vote_keys set counted_at = counted_at - 86401 where key = 'old'";
     sqlx::query(age).execute(&mut *file.lock().await).await.unwrap();
 
-    assert_eq!(file.sweep().await.unwrap(), 1);
+    file.sweep().await.unwrap();
     assert_eq!(vote(&file, &[("ihop", Some("old")), ("ihop", Some("new"))]).await, [3, 2]);
 }
 
 #[tokio::test]
 async fn a_file_that_cannot_be_opened_says_why() {
-    let error = Sqlite::open("sqlite:/dev/null/yelb.db", Poll::default()).await.unwrap_err();
+    let error = Sqlite::open("sqlite:/dev/null/yelb.db", Poll::default(), A_DAY).await.unwrap_err();
     assert_eq!(error.to_string(), "cannot make the folder of the database");
 }

@@ -4,6 +4,7 @@
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod dynamodb;
+mod keys;
 mod postgres;
 mod refusals;
 mod server;

@@ -15,6 +15,12 @@ async fn other_client(server: &Server) -> PgConnection {
     PgConnection::connect(&server.postgres_itself().url(DATABASE)).await.unwrap()
 }
 
+/// What changes a table waits for other sessions, whose tasks this thread has to run meanwhile.
+async fn change(server: &Server, statement: &str) {
+    let change = sqlx::raw_sql(sqlx::AssertSqlSafe(statement));
+    change.execute(&mut other_client(server).await).await.unwrap();
+}
+
 /// Sends [`VOTES`]: those for `ihop` are refused, and are not counted, and the others are.
 async fn refuses_ihop_alone(store: &Stores, case: &str) {
     let outcomes = outcomes(store, &VOTES).await;
@@ -34,9 +40,7 @@ async fn a_row_that_another_client_has_locked_holds_up_no_vote_for_another() {
         "select from restaurants where name = 'ihop' for key share; \
          select from restaurants where name = 'ihop' for update",
     ] {
-        server
-            .postgres_itself()
-            .sql(DATABASE, "update restaurants set count = 0; truncate vote_keys");
+        change(&server, "update restaurants set count = 0; truncate vote_keys").await;
         let mut other = other_client(&server).await;
         let mut transaction = other.begin().await.unwrap();
         sqlx::raw_sql(lock).execute(&mut *transaction).await.unwrap();
@@ -89,12 +93,12 @@ async fn a_row_that_cannot_be_counted_takes_no_vote_for_another_with_it() {
         let store = server.app_server().await;
         let is_trigger = case.starts_with("a trigger");
         let refusal = if is_trigger { trigger(case, refusal) } else { refusal.to_owned() };
-        server.postgres_itself().sql(DATABASE, &refusal);
+        change(&server, &refusal).await;
         let before = server.count("ihop");
         refuses_ihop_alone(&store, case).await;
         assert_eq!((server.count("ihop"), server.count("outback")), (before, 1), "{case}");
         if is_trigger {
-            server.postgres_itself().sql(DATABASE, "drop trigger refuse on restaurants");
+            change(&server, "drop trigger refuse on restaurants").await;
             assert_eq!(vote(&store, &[("ihop", Some("a"))]).await, [1], "{case}");
         }
     }
@@ -104,7 +108,7 @@ async fn a_row_that_cannot_be_counted_takes_no_vote_for_another_with_it() {
 async fn what_a_trigger_swallows_has_no_vote_of_the_batch_counted_twice() {
     let server = Server::postgres();
     let store = server.app_server().await;
-    server.postgres_itself().sql(DATABASE, &trigger("a trigger that swallows", "return null"));
+    change(&server, &trigger("a trigger that swallows", "return null")).await;
     for count in 1..=2 {
         let outcomes = outcomes(&store, &[("ihop", None), ("outback", None)]).await;
         assert!(
@@ -119,7 +123,7 @@ async fn what_a_trigger_swallows_has_no_vote_of_the_batch_counted_twice() {
 async fn without_the_table_of_the_keys_votes_without_a_key_are_counted() {
     let server = Server::postgres();
     let store = server.app_server().await;
-    server.postgres_itself().sql(DATABASE, "drop table vote_keys");
+    change(&server, "drop table vote_keys").await;
     let outcomes =
         outcomes(&store, &[("ihop", Some("a")), ("ihop", None), ("outback", None)]).await;
     assert!(
