@@ -5,6 +5,7 @@ mod record;
 mod schema;
 mod session;
 mod settle;
+mod source;
 
 use std::fmt;
 use std::sync::Arc;
@@ -18,6 +19,7 @@ use yelb_poll::Poll;
 use yelb_resolver::Resolver;
 
 use self::session::BatchSession;
+use self::source::Source;
 use crate::batcher::{Batcher, Outputs, Session, Workers};
 use crate::error::StoreError;
 use crate::kind::{Description, StoreKind};
@@ -124,7 +126,12 @@ pub(crate) fn open(
             Some(writer.writer_connections()),
             workers,
         ),
-        record: Batcher::start::<Writer>(database, writer, None, workers),
+        record: Batcher::start::<Writer>(
+            (database, Source::new(writer.clone())),
+            writer,
+            None,
+            workers,
+        ),
         description,
     }
 }
@@ -199,29 +206,38 @@ impl Maintain for Database {
 }
 
 /// A session that counts.
-struct Writer(BatchSession, Vec<&'static str>);
+struct Writer {
+    session: BatchSession,
+    names: Vec<&'static str>,
+    source: Source,
+}
 
 impl Session for Writer {
-    type Store = Database;
+    type Store = (Database, Source);
     type Input = Vote;
     type Output = Recorded;
 
-    async fn connect(database: &Database) -> Result<Self, StoreError> {
+    async fn connect((database, source): &(Database, Source)) -> Result<Self, StoreError> {
         let mut session = database.begin_session().await?;
         check_writable(&mut session).await?;
-        Ok(Self(session, database.poll.names()))
+        let (names, source) = (database.poll.names(), source.clone());
+        let compared = source.compare(&mut session, &names).await;
+        compared.map_err(StoreError::doing("look at the table of the votes"))?;
+        Ok(Self { session, names, source })
     }
 
     async fn run(&mut self, votes: &[Vote]) -> Outputs<Recorded> {
-        settle::settle(&mut self.0, &self.1, votes).await
+        let outputs = settle::settle(&mut self.session, &self.names, votes).await?;
+        self.source.acknowledge(votes, &outputs);
+        Ok(outputs)
     }
 
     async fn ping(&mut self) -> Result<(), StoreError> {
-        check_writable(&mut self.0).await
+        check_writable(&mut self.session).await
     }
 
     async fn close(self) {
-        close(self.0.into_connection()).await;
+        close(self.session.into_connection()).await;
     }
 }
 

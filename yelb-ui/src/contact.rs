@@ -23,6 +23,7 @@ impl Default for AppServerContact {
             // The page is of use without it.
             prepared: true,
             missing: None,
+            changed: None,
         })))
     }
 }
