@@ -22,7 +22,7 @@ struct Place {
     database: String,
     /// The number that the server has given it; `None` before it is made.
     table: Option<i64>,
-    /// The highest count of each choice that was acknowledged, or found at the beginning.
+    /// The highest count of each choice that was acknowledged, or that a new session found.
     counts: Vec<i64>,
 }
 
@@ -37,7 +37,9 @@ impl Source {
         session: &mut BatchSession,
         names: &[&str],
     ) -> Result<(), sqlx::Error> {
-        let found = find(session, names).await?;
+        // At first there is nothing to compare with, and a migration may have locked the table.
+        let is_first = self.known.lock().unwrap_or_else(PoisonError::into_inner).is_none();
+        let found = find(session, if is_first { &[] } else { names }).await?;
         let before = self.known.lock().unwrap_or_else(PoisonError::into_inner).replace(found);
         let known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
         let difference = before.zip(known.as_ref()).and_then(|(it, now)| it.difference(now, names));
@@ -53,8 +55,9 @@ impl Source {
         let Some(Place { counts, .. }) = known.as_mut() else { return };
         for (vote, output) in votes.iter().zip(outputs) {
             if let Ok(Ok(count)) = output {
-                let highest = &mut counts[vote.choice.index()];
-                *highest = (*highest).max(*count);
+                let place = vote.choice.index();
+                counts.resize(counts.len().max(place + 1), 0);
+                counts[place] = counts[place].max(*count);
             }
         }
     }
@@ -66,7 +69,8 @@ async fn find(session: &mut BatchSession, names: &[&str]) -> Result<Place, sqlx:
     let query = sqlx::query_as(query).persistent(attempt.keeps_statements());
     let found = query.fetch_one(attempt.connection()).await;
     let (database, table): (String, Option<i64>) = attempt.end(found).await?;
-    let rows = if table.is_some() { super::read(session, names).await? } else { Vec::new() };
+    let is_asked = table.is_some() && !names.is_empty();
+    let rows = if is_asked { super::read(session, names).await? } else { Vec::new() };
     Ok(Place { database, table, counts: Tally::new(names, &rows).counts().to_vec() })
 }
 
