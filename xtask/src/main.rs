@@ -9,6 +9,7 @@ mod count;
 mod dependencies;
 mod e2e;
 mod infra;
+mod postgres;
 mod python;
 mod report;
 mod run;

@@ -6,7 +6,7 @@ use std::process::ExitCode;
 use anyhow::Result;
 use clap::ValueEnum;
 
-use crate::{browser, compose, infra, python, run};
+use crate::{browser, compose, infra, postgres, python, run};
 
 /// The ending of a run that cannot begin, as opposed to one that found something.
 const NOT_BEGUN: u8 = 2;
@@ -68,7 +68,7 @@ impl Step {
     fn needs(self) -> Vec<Need> {
         let lists: &[&[Need]] = match self {
             Self::Lint => return Vec::new(),
-            Self::Rust => &[&SERVERS],
+            Self::Rust => &[&SERVERS, &NPM],
             Self::Browser => &[&NPM, &BROWSER],
             Self::Infra => &[&SERVERS, &NPM],
             Self::E2e => &[&SERVERS, &NPM, &BROWSER, &CONTAINERS],
@@ -116,6 +116,9 @@ pub(crate) fn provide(steps: &[Step]) -> Result<Option<ExitCode>> {
     }
     if steps.iter().any(|step| step.needs().contains(&SERVERS[0])) {
         python::PROGRAMS.provide()?;
+    }
+    if steps.contains(&Step::Rust) && cfg!(target_os = "linux") {
+        postgres::provide()?;
     }
     if steps.contains(&Step::Infra) {
         infra::provide()?;
