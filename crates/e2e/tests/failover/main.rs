@@ -1,7 +1,9 @@
-//! A database that fails over: another server takes its place, and then its name.
+//! A store that fails over: another server takes its place, and then its name.
 //!
 //! Both servers are in a network of the test's own, on the same port of two addresses; the name is a line of the programs'
 //! `/etc/hosts`, as it is a record of a name server elsewhere.
+
+mod redis;
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::time::Duration;
