@@ -11,6 +11,7 @@ mod e2e;
 mod infra;
 mod postgres;
 mod python;
+mod redis;
 mod report;
 mod run;
 mod setup;

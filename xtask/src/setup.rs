@@ -6,7 +6,7 @@ use std::process::ExitCode;
 use anyhow::Result;
 use clap::ValueEnum;
 
-use crate::{browser, compose, infra, postgres, python, run};
+use crate::{browser, compose, infra, postgres, python, redis, run};
 
 /// The ending of a run that cannot begin, as opposed to one that found something.
 const NOT_BEGUN: u8 = 2;
@@ -68,9 +68,8 @@ impl Step {
     fn needs(self) -> Vec<Need> {
         let lists: &[&[Need]] = match self {
             Self::Lint => return Vec::new(),
-            Self::Rust => &[&SERVERS, &NPM],
             Self::Browser => &[&NPM, &BROWSER],
-            Self::Infra => &[&SERVERS, &NPM],
+            Self::Rust | Self::Infra => &[&SERVERS, &NPM],
             Self::E2e => &[&SERVERS, &NPM, &BROWSER, &CONTAINERS],
             Self::Bench => &[&SERVERS, &LOAD],
         };
@@ -119,6 +118,10 @@ pub(crate) fn provide(steps: &[Step]) -> Result<Option<ExitCode>> {
     }
     if steps.contains(&Step::Rust) && cfg!(target_os = "linux") {
         postgres::provide()?;
+    }
+    if steps.contains(&Step::Rust) && redis::ARE_THERE {
+        redis::OLDEST.provide()?;
+        redis::VALKEY.provide()?;
     }
     if steps.contains(&Step::Infra) {
         infra::provide()?;
