@@ -26,6 +26,8 @@ pub struct Configuration {
     password: Option<String>,
     is_sentinel: bool,
     namespace: Option<Namespace>,
+    /// What clients connect to.
+    address: Ipv4Addr,
     home: Arc<Directory>,
 }
 
@@ -39,27 +41,37 @@ impl Server<Configuration> {
     /// Starts a server with options of `redis-server`, such as `&["--requirepass", "secret"]`.
     #[track_caller]
     pub fn start_with(options: &[&str]) -> Self {
-        Self::launch(Configuration::new(options, None))
+        Self::launch(Configuration::new(options, None, Ipv4Addr::LOCALHOST))
     }
 
     /// Starts a Sentinel, which keeps no data and watches no server yet.
     #[track_caller]
     pub fn start_sentinel() -> Self {
-        Self::launch(Configuration { is_sentinel: true, ..Configuration::new(&[], None) })
+        Self::launch(Configuration {
+            is_sentinel: true,
+            ..Configuration::new(&[], None, Ipv4Addr::LOCALHOST)
+        })
     }
 
     /// Starts a server inside a network of the test's own, as in a container: on port 6379, which is free there, of every
     /// address. It serves only clients that come from 127.0.0.1, and tells others so.
     #[track_caller]
     pub fn start_inside(namespace: &Namespace) -> Self {
-        let configuration = Configuration::new(&["--bind", "0.0.0.0"], Some(namespace.clone()));
-        Self::launch_at(PORT, configuration)
+        let namespace = Some(namespace.clone());
+        let all = &["--bind", "0.0.0.0"];
+        Self::launch_at(PORT, Configuration::new(all, namespace, Ipv4Addr::LOCALHOST))
     }
 
-    /// `redis://127.0.0.1:PORT`, with the password if it has one.
+    /// As [`Self::start_inside`], on port 6379 of this loopback address alone, so that there may be several.
+    #[track_caller]
+    pub fn start_inside_at(namespace: &Namespace, address: Ipv4Addr) -> Self {
+        Self::launch_at(PORT, Configuration::new(&[], Some(namespace.clone()), address))
+    }
+
+    /// `redis://ADDRESS:PORT`, with the password if it has one.
     pub fn url(&self) -> String {
         let login = self.kind().password.as_ref().map(|password| format!(":{password}@"));
-        format!("redis://{}127.0.0.1:{}", login.unwrap_or_default(), self.port())
+        format!("redis://{}{}:{}", login.unwrap_or_default(), self.kind().address, self.port())
     }
 
     /// What `redis-cli` prints for a command, such as `&["get", "pageviews"]`. An error fails the test.
@@ -67,7 +79,8 @@ impl Server<Configuration> {
     pub fn cli(&self, arguments: &[&str]) -> String {
         // `-e` lets an answer that is an error end the program with a code.
         let mut program = self.kind().program_named("redis-cli");
-        program = program.args(["-e", "-h", "127.0.0.1", "-p", &self.port().to_string()]);
+        let address = self.kind().address.to_string();
+        program = program.args(["-e", "-h", &address, "-p", &self.port().to_string()]);
         if let Some(password) = &self.kind().password {
             program = program.env("REDISCLI_AUTH", password);
         }
@@ -78,12 +91,12 @@ impl Server<Configuration> {
 }
 
 impl Configuration {
-    fn new(options: &[&str], namespace: Option<Namespace>) -> Self {
+    fn new(options: &[&str], namespace: Option<Namespace>, address: Ipv4Addr) -> Self {
         let mut pairs = options.windows(2);
         let password = pairs.find(|pair| pair[0] == "--requirepass").map(|pair| pair[1].to_owned());
         let options = options.iter().map(|&option| option.to_owned()).collect();
         let home = Arc::new(Directory::make());
-        Self { options, password, is_sentinel: false, namespace, home }
+        Self { options, password, is_sentinel: false, namespace, address, home }
     }
 
     /// One of Redis's programs, where the server is.
@@ -103,24 +116,24 @@ impl Kind for Configuration {
             program = program.args(["sentinel.conf", "--sentinel"]);
         }
         program
-            .args(["--port", &port.to_string(), "--bind", "127.0.0.1"])
+            .args(["--port", &port.to_string(), "--bind", &self.address.to_string()])
             .args(["--save", "", "--appendonly", "no", "--daemonize", "no"])
             .args(&self.options)
     }
 
     fn is_ready(&self, port: u16) -> bool {
         match &self.namespace {
-            Some(namespace) => namespace.within(|| answers(port)),
-            None => answers(port),
+            Some(namespace) => namespace.within(|| answers(self.address, port)),
+            None => answers(self.address, port),
         }
     }
 }
 
 /// Whether a server on this port answers at all: with `+PONG`, or with an error because it wants a password.
-fn answers(port: u16) -> bool {
+fn answers(address: Ipv4Addr, port: u16) -> bool {
     let limit = Duration::from_millis(500);
     let ping = || {
-        let address = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
+        let address = SocketAddr::from((address, port));
         let mut stream = TcpStream::connect_timeout(&address, limit)?;
         stream.set_read_timeout(Some(limit))?;
         stream.write_all(b"PING\r\n")?;
@@ -147,13 +160,13 @@ mod tests {
         let port = redis.port();
         redis.cli(&["set", "pageviews", "7"]);
         redis.stop();
-        assert!(!answers(port));
+        assert!(!answers(Ipv4Addr::LOCALHOST, port));
         redis.start_again();
         assert_eq!((redis.port(), &*redis.cli(&["get", "pageviews"])), (port, ""));
         redis.kill();
-        assert!(!answers(port));
+        assert!(!answers(Ipv4Addr::LOCALHOST, port));
         redis.start_again();
-        assert!(answers(port));
+        assert!(answers(Ipv4Addr::LOCALHOST, port));
     }
 
     #[test]
@@ -161,9 +174,9 @@ mod tests {
         let redis = Redis::start();
         redis.freeze();
         assert!(TcpStream::connect(("127.0.0.1", redis.port())).is_ok());
-        assert!(!answers(redis.port()));
+        assert!(!answers(Ipv4Addr::LOCALHOST, redis.port()));
         redis.thaw();
-        assert!(answers(redis.port()));
+        assert!(answers(Ipv4Addr::LOCALHOST, redis.port()));
     }
 
     #[test]
@@ -187,6 +200,6 @@ mod tests {
         let port = redis.port();
         redis.freeze();
         drop(redis);
-        assert!(!answers(port));
+        assert!(!answers(Ipv4Addr::LOCALHOST, port));
     }
 }

@@ -6,7 +6,7 @@ use std::process::ExitCode;
 use anyhow::Result;
 use clap::ValueEnum;
 
-use crate::{browser, compose, infra, python, run};
+use crate::{browser, compose, infra, postgres, python, redis, run};
 
 /// The ending of a run that cannot begin, as opposed to one that found something.
 const NOT_BEGUN: u8 = 2;
@@ -70,9 +70,8 @@ impl Step {
     fn needs(self) -> Vec<Need> {
         let lists: &[&[Need]] = match self {
             Self::Lint => &[&BUILD],
-            Self::Rust => &[&BUILD, &SERVERS],
             Self::Browser => &[&BUILD, &NPM, &BROWSER],
-            Self::Infra => &[&BUILD, &SERVERS, &NPM],
+            Self::Rust | Self::Infra => &[&BUILD, &SERVERS, &NPM],
             Self::E2e => &[&BUILD, &SERVERS, &NPM, &BROWSER, &CONTAINERS],
             Self::Bench => &[&BUILD, &SERVERS, &LOAD],
         };
@@ -118,6 +117,13 @@ pub(crate) fn provide(steps: &[Step]) -> Result<Option<ExitCode>> {
     }
     if steps.iter().any(|step| step.needs().contains(&SERVERS[0])) {
         python::PROGRAMS.provide()?;
+    }
+    if steps.contains(&Step::Rust) && cfg!(target_os = "linux") {
+        postgres::provide()?;
+    }
+    if steps.contains(&Step::Rust) && redis::ARE_THERE {
+        redis::OLDEST.provide()?;
+        redis::VALKEY.provide()?;
     }
     if steps.contains(&Step::Infra) {
         infra::provide()?;

@@ -8,7 +8,7 @@ use clap::Args;
 
 use crate::report::{Outcome, Report};
 use crate::setup::{self, Step};
-use crate::{browser, count, dependencies, e2e, infra, run};
+use crate::{browser, count, dependencies, e2e, infra, postgres, redis, run};
 
 /// What `cargo xtask test` can be told.
 #[derive(Args, Debug)]
@@ -49,6 +49,14 @@ pub(crate) fn run(options: &Options) -> Result<ExitCode> {
         }
     };
     after_build(Step::Rust, "cargo test", cargo_tests);
+    if cfg!(target_os = "linux") {
+        after_build(Step::Rust, "cargo test on PostgreSQL 10", || postgres::tests("10"));
+        after_build(Step::Rust, "cargo test on PostgreSQL 18", || postgres::tests("18"));
+    }
+    if redis::ARE_THERE {
+        after_build(Step::Rust, "cargo test on Redis 5", || redis::OLDEST.tests());
+        after_build(Step::Rust, "cargo test on Valkey 9", || redis::VALKEY.tests());
+    }
     after_build(Step::Browser, "browser tests", browser::tests);
     thread::scope(|scope| {
         // While the tests of the deployment wait for an emulator, the processors are free for images.

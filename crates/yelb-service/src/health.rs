@@ -41,6 +41,8 @@ pub struct Dependency {
     pub prepared: bool,
     /// What keeps the process from being ready, such as migrations that are still to be applied.
     pub missing: Option<String>,
+    /// How what answers last differed from what answered before.
+    pub changed: Option<String>,
 }
 
 /// Whether a dependency answers.
@@ -157,6 +159,8 @@ struct Report {
     reason: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     missing: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    changed: Option<String>,
 }
 
 impl From<Dependency> for Report {
@@ -173,6 +177,7 @@ impl From<Dependency> for Report {
             for_seconds: dependency.since.elapsed().as_secs(),
             reason,
             missing: dependency.missing,
+            changed: dependency.changed,
         }
     }
 }
@@ -189,6 +194,7 @@ mod tests {
             since: Instant::now(),
             prepared,
             missing: None,
+            changed: None,
         };
         Health::new([Box::new(move || dependency.clone()) as Check])
     }

@@ -247,7 +247,7 @@ fn any_number_may_migrate_at_once() {
     for program in programs {
         assert!(program.wait(PATIENCE).success(), "{program:?}");
     }
-    assert_eq!(postgres.sql(DATABASE, migrations), "4");
+    assert_eq!(postgres.sql(DATABASE, migrations), "5");
 
     postgres.sql("postgres", "DROP DATABASE yelbdatabase");
     postgres.sql("postgres", "CREATE DATABASE yelbdatabase");
@@ -257,7 +257,7 @@ fn any_number_may_migrate_at_once() {
         await_ready(api);
         assert_eq!(http::get(api, "/api/ihop").text(), count);
     }
-    assert_eq!(postgres.sql(DATABASE, migrations), "4");
+    assert_eq!(postgres.sql(DATABASE, migrations), "5");
 }
 
 #[test]

@@ -130,7 +130,7 @@ fn a_vote_in_flight_is_answered_before_the_end() {
     await_ready(api);
 
     thread::scope(|scope| {
-        let lock = RowLock::take(scope, &postgres);
+        let lock = RowLock::take(scope, &postgres, "postgres");
         let mut voter = Raw::connect(api);
         voter.send("GET /api/ihop HTTP/1.1\r\nHost: yelb\r\n\r\n");
         eventually(PATIENCE, "the vote waits for the row", || {

@@ -56,6 +56,7 @@ const NONSENSE: &str = "
     YELB_STOP_WAIT=-3                                       => YELB_STOP_WAIT: expected a number of whole seconds
     YELB_STOP_WAIT=1.5                                      => YELB_STOP_WAIT: expected a number of whole seconds
     SEARCH_DOMAIN=example local!                            => SEARCH_DOMAIN: expected a DNS domain such as example.local, got \"example local!\"
+    YELB_KEY_HOURS=23                                       => YELB_KEY_HOURS: expected a number of whole hours from 24 to 8760, got \"23\"
     YELB_MIGRATE=maybe                                      => YELB_MIGRATE: expected auto or never, got \"maybe\"
     RACK_ENV=staging                                        => RACK_ENV: expected one of production, test, development, custom, got \"staging\"
     RUST_LOG=yelb=loud                                      => RUST_LOG: expected a level

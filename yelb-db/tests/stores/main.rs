@@ -4,9 +4,11 @@
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod dynamodb;
+mod keys;
 mod postgres;
 mod refusals;
 mod server;
+mod settling;
 
 use std::time::Duration;
 

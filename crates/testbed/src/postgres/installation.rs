@@ -12,11 +12,14 @@ use crate::path;
 use crate::process::User;
 use crate::program::Program;
 
-/// One of PostgreSQL's programs.
+/// One of PostgreSQL's programs. Where a server comes without its client, the client is another version's, which is meant to
+/// work with it.
 #[track_caller]
 pub(super) fn program(name: &str, home: &Arc<Directory>) -> Program {
+    let program = binaries().join(name);
+    let program = if program.is_file() { program } else { path::find(name, "PostgreSQL's client") };
     // macOS: without a locale the server's start is multi-threaded, which it refuses.
-    Program::at_home(binaries().join(name), home).env("LC_ALL", "C")
+    Program::at_home(program, home).env("LC_ALL", "C")
 }
 
 /// The directory of the server's programs. Debian keeps them off the path, a version each.

@@ -18,10 +18,7 @@ static TEMPLATE: LazyLock<PathBuf> = LazyLock::new(|| {
     /// Raised when [`make`] changes.
     const RECIPE: u32 = 1;
 
-    let home = Arc::new(Directory::make());
-    let output = program("postgres", &home).arg("--version").run_to_end(PATIENCE);
-    // postgres (PostgreSQL) 15.18 (Debian 15.18-0+deb12u1)
-    let version = output.stdout.split_whitespace().nth(2).unwrap_or("unknown");
+    let version = version();
 
     let shelf = path::workspace().join("target/testbed");
     fs::create_dir_all(&shelf).expect("the target directory can be written");
@@ -30,10 +27,18 @@ static TEMPLATE: LazyLock<PathBuf> = LazyLock::new(|| {
     // Released with `lock`, or by the kernel with the process.
     lock.lock().expect("the file system has locks");
     if !template.exists() {
-        make(&template);
+        make(&template, &version);
     }
     template
 });
+
+/// Of the server, such as `15.18`.
+fn version() -> String {
+    let home = Arc::new(Directory::make());
+    let output = program("postgres", &home).arg("--version").run_to_end(PATIENCE);
+    // postgres (PostgreSQL) 15.18 (Debian 15.18-0+deb12u1)
+    output.stdout.split_whitespace().nth(2).unwrap_or("unknown").to_owned()
+}
 
 /// Makes a data directory of it, for the user that the server runs as.
 pub(super) fn copy_to(data: &Path) {
@@ -42,20 +47,22 @@ pub(super) fn copy_to(data: &Path) {
 
 /// Runs `initdb` in a temporary directory, which the server's user can reach wherever the checkout is, and puts the result
 /// where it belongs in one step.
-fn make(template: &Path) {
+fn make(template: &Path, version: &str) {
     let home = Arc::new(Directory::make());
     own(home.path());
     let password = home.path().join("password");
     fs::write(&password, PASSWORD).expect("a temporary file can be written");
     own(&password);
 
-    let output = program("initdb", &home)
+    let initdb = program("initdb", &home)
         .run_by(account())
         .args(["--pgdata=data", "--pwfile=password"])
-        // Small segments of the log, because every copy begins with one.
-        .args(["--username=postgres", "--auth=scram-sha-256", "--wal-segsize=1"])
-        .args(["--encoding=UTF8", "--locale=C", "--no-sync", "--no-instructions"])
-        .run_to_end(4 * PATIENCE);
+        .args(["--username=postgres", "--auth=scram-sha-256"])
+        .args(["--encoding=UTF8", "--locale=C", "--no-sync"]);
+    // Small segments of the log, because every copy begins with one.
+    let is_older = version.starts_with("10.");
+    let initdb = if is_older { initdb } else { initdb.arg("--wal-segsize=1") };
+    let output = initdb.run_to_end(4 * PATIENCE);
     assert!(output.status.success(), "initdb failed: {output:?}");
 
     let unfinished = template.with_extension("unfinished");

@@ -96,7 +96,8 @@ fn a_vote_that_is_counted_again_when_it_is_retried_is_found_out() {
     assert_eq!(output.status.code(), Some(1), "{output:?}");
     let [sent, acknowledged, counted, lost, duplicated] = verdict(&output);
     assert_eq!((sent, acknowledged, lost), (100, 100, 0), "{output:?}");
-    assert!(duplicated >= 10 && counted == 100 + duplicated, "{output:?}");
+    // How many is chance: a vote that is sent again may be the tenth.
+    assert!(duplicated > 0 && counted == 100 + duplicated, "{output:?}");
     assert_eq!(report(&output)["verify"]["by_others"], 0);
 }
 
