@@ -3,8 +3,10 @@
 //! It knows the API's address and nothing else of it: neither votes nor stores. [`page`] is what the browser loads,
 //! [`proxy`] what its requests go through to the [`upstream`], [`router`] all of it on one screen.
 
+pub mod base_path;
 pub mod config;
 pub mod contact;
+pub mod frame_ancestors;
 pub mod page;
 pub mod proxy;
 pub mod router;

@@ -72,7 +72,7 @@ async fn run(config: Config, names: &Names) -> anyhow::Result<()> {
     let resolver = config.process.resolver();
     let app = || {
         let upstream = Upstream::new(origin.clone(), resolver.clone(), contact.clone());
-        router::app(proxy::app(upstream), &health)
+        router::app(proxy::app(upstream), &health, &config.page)
     };
     // If the client disconnects, the call of the app server is cancelled.
     let page = Server::on_workers("page", page, &Workers::start()?, app, OnDisconnect::Cancel)?;

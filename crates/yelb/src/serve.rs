@@ -15,6 +15,8 @@ use yelb_service::server::{self, OnDisconnect, Server};
 use yelb_service::settings::{Environment, Names, SettingError};
 use yelb_service::stop::StopOptions;
 use yelb_service::{admin, telemetry};
+use yelb_ui::base_path::BasePath;
+use yelb_ui::config::PageConfig;
 
 /// The settings of both servers.
 #[derive(Debug, clap::Args)]
@@ -26,6 +28,8 @@ pub(crate) struct Config {
     #[arg(long, env = "YELB_API_PORT", value_name = "PORT", default_value_t = yelb_appserver::config::PORT)]
     #[arg(value_parser = listening::port)]
     api_port: u16,
+    #[command(flatten)]
+    page: PageConfig,
     #[command(flatten)]
     stores: StoreConfig,
     #[command(flatten)]
@@ -57,11 +61,11 @@ async fn serve(config: &Config, location: &Location, names: &Names) -> anyhow::R
     let resolver = config.process.resolver();
     let (state, health, stores) = yelb_appserver::start(location, &resolver, names).await?;
     let api_app = yelb_appserver::router::app(state, &health);
-    let page_app = yelb_ui::router::app(api_app.clone(), &health);
+    let page_app = yelb_ui::router::app(api_app.clone(), &health, &config.page);
     // A vote that was sent whole is counted, whether or not its client waits for the answer.
     let page = Server::new("page", page, page_app, OnDisconnect::Complete)?;
     let api = Server::new("api", api, api_app, OnDisconnect::Complete)?;
-    greet(page.address(), api.address(), location)?;
+    greet(page.address(), &config.page.base_path, api.address(), location)?;
     let mut servers = vec![page, api];
     if let Some(listener) = admin {
         servers.push(admin::server(listener, &health, &metrics)?);
@@ -71,9 +75,14 @@ async fn serve(config: &Config, location: &Location, names: &Names) -> anyhow::R
     Ok(())
 }
 
-fn greet(page: SocketAddr, api: SocketAddr, stores: &Location) -> std::io::Result<()> {
+fn greet(
+    page: SocketAddr,
+    base_path: &BasePath,
+    api: SocketAddr,
+    stores: &Location,
+) -> std::io::Result<()> {
     let (page, api) = (listening::reachable(page), listening::reachable(api));
-    let mut text = format!("Yelb is at  http://{page}\n");
+    let mut text = format!("Yelb is at  http://{page}{}\n", base_path.as_str());
     // Writing to a string cannot fail.
     let _ = writeln!(text, "its API at  http://{api}/api/getvotes");
     let _ = writeln!(text, "votes in    {}", stores.votes);
