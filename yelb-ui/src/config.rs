@@ -46,7 +46,7 @@ pub struct PageConfig {
     /// Path below which visitors reach the page, such as /yelb; a load balancer may hand it on or take it off
     #[arg(long, env = "YELB_BASE_PATH", value_name = "PATH", default_value = "/")]
     pub base_path: BasePath,
-    /// Sites that may show the page in a frame: none, self, or origins such as https://workshop.example.com
+    /// Sites that may show the page in a frame: none, self, or origins such as `https://workshop.example.com`
     #[arg(long, env = "YELB_FRAME_ANCESTORS", value_name = "LIST", default_value = "none")]
     pub frame_ancestors: FrameAncestors,
 }

@@ -190,7 +190,7 @@ fn a_database_that_is_not_the_one_of_before_is_reported_and_counted_in() {
     for (change, difference) in CHANGES {
         let postgres = Postgres::start();
         postgres.create_original_schema();
-        let server = on(&postgres).spawn();
+        let server = on(&postgres).env("YELB_STOP_WAIT", "0").spawn();
         let api = server.address("api");
         await_ready(api);
         for count in ["1", "2", "3"] {
@@ -202,6 +202,9 @@ fn a_database_that_is_not_the_one_of_before_is_reported_and_counted_in() {
         let readiness = http::get(api, "/readyz").json();
         let told = readiness["dependencies"][0]["changed"].as_str();
         assert_eq!(told.unwrap_or_default(), difference);
+        // Its end writes the lines of the log that still wait.
+        server.terminate();
+        server.wait(PATIENCE);
         let lines = server.stderr().matches("is not what it was before").count();
         assert_eq!(lines, usize::from(!difference.is_empty()), "{}", server.stderr());
     }
