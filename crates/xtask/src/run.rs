@@ -160,11 +160,6 @@ mod tests {
         assert_eq!(std::fs::read_to_string(&log).unwrap(), "one\ntwo\n");
         succeed_logged("testing", &log, &mut command("true", &[])).unwrap();
     }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
 
     #[test]
     fn a_path_begins_with_the_directory_and_goes_on_as_before() {

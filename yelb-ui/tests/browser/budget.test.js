@@ -1,11 +1,10 @@
 // What a visit costs.
 
 import assert from "node:assert/strict";
-import { createServer } from "node:http";
 import { test } from "node:test";
 import { setTimeout } from "node:timers/promises";
 import { newVisitor } from "./support/browser.js";
-import { startYelb } from "./support/servers.js";
+import { forward, serve, startYelb } from "./support/servers.js";
 import { stage } from "./support/stage.js";
 import { storeDown, YelbPage } from "./support/yelb-page.js";
 
@@ -72,25 +71,16 @@ test("a page that arrives in two parts is shown as a whole", async (context) => 
   const document = await (await fetch(on.yelb.url)).text();
   const middle = document.indexOf('<section class="card result"');
   assert.ok(middle > 0);
-  const site = createServer(async (asked, answer) => {
-    if (asked.url === "/") {
-      answer.writeHead(200, { "Content-Type": "text/html; charset=utf-8" }).write(document.slice(0, middle));
-      // Far more than the browser takes to paint what it has.
-      await setTimeout(1000);
-      answer.end(document.slice(middle));
-    } else {
-      const got = await fetch(on.yelb.url + asked.url);
-      const fields = { "Content-Type": got.headers.get("content-type"), "Yelb-Host": got.headers.get("yelb-host") ?? "" };
-      answer.writeHead(got.status, fields).end(Buffer.from(await got.arrayBuffer()));
-    }
+  const site = await serve(context, async (asked, answer) => {
+    if (asked.url !== "/") return forward(on.yelb.url + asked.url, asked, answer);
+    answer.writeHead(200, { "Content-Type": "text/html; charset=utf-8" }).write(document.slice(0, middle));
+    // Far more than the browser takes to paint what it has.
+    await setTimeout(1000);
+    answer.end(document.slice(middle));
   });
-  await new Promise((listening) => site.listen(0, "127.0.0.1", listening));
-  context.after(() => site.closeAllConnections());
-  context.after(() => site.close());
-
   const page = await newVisitor(on.browser, { viewport: { width: 820, height: 900 } });
   await page.addInitScript(noteShifts);
-  await page.goto(`http://127.0.0.1:${site.address().port}/`);
+  await page.goto(site);
   await new YelbPage(page).untilTotalsAre("fresh");
   assert.deepEqual(await page.evaluate(() => globalThis.shifts), []);
 });

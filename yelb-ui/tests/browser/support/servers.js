@@ -3,6 +3,7 @@
 import { spawn } from "node:child_process";
 import { existsSync } from "node:fs";
 import { mkdtemp, rm } from "node:fs/promises";
+import { createServer, request } from "node:http";
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import { createInterface } from "node:readline";
@@ -54,6 +55,39 @@ export async function startPair() {
       await data.remove();
     },
   };
+}
+
+/**
+ * A server of the test's own, for as long as the test runs.
+ * @param {import("node:test").TestContext} context
+ * @param {import("node:http").RequestListener} answer
+ * @returns {Promise<string>} its URL, without a slash at the end
+ */
+export async function serve(context, answer) {
+  const server = createServer(answer);
+  await new Promise((listening) => server.listen(0, "127.0.0.1", listening));
+  context.after(() => {
+    server.closeAllConnections();
+    server.close();
+  });
+  return `http://127.0.0.1:${server.address().port}`;
+}
+
+/**
+ * Passes a request on, as a proxy does.
+ * @param {string} url where to
+ * @param {import("node:http").IncomingMessage} asked
+ * @param {import("node:http").ServerResponse} answer
+ */
+export function forward(url, asked, answer) {
+  const { method, headers } = asked;
+  const passed = request(url, { method, headers }, (got) => {
+    answer.writeHead(got.statusCode, got.headers);
+    got.pipe(answer);
+  });
+  asked.pipe(passed);
+  answer.on("close", () => passed.destroy());
+  passed.on("error", () => answer.destroy());
 }
 
 async function dataFile() {
