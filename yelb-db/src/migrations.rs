@@ -24,10 +24,8 @@ const POSTGRES_FILES: &[File] = &[
     file!("postgres/0004_vote_keys.sql"),
     file!("postgres/0005_two_tables_of_keys.sql"),
 ];
-const SQLITE_FILES: &[File] = &[
-    file!("sqlite/0001_restaurants_and_page_views.sql"),
-    file!("sqlite/0002_vote_keys.sql"),
-];
+const SQLITE_FILES: &[File] =
+    &[file!("sqlite/0001_restaurants_and_page_views.sql"), file!("sqlite/0002_vote_keys.sql")];
 
 pub(crate) static POSTGRES: LazyLock<Migrator> = LazyLock::new(|| {
     let mut migrator = migrator(POSTGRES_FILES);
@@ -85,7 +83,10 @@ mod tests {
         let first = POSTGRES.iter().next().unwrap();
         assert_eq!((first.version, &*first.description), (1, "restaurants"));
         // As `sqlx::migrate!` computed it, so that databases of earlier versions are recognised.
-        assert_eq!(hex(&first.checksum), "5ae9ba6bc38f6b788720124279b86e41723890aa5a0ed0447cdd926d623b4b63bc8fcb0090d776488e2f652724d3a940");
+        assert_eq!(
+            hex(&first.checksum),
+            "5ae9ba6bc38f6b788720124279b86e41723890aa5a0ed0447cdd926d623b4b63bc8fcb0090d776488e2f652724d3a940"
+        );
         assert!(POSTGRES.ignore_missing && !POSTGRES.locking);
     }
 

@@ -59,7 +59,8 @@ async fn pending(connection: &mut PgConnection) -> Result<Vec<String>, StoreErro
     let applied = applied(connection)
         .await
         .map_err(StoreError::doing("read which migrations are applied"))?;
-    let missing = migrations::POSTGRES.iter().filter(|migration| !applied.contains(&migration.version));
+    let missing =
+        migrations::POSTGRES.iter().filter(|migration| !applied.contains(&migration.version));
     Ok(missing
         .map(|migration| format!("{} {}", migration.version, migration.description))
         .collect())
