@@ -82,15 +82,8 @@ mod tests {
     fn a_database_knows_them_by_number_and_checksum() {
         let first = POSTGRES.iter().next().unwrap();
         assert_eq!((first.version, &*first.description), (1, "restaurants"));
-        // As `sqlx::migrate!` computed it, so that databases of earlier versions are recognised.
-        assert_eq!(
-            hex(&first.checksum),
-            "5ae9ba6bc38f6b788720124279b86e41723890aa5a0ed0447cdd926d623b4b63bc8fcb0090d776488e2f652724d3a940"
-        );
+        // SHA-384 of the file, as `sqlx::migrate!` took it: databases of earlier versions are recognised.
+        assert_eq!(first.checksum[..8], [0x5a, 0xe9, 0xba, 0x6b, 0xc3, 0x8f, 0x6b, 0x78]);
         assert!(POSTGRES.ignore_missing && !POSTGRES.locking);
-    }
-
-    fn hex(bytes: &[u8]) -> String {
-        bytes.iter().map(|byte| format!("{byte:02x}")).collect()
     }
 }
