@@ -11,6 +11,7 @@ mod dynamodb;
 mod error;
 mod kind;
 mod maintenance;
+mod migrations;
 mod open;
 mod password;
 mod postgres;

@@ -84,7 +84,8 @@ impl Driver {
 pub(crate) fn tests() -> Result<Outcome> {
     let Driver { node, browser } = Driver::provide()?;
     let report = run::tools().join("browser-tests.xml");
-    let mut command = run::command(&node.to_string_lossy(), &["--test"]);
+    // Two files at a time, whatever the machine: some of the tests wait, for the end of an outage for example.
+    let mut command = run::command(&node.to_string_lossy(), &["--test", "--test-concurrency=2"]);
     command.args(["--test-reporter=spec", "--test-reporter-destination=stdout"]);
     command.arg("--test-reporter=junit");
     command.arg(format!("--test-reporter-destination={}", report.display()));

@@ -3,6 +3,7 @@
 use std::fs;
 use std::path::Path;
 use std::process::Command;
+use std::thread;
 
 use anyhow::Result;
 
@@ -68,7 +69,11 @@ pub(crate) fn by_junit(command: &mut Command, report: &Path) -> Result<Outcome> 
 
 /// Runs `cargo test`. Its exit code says whether all passed. For programs libtest writes results only behind an unstable
 /// option, so that the number of tests is taken from what it writes for people.
+///
+/// Three tests run at a time for each processor: most of them wait, for a server that starts or for the end of an outage.
 pub(crate) fn by_libtest(command: &mut Command) -> Result<Outcome> {
+    let threads = 3 * thread::available_parallelism()?.get();
+    command.env("RUST_TEST_THREADS", threads.to_string());
     let mut count = Count::default();
     let success = run::stream(command, |line| count.add_libtest(line))?;
     Ok(judge(count, success))

@@ -38,9 +38,6 @@ pub(crate) fn run(options: &Options) -> Result<ExitCode> {
     if options.wants(Step::Lint) {
         lint(&mut report);
     }
-    if options.wants(Step::Rust) {
-        report.step("yelb by itself", yelb_by_itself);
-    }
     // The programs: tests of one crate run those of another, and Cargo does not know.
     let built = options.only == [Step::Lint] || report.step("build", || check(&mut run::build()));
     let mut after_build = |step, name, work: fn() -> Result<Outcome>| {
@@ -89,24 +86,6 @@ fn lint(report: &mut Report) {
 /// A command that passes or fails as a whole.
 fn check(command: &mut Command) -> Result<Outcome> {
     Ok(Outcome::of_check(run::succeeds(command)?))
-}
-
-/// `yelb` leaves DynamoDB out and says where it is. A build of the whole workspace would give it the features of all: so it
-/// is built alone, as for `cargo run`.
-fn yelb_by_itself() -> Result<Outcome> {
-    if !run::succeeds(&mut run::cargo(&["build", "--package", "yelb"]))? {
-        return Ok(Outcome::not_built());
-    }
-    let mut yelb = run::cargo(&["run", "--quiet", "--package", "yelb"]);
-    yelb.env("DATABASE_URL", "dynamodb://yelb-votes").env("AWS_REGION", "eu-west-1");
-    let refused = yelb.output()?;
-    let said = String::from_utf8_lossy(&refused.stderr);
-    println!("{said}");
-    let is_refused = refused.status.code() == Some(2)
-        && said.starts_with("yelb: DATABASE_URL:")
-        && said.contains("cargo run --package yelb-appserver");
-    let failure = Outcome::failure("a dynamodb:// URL is not refused");
-    Ok(if is_refused { Outcome::success() } else { failure })
 }
 
 /// The crates' tests, without those that need the whole stack: they have a step of their own.

@@ -1,20 +1,11 @@
 //! The schema: migrations, and a row for every choice of the poll.
 
-use sqlx::migrate::Migrator;
 use sqlx::{Connection, PgConnection, Postgres, Transaction};
 use yelb_poll::Poll;
 
 use crate::error::StoreError;
+use crate::migrations;
 use crate::open::Migrate;
-
-static MIGRATIONS: Migrator = {
-    let mut migrations = sqlx::migrate!("migrations/postgres");
-    // A newer release may have been here before it was rolled back.
-    migrations.ignore_missing = true;
-    // The lock that sqlx takes is a session's, and outlasts ours where a pooler lends it to others.
-    migrations.locking = false;
-    migrations
-};
 
 /// One transaction for all: in between, a pooler would be free to give the session to another client. Each statement sees what
 /// another process has committed before it.
@@ -58,7 +49,7 @@ async fn apply(connection: &mut PgConnection) -> Result<Vec<String>, StoreError>
     let doing = StoreError::doing("wait for another process that applies migrations");
     sqlx::raw_sql(MIGRATION_LOCKS).execute(&mut *connection).await.map_err(doing)?;
     let pending = pending(connection).await?;
-    let migrated = MIGRATIONS.run_direct(None, connection, false).await;
+    let migrated = migrations::POSTGRES.run_direct(None, connection, false).await;
     migrated.map_err(StoreError::doing("apply the migrations"))?;
     Ok(pending)
 }
@@ -68,7 +59,8 @@ async fn pending(connection: &mut PgConnection) -> Result<Vec<String>, StoreErro
     let applied = applied(connection)
         .await
         .map_err(StoreError::doing("read which migrations are applied"))?;
-    let missing = MIGRATIONS.iter().filter(|migration| !applied.contains(&migration.version));
+    let missing =
+        migrations::POSTGRES.iter().filter(|migration| !applied.contains(&migration.version));
     Ok(missing
         .map(|migration| format!("{} {}", migration.version, migration.description))
         .collect())

@@ -7,15 +7,13 @@ use std::path::{Path, PathBuf};
 use std::str::FromStr;
 use std::time::Duration;
 
-use sqlx::migrate::Migrator;
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqliteSynchronous};
 use sqlx::{ConnectOptions, Connection, SqliteConnection};
 use tokio::time::{Instant, sleep};
 
 use super::BEGIN;
 use crate::error::StoreError;
-
-static MIGRATIONS: Migrator = sqlx::migrate!("migrations/sqlite");
+use crate::migrations;
 
 /// How long to wait for another process that writes to the same file. As a statement of a server's, it ends within a batch.
 const BUSY_LIMIT: Duration = Duration::from_millis(1800);
@@ -63,7 +61,7 @@ async fn open_once(
 ) -> Result<SqliteConnection, sqlx::Error> {
     let mut connection = options.connect().await?;
     let mut transaction = connection.begin_with(BEGIN).await?;
-    MIGRATIONS.run_direct(None, &mut *transaction, false).await?;
+    migrations::SQLITE.run_direct(None, &mut *transaction, false).await?;
     add_missing(&mut transaction, names).await?;
     transaction.commit().await?;
     Ok(connection)

@@ -174,6 +174,17 @@ fn a_folder_that_it_may_not_write_is_one_line_that_says_so() {
     assert!(line.contains("/data") && line.trim().lines().count() == 1, "{line}");
 }
 
+/// The build of the whole workspace cannot show this: it gives `yelb` the features that the servers have.
+#[test]
+fn yelb_leaves_dynamodb_out_and_says_which_program_has_it() {
+    let url = ["--env", "DATABASE_URL=dynamodb://yelb-votes", "--env", "AWS_REGION=eu-west-1"];
+    let output = ended(docker(&["run", "--rm"]).args(url).arg("yelb"));
+    assert_eq!(output.status.code(), Some(2), "{output:?}");
+    let line = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(line.starts_with("yelb: DATABASE_URL:"), "{line}");
+    assert!(line.contains("cargo run --package yelb-appserver"), "{line}");
+}
+
 #[test]
 fn the_labels_tell_the_version_of_the_program() {
     for program in PROGRAMS {
