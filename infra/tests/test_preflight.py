@@ -78,7 +78,7 @@ def test_a_variable_that_overrides_the_profiles_region(accounts: TwoAccounts) ->
     assert "AWS_DEFAULT_REGION is eu-west-1" in refusal(accounts, AWS_DEFAULT_REGION="eu-west-1")
 
 
-def test_addresses_that_somebody_has(accounts: TwoAccounts) -> None:
+def test_addresses_that_are_in_use(accounts: TwoAccounts) -> None:
     vpc = accounts.aws("frontend", "ec2", "create-vpc", "--cidr-block", "10.0.128.0/20", "--query", "Vpc.VpcId")
     try:
         assert re.search(

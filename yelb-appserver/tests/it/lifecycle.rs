@@ -149,7 +149,7 @@ fn a_vote_in_flight_is_answered_before_the_end() {
 }
 
 #[test]
-fn interrupted_it_ends_at_once_whoever_is_connected() {
+fn interrupted_it_ends_at_once_even_with_open_connections() {
     let server = appserver().spawn();
     let api = server.address("api");
     let mut idle = Raw::connect(api);

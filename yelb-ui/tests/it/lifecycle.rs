@@ -140,7 +140,7 @@ fn a_silent_app_server_delays_the_end_no_longer_than_its_answer_may_take() {
 }
 
 #[test]
-fn interrupted_it_ends_at_once_whoever_is_connected() {
+fn interrupted_it_ends_at_once_even_with_open_connections() {
     let (server, page) = start_ui_of(nowhere());
     let mut idle = Raw::connect(page);
     idle.send("GET / HTTP/1.1\r\nHost: yelb\r\n\r\n");

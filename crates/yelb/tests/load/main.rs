@@ -129,7 +129,7 @@ fn a_stall_is_charged_to_all_who_would_have_come_meanwhile() {
     let fake = Fake::yelb(|count| {
         *count += 1;
         if *count == 100 {
-            // With the count in hand: everybody else stands still as well.
+            // Exact, because no other client votes meanwhile.
             thread::sleep(Duration::from_secs(1));
         }
         Some(*count)
