@@ -51,7 +51,7 @@ pub(crate) async fn run(
 }
 
 async fn serve(config: &Config, location: &Location, names: &Names) -> anyhow::Result<()> {
-    let metrics = Metrics::install("yelb")?;
+    let metrics = Metrics::install("yelb", &yelb_appserver::stores::METRICS)?;
     let listening = &config.process.listening;
     let stop = StopOptions::watch(listening.stop_wait)?;
     let page = listening.bind("PORT", config.port, names)?;

@@ -570,7 +570,10 @@ fn a_broken_body_is_the_clients_fault_and_says_nothing_of_the_app_server() {
     let answer =
         http::request(page, "POST", "/api/ihop", &chunked, "5\r\nhello, world\r\n0\r\n\r\n");
     assert_eq!(answer.status, 400, "{answer:?}");
-    assert_eq!(answer.json()["detail"], "The body is malformed or was cut off.");
+    assert_eq!(
+        answer.json()["detail"],
+        "The body is malformed or incomplete. A vote was not counted."
+    );
     reports(page, "unknown");
 
     let mut client = Raw::connect(page);
