@@ -124,7 +124,7 @@ def test_a_share_that_cannot_be_deleted_again_is_said_to_be_left(accounts: TwoAc
     aws.chmod(0o755)
     done = accounts.run("env", f"PATH={tmp_path}:{accounts.environment['PATH']}", tools.INFRA / "deploy")
     assert done.returncode == NOT_BEGUN, done.stdout + done.stderr
-    said = re.search(r"nothing was changed: but for the empty resource share (\S+), which", done.stderr)
+    said = re.search(r"nothing was changed: except that the empty resource share (\S+), which", done.stderr)
     assert said is not None, done.stderr
     assert "AccessDeniedException" in done.stderr
 

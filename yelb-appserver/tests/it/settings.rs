@@ -32,7 +32,7 @@ const NONSENSE: &str = "
     DATABASE_URL=postgres://yelb:hunter2@db:port/yelb       => DATABASE_URL: expected postgres://user@host:5432/database, sqlite:FILE or dynamodb://TABLE, got a URL that cannot be read: invalid port
     DATABASE_URL=postgres://yelb:hunter2@db:99999/yelb      => DATABASE_URL: expected postgres://
     DATABASE_URL=postgres://db/yelb?sslmode=hunter2         => DATABASE_URL: expected postgres://
-    DATABASE_URL=hunter2                                    => DATABASE_URL: expected postgres://user@host:5432/database, sqlite:FILE or dynamodb://TABLE, got no such URL
+    DATABASE_URL=hunter2                                    => DATABASE_URL: expected postgres://user@host:5432/database, sqlite:FILE or dynamodb://TABLE, got something else, which is not shown
     DATABASE_URL=hunter2:5432                               => DATABASE_URL: expected postgres://
     DATABASE_URL=sqlite:/dev/null/yelb.db                   => DATABASE_URL: cannot open or make sqlite:/dev/null/yelb.db
     DATABASE_URL=sqlite:                                    => DATABASE_URL: expected postgres://user@host:5432/database, sqlite:FILE or dynamodb://TABLE, got sqlite: without a file

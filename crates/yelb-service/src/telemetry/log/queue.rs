@@ -100,7 +100,7 @@ impl Shared {
             if dropped > 0 {
                 tracing::warn!(
                     dropped,
-                    "the log was read too slowly: {dropped} lines were dropped"
+                    "{dropped} lines of the log were dropped, because standard error was read too slowly"
                 );
             }
             let mut lines = self.lines();
