@@ -179,7 +179,9 @@ _TAG = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}")
 
 def _desired_count(text: str) -> int:
     if not text.isascii() or not text.isdigit() or not 1 <= int(text) <= _MOST_TASKS:
-        raise argparse.ArgumentTypeError(f"expected a number from 1 to {_MOST_TASKS}, the most tasks of a service, got {text!r}")
+        raise argparse.ArgumentTypeError(
+            f"expected a number from 1 to {_MOST_TASKS}, the most tasks of a service, got {text!r}"
+        )
     return int(text)
 
 

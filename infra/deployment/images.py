@@ -272,6 +272,6 @@ def check_docker(commands: Commands, options: Options, missing: List[Tuple[str, 
         dockerfile = CHECKOUT / _BUILDS[image].dockerfile
         if not dockerfile.is_file():
             raise NotReady(
-                f"{image} cannot be built, because this checkout lacks {dockerfile}: use a whole checkout, or take released images "
-                "by --images"
+                f"{image} cannot be built, because this checkout lacks {dockerfile}: use a whole checkout, or take "
+                "released images by --images"
             )

@@ -84,8 +84,8 @@ class Preflight:
             except CommandFailed as error:
                 raise NotReady(
                     f"the profile {profile} does not work: {error}\n"
-                    f"  `aws --profile {profile} sts get-caller-identity` has to work. Set the profile up by `aws configure --profile "
-                    f"{profile}`, or name another by --{account}-profile (its default is {account})"
+                    f"  `aws --profile {profile} sts get-caller-identity` has to work. Set the profile up by\n"
+                    f"  `aws configure --profile {profile}`, or name another by --{account}-profile (its default is {account})"
                 ) from error
         if self.accounts["backend"] == self.accounts["frontend"]:
             raise NotReady(

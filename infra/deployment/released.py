@@ -50,7 +50,9 @@ def trouble(image: str) -> str:
         return ""
     if status == 404:
         return "the registry has no such image"
-    return "the registry requires a login, which tasks do not have" if status in (401, 403) else f"the registry answers {status}"
+    if status in (401, 403):
+        return "the registry requires a login, which tasks do not have"
+    return f"the registry answers {status}"
 
 
 def _head(url: str, token: str = "") -> Tuple[int, str]:
