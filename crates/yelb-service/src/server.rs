@@ -150,7 +150,7 @@ impl Server {
                     match TcpStream::from_std(stream) {
                         Ok(stream) => serve(stream, session, stop).await,
                         Err(error) => {
-                            tracing::warn!(%peer, %error, "a connection is closed, because its socket cannot be used: {error}")
+                            tracing::warn!(%peer, %error, "a connection is closed: {error}");
                         }
                     }
                     drop(place);

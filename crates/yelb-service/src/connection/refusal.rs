@@ -45,10 +45,8 @@ fn mistake_in_host(version: Version, headers: &HeaderMap) -> Option<&'static str
     let mut hosts = headers.get_all(header::HOST).iter();
     match (hosts.next(), hosts.next()) {
         (None, _) if version < Version::HTTP_11 => None,
-        (None, _) => Some("The Host field is missing. HTTP/1.1 requires one."),
-        (Some(_), Some(_)) => {
-            Some("There is more than one Host field. HTTP/1.1 requires exactly one.")
-        }
+        (None, _) => Some("The Host field is missing. Send one."),
+        (Some(_), Some(_)) => Some("There is more than one Host field. Send exactly one."),
         (Some(host), None) if is_host(host) => None,
         (Some(_), None) => Some("The Host field is malformed. Send a host, or host:port."),
     }
