@@ -27,13 +27,13 @@ pub const METRICS: [Metric; 3] = [
         name: "db_client_operation_duration_seconds",
         kind: Kind::Histogram,
         unit: Unit::Seconds,
-        labels: &["db_system_name", "db_operation_name", "error_type"],
+        labels: &["db_system_name", "db_query_summary", "error_type"],
         help: "Time that a request waited for a store: for its batch and for the statement. \
                error_type is there if the store did not do it.",
     },
 ];
 
-/// System, operation, and what failed: empty if nothing did.
+/// System, operation with its object, and what failed: empty if nothing did.
 type Labels = (&'static str, &'static str, &'static str);
 
 thread_local! {
@@ -48,15 +48,14 @@ pub(super) fn wait<T>(
 ) -> impl Future<Output = Result<T, StoreError>> {
     let started = Instant::now();
     work.inspect(move |outcome| {
-        let operation = what.split(' ').next().unwrap_or(what);
         let failure = outcome.as_ref().err().map_or("", error_type);
         let seconds = started.elapsed().as_secs_f64();
-        KNOWN.with(|known| known.record((kind.system, operation, failure), seconds, registered));
+        KNOWN.with(|known| known.record((kind.system, what, failure), seconds, registered));
     })
 }
 
-fn registered((system, operation, failure): Labels) -> Histogram {
-    let mut labels = vec![("db_system_name", system), ("db_operation_name", operation)];
+fn registered((system, what, failure): Labels) -> Histogram {
+    let mut labels = vec![("db_system_name", system), ("db_query_summary", what)];
     if !failure.is_empty() {
         labels.push(("error_type", failure));
     }

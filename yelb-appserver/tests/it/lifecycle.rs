@@ -41,7 +41,7 @@ fn it_says_where_it_listens_and_shows_metrics_on_the_admin_port_alone() {
         ("yelb_dependency_up", &["dependency=\"votes\""], "1"),
         ("yelb_build_info", &["program=\"yelb-appserver\"", "version="], "1"),
         ("http_server_active_requests", &[], "0"),
-        (waits, &["db_operation_name=\"UPDATE\""], "2"),
+        (waits, &["db_query_summary=\"UPDATE restaurants\""], "2"),
         (requests, &["method=\"GET\"", "route=\"/api/ihop\"", "status_code=\"200\""], "2"),
         (requests, &["route=\"unmatched\"", "status_code=\"404\""], "1"),
     ] {

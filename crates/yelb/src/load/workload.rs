@@ -138,7 +138,7 @@ mod tests {
         for (weights, problem) in [
             ("kfc=1", "names kfc; the target has outback, bucadibeppo, ihop, chipotle"),
             ("ihop=1,ihop=2", "names ihop twice"),
-            ("ihop=0", "are all 0"),
+            ("ihop=0", "are all 0; give one restaurant a weight of 1 or more"),
         ] {
             let error = workload(&format!("--weights {weights}")).unwrap_err().to_string();
             assert_eq!(error, format!("--weights: {problem}"));
