@@ -111,3 +111,25 @@ pub fn reachable(address: SocketAddr) -> SocketAddr {
     };
     SocketAddr::new(ip, address.port())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_port_that_was_not_set_is_said_to_be_the_default() {
+        let occupant = std::net::TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+        let port = occupant.local_addr().unwrap().port();
+        let listening = Listening {
+            bind: Ipv4Addr::LOCALHOST.into(),
+            admin_port: AdminPort::Off,
+            stop_wait: Duration::ZERO,
+            limits: Limits::ADMIN,
+        };
+        let refused = listening.bind("PORT", port, &Names::default()).unwrap_err().to_string();
+        let expected = format!("PORT: cannot listen on 127.0.0.1:{port} ");
+        assert!(refused.starts_with(&expected), "{refused}");
+        let remedy = "; that is the default; stop the process that has it, or set another";
+        assert!(refused.ends_with(remedy), "{refused}");
+    }
+}
