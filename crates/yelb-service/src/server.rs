@@ -194,7 +194,7 @@ async fn answer(stream: &mut TcpStream, session: &Session, stop: &CancellationTo
             tracing::info!(
                 %peer,
                 error = %Chain(&error),
-                "a request that cannot be parsed was answered 400 or 431, and its connection is closed"
+                "a request that cannot be parsed is refused (400 or 431), and its connection is closed"
             );
         } else {
             // The client's doing: it hung up, or was too slow.
@@ -230,7 +230,7 @@ pub async fn run(servers: Vec<Server>, limits: Limits, health: Health, mut stop:
 async fn drain(health: &Health, wait: Duration, stopping: &CancellationToken, tasks: &TaskTracker) {
     tracing::info!(
         wait_seconds = wait.as_secs(),
-        "stopping: /readyz answers 503, and requests are answered for {} s more",
+        "stopping: /readyz says draining; requests are served for {} s more",
         wait.as_secs()
     );
     health.drain();
