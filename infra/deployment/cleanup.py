@@ -39,10 +39,10 @@ def main(words: Optional[Sequence[str]] = None) -> int:
     try:
         return Cleanup(commands, options, arguments.delete_snapshots).run()
     except CommandFailed as reason:
-        print(f"\n{reason}\n\nRun infra/cleanup again once that is mended; it goes on from here.", file=sys.stderr)
+        print(f"\n{reason}\n\nRemove the cause and run infra/cleanup again: it goes on from here.", file=sys.stderr)
         return LEFT
     except KeyboardInterrupt:
-        print("\nstopped; AWS goes on with the stack at hand. Run infra/cleanup again at any time.", file=sys.stderr)
+        print("\ninterrupted: AWS goes on with the stack that it is deleting. Run infra/cleanup again.", file=sys.stderr)
         return LEFT
 
 

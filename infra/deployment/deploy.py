@@ -48,13 +48,13 @@ def main(words: Optional[Sequence[str]] = None) -> int:
         command = f"{shlex.join(reason.words)}\n  " if isinstance(reason, CommandFailed) else ""
         print(
             f"\n{command}{reason}\n\n{_said(deployment.progress.changed)}"
-            "Run infra/deploy again once that is mended; it goes on from here. infra/cleanup takes everything back.",
+            "Remove the cause and run infra/deploy again: it goes on from here. infra/cleanup deletes everything.",
             file=sys.stderr,
         )
         return FAILED
     except NoVote as reason:
         print(
-            f"\neverything is deployed, and voting does not work yet: {reason}\n"
+            f"\neverything is deployed, but a vote does not work yet: {reason}\n"
             "  `aws ecs describe-services --cluster "
             f"{options.project} --services SERVICE` has the reason in `events`, the log groups /{options.project}/… the rest",
             file=sys.stderr,
@@ -62,7 +62,7 @@ def main(words: Optional[Sequence[str]] = None) -> int:
         return FAILED
     except KeyboardInterrupt:
         print(
-            f"\nstopped; AWS goes on with the stack at hand.\n{_said(deployment.progress.changed)}"
+            f"\ninterrupted: AWS goes on with the stack that it is changing.\n{_said(deployment.progress.changed)}"
             "Run infra/deploy or infra/cleanup again at any time.",
             file=sys.stderr,
         )
@@ -179,14 +179,16 @@ _TAG = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}")
 
 def _desired_count(text: str) -> int:
     if not text.isascii() or not text.isdigit() or not 1 <= int(text) <= _MOST_TASKS:
-        raise argparse.ArgumentTypeError(f"{text}: a number from 1 to {_MOST_TASKS}, to which the tasks scale")
+        raise argparse.ArgumentTypeError(
+            f"expected a number from 1 to {_MOST_TASKS}, the most tasks of a service, got {text!r}"
+        )
     return int(text)
 
 
 def _image_tag(text: str) -> str:
     if text and not _TAG.fullmatch(text):
         raise argparse.ArgumentTypeError(
-            f"{text}: up to 128 letters, digits, underscores, periods and hyphens, of which the last two not at the beginning"
+            f"expected up to 128 letters, digits, `_`, `.` and `-`, a letter, digit or `_` first, got {text!r}"
         )
     return text
 

@@ -205,7 +205,7 @@ class Registry:
             try:
                 self._released()
             except released.Unreachable as reason:
-                return f"released, {where}; not looked at, because it cannot be reached from here: {reason}"
+                return f"released, {where}; not checked, because the registry cannot be reached from here: {reason}"
             return f"released, {where}"
         return f"{len(needed(self.options)) - len(missing)} in ECR, {len(missing)} to be built and pushed"
 
@@ -271,4 +271,7 @@ def check_docker(commands: Commands, options: Options, missing: List[Tuple[str, 
     for image in {image for _, image in missing}:
         dockerfile = CHECKOUT / _BUILDS[image].dockerfile
         if not dockerfile.is_file():
-            raise NotReady(f"{dockerfile} is not there: {image} cannot be built from this checkout")
+            raise NotReady(
+                f"{image} cannot be built, because this checkout lacks {dockerfile}: use a whole checkout, or take "
+                "released images by --images"
+            )

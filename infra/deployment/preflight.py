@@ -64,7 +64,7 @@ class Preflight:
             wanted["openssl"] = "it makes the sidecars' certificates"
         missing = [f"{tool} ({why})" for tool, why in wanted.items() if shutil.which(tool) is None]
         if missing and not self.commands.dry:
-            raise NotReady(f"not installed: {', '.join(missing)}")
+            raise NotReady(f"install these programs first: {', '.join(missing)}")
         return ", ".join(wanted)
 
     def _profiles(self) -> str:
@@ -84,10 +84,14 @@ class Preflight:
             except CommandFailed as error:
                 raise NotReady(
                     f"the profile {profile} does not work: {error}\n"
-                    f"  `aws --profile {profile} sts get-caller-identity` has to; see `aws configure --profile {profile}`"
+                    f"  `aws --profile {profile} sts get-caller-identity` has to work. Set the profile up by\n"
+                    f"  `aws configure --profile {profile}`, or name another by --{account}-profile (its default is {account})"
                 ) from error
         if self.accounts["backend"] == self.accounts["frontend"]:
-            raise NotReady(f"both profiles are of account {self.accounts['backend']}; this is about two accounts")
+            raise NotReady(
+                f"both profiles are of account {self.accounts['backend']}, and the deployment needs two accounts: "
+                "name a profile of another account by --backend-profile or --frontend-profile"
+            )
         return f"backend is {self.accounts['backend']}, frontend is {self.accounts['frontend']}"
 
     def _region(self) -> str:
@@ -128,7 +132,7 @@ class Preflight:
         if organizations["backend"] != organizations["frontend"]:
             raise NotReady(
                 f"the accounts are of two organizations, {organizations['backend']} and {organizations['frontend']}; "
-                "subnets can be shared within one only"
+                "subnets can be shared within one only. Move one account, or name another by its profile"
             )
         return f"both accounts are of {organizations['backend']}"
 
@@ -159,8 +163,8 @@ class Preflight:
             self.ask("backend", "ram", "delete-resource-share", "--resource-share-arn", share, "--output", "text")
         except CommandFailed as error:
             raise NotReady(
-                f"but for the empty resource share {share}, which was made to see whether sharing works and cannot be deleted: "
-                f"{error}"
+                f"except that the empty resource share {share}, which tests whether sharing works, cannot be deleted: {error}\n"
+                f"  Delete it: `aws ram delete-resource-share --resource-share-arn {share}`"
             ) from error
         return "enabled within the organization"
 
@@ -229,7 +233,8 @@ class Preflight:
             )
         except CommandFailed as error:
             raise NotReady(
-                f"Certificate Manager of the frontend account does not know {certificate}: {error}"
+                f"Certificate Manager of the frontend account does not know {certificate}: {error}\n"
+                "  Give the ARN of a certificate in this account and Region by --certificate-arn"
             ) from error
         found = json.loads(answer)["Certificate"]
         if found["Status"] != "ISSUED":
@@ -244,7 +249,7 @@ class Preflight:
         names = [name for name in self._names(certificate) if not name.startswith("*.")]
         if len(names) != 1:
             raise NotReady(
-                f"which name is to be voted at? {certificate} is for {', '.join(names)}: give one by --domain"
+                f"the page's name is not clear: {certificate} is for {', '.join(names)}; choose one by --domain"
             )
         return names[0]
 

@@ -49,8 +49,10 @@ def trouble(image: str) -> str:
     if status == 200:
         return ""
     if status == 404:
-        return "it is not there"
-    return "it is not given without a login" if status in (401, 403) else f"the registry answers {status}"
+        return "the registry has no such image"
+    if status in (401, 403):
+        return "the registry requires a login, which tasks do not have"
+    return f"the registry answers {status}"
 
 
 def _head(url: str, token: str = "") -> Tuple[int, str]:

@@ -99,10 +99,10 @@ def confirm(told: Sequence[str], options: Options) -> None:
         return
     if not sys.stdin.isatty():
         raise NotReady(
-            "this run replaces tasks of stores, and there is no terminal to ask at: say --yes if that is meant"
+            "this run replaces tasks of stores, and there is no terminal to ask the operator: add --yes to agree"
         )
     if input("Go on? [y/N] ").strip().lower() not in ("y", "yes"):
-        raise NotReady("you did not agree to it")
+        raise NotReady("the question was not answered with y")
 
 
 def look(commands: Commands, stack: Stack, options: Options) -> None:
@@ -111,7 +111,7 @@ def look(commands: Commands, stack: Stack, options: Options) -> None:
         changes = foresee(commands, stack, options)
     except CommandFailed as error:
         raise NotReady(
-            f"CloudFormation does not say what would become of the stores ({path(INFRA / stack.template)}): {error}"
+            f"CloudFormation does not say whether the change would delete a store ({path(INFRA / stack.template)}): {error}"
         ) from error
     refuse_loss(changes, options)
     confirm(restarts(changes, options), options)

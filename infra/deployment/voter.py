@@ -61,7 +61,7 @@ class Voter:
         after = self._until(self._votes)[RESTAURANT]
         if after <= before:
             raise NoVote(
-                f"a vote for {RESTAURANT} was answered and is not among the {after} that are read: look at yelb-db"
+                f"a vote for {RESTAURANT} was answered, but the count that was read, {after}, lacks it: look at yelb-db"
             )
         return f"one vote for {RESTAURANT} was cast and read back: {before} before, {after} after"
 

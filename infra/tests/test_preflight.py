@@ -78,7 +78,7 @@ def test_a_variable_that_overrides_the_profiles_region(accounts: TwoAccounts) ->
     assert "AWS_DEFAULT_REGION is eu-west-1" in refusal(accounts, AWS_DEFAULT_REGION="eu-west-1")
 
 
-def test_addresses_that_somebody_has(accounts: TwoAccounts) -> None:
+def test_addresses_that_are_in_use(accounts: TwoAccounts) -> None:
     vpc = accounts.aws("frontend", "ec2", "create-vpc", "--cidr-block", "10.0.128.0/20", "--query", "Vpc.VpcId")
     try:
         assert re.search(
@@ -124,7 +124,7 @@ def test_a_share_that_cannot_be_deleted_again_is_said_to_be_left(accounts: TwoAc
     aws.chmod(0o755)
     done = accounts.run("env", f"PATH={tmp_path}:{accounts.environment['PATH']}", tools.INFRA / "deploy")
     assert done.returncode == NOT_BEGUN, done.stdout + done.stderr
-    said = re.search(r"nothing was changed: but for the empty resource share (\S+), which", done.stderr)
+    said = re.search(r"nothing was changed: except that the empty resource share (\S+), which", done.stderr)
     assert said is not None, done.stderr
     assert "AccessDeniedException" in done.stderr
 

@@ -177,7 +177,7 @@ def test_a_share_that_lacks_a_subnet(stacks: Stacks, changed: Callable[[str, str
     assert "InvalidSubnetID.NotFound" in reason
 
 
-def test_a_share_with_an_account_of_nobody(stacks: Stacks) -> None:
+def test_a_share_with_an_unknown_account(stacks: Stacks) -> None:
     share = f"{PROJECT}-resource-share"
     reason = stacks.deploy("backend", share, "account_backend/share_resources.yml", f"ConsumerAccountId={STRANGER}")
     assert f"{STRANGER} is not in your organization" in reason
@@ -211,7 +211,7 @@ def test_a_target_that_is_no_port_of_the_task(stacks: Stacks, changed: Callable[
     assert "the load balancer's target yelb-ui:8080 is no port of the task" in stacks.application(template)
 
 
-def test_a_dependency_on_nobody(stacks: Stacks, changed: Callable[[str, str, str], Path]) -> None:
+def test_a_dependency_on_an_unknown_resource(stacks: Stacks, changed: Callable[[str, str, str], Path]) -> None:
     template = changed(
         "account_frontend/app_and_frontend.yml",
         "[{ContainerName: envoy, Condition: HEALTHY}]",

@@ -89,7 +89,7 @@ def test_released_images_are_deployed_without_docker_and_remembered(no_docker: T
     refused = deploy(no_docker)
     assert refused.returncode == 2 and "or take released ones by --images" in refused.stderr
 
-    for tag, why in (("0.0.1", "it is not there"), ("private", "it is not given without a login")):
+    for tag, why in (("0.0.1", "the registry has no such image"), ("private", "the registry requires a login")):
         refused = deploy(no_docker, "--images", released, "--image-tag", tag)
         assert refused.returncode == 2, refused.stdout
         assert f"{released}/yelb-ui:{tag}: {why}" in refused.stderr and "nothing was changed" in refused.stderr

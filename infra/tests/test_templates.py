@@ -130,7 +130,7 @@ def test_what_is_imported_is_exported_before(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", rendered.DEPLOYMENTS)
-def test_stores_let_the_app_server_in_by_name_and_nobody_else(name: str) -> None:
+def test_stores_accept_the_app_server_by_name_and_no_other_client(name: str) -> None:
     rules = []
     for path, each in rendered.deployment(name).items():
         if not path.startswith("account_backend/"):

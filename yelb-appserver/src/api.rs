@@ -43,7 +43,7 @@ impl Hostname {
 
 /// `GET` and `POST /api/{restaurant}`: counts a vote, answers with the count that it made.
 ///
-/// A `GET` that writes, because the original's page and everybody's scripts vote this way.
+/// A `GET` writes here, because the original's page and its users' scripts vote this way.
 pub async fn cast(
     State(votes): State<Votes>,
     choice: ChoiceId,

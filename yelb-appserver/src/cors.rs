@@ -1,4 +1,4 @@
-//! Cross-origin access: everybody may read and vote, as in the original.
+//! Cross-origin access: pages of every origin may read and vote, as in the original.
 
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};

@@ -35,26 +35,28 @@ impl ApiError {
             Self::Vote(StoreError::Overloaded)
             | Self::Tally(StoreError::Overloaded)
             | Self::PageView(StoreError::Overloaded) => {
-                unavailable("Too many requests are waiting. This one was not counted.")
+                unavailable("Too many requests are waiting. This one was not counted. Retry later.")
             }
-            Self::Vote(StoreError::Down) => {
-                unavailable("The store of the votes is down. The vote was not counted.")
-            }
-            Self::Vote(StoreError::Refused { .. }) => {
-                unavailable("The store of the votes refused the vote. It was not counted.")
-            }
-            Self::Vote(_) => unavailable(
-                "The vote may have been counted. A retry with the same Idempotency-Key is safe.",
+            Self::Vote(StoreError::Down) => unavailable(
+                "The store of the votes is down. The vote was not counted. Retry later.",
             ),
-            Self::Tally(_) => unavailable("The votes cannot be read at the moment."),
-            Self::PageView(_) => unavailable("Page views cannot be counted at the moment."),
+            Self::Vote(StoreError::Refused { .. }) => unavailable(
+                "The store of the votes refused the vote. It was not counted. The app server's log has the reason.",
+            ),
+            Self::Vote(_) => unavailable(
+                "The vote may or may not have been counted. Retry with the same Idempotency-Key.",
+            ),
+            Self::Tally(_) => unavailable("The votes cannot be read at the moment. Retry later."),
+            Self::PageView(_) => {
+                unavailable("Page views cannot be counted at the moment. Votes do not need them.")
+            }
             Self::InvalidKey(_) => (
                 StatusCode::BAD_REQUEST,
-                "The Idempotency-Key is malformed: 1 to 255 visible ASCII characters.",
+                "The Idempotency-Key is malformed: 1 to 255 visible ASCII characters. The vote was not counted.",
             ),
             Self::KeyReused => (
                 StatusCode::UNPROCESSABLE_ENTITY,
-                "This Idempotency-Key was used to vote for another restaurant.",
+                "This Idempotency-Key was used to vote for another restaurant. Send a new key for a new vote.",
             ),
         }
     }

@@ -55,7 +55,7 @@ async fn serve(config: &Config, environment: &Environment, names: &Names) -> any
 }
 
 async fn run(config: &Config, stores: &Location, names: &Names) -> anyhow::Result<()> {
-    let metrics = Metrics::install("yelb-appserver")?;
+    let metrics = Metrics::install("yelb-appserver", &yelb_appserver::stores::METRICS)?;
     let listening = &config.process.listening;
     let stop = StopOptions::watch(listening.stop_wait)?;
     let api = listening.bind("PORT", config.port, names)?;

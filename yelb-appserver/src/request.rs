@@ -75,15 +75,19 @@ pub async fn without_body(request: Request) -> Result<Request, Problem> {
         Ok(Ok(())) => Ok(Request::from_parts(parts, Body::empty())),
         Ok(Err(problem)) => Err(problem),
         Err(_) => {
-            let detail = "The body did not arrive within 2 s.";
+            let detail = "The body did not arrive within 2 s. A vote was not counted. No route needs a body.";
             Err(Problem::new(StatusCode::REQUEST_TIMEOUT, detail))
         }
     }
 }
 
 async fn discard(body: Body) -> Result<(), Problem> {
-    let too_large =
-        || Problem::new(StatusCode::PAYLOAD_TOO_LARGE, "The body is larger than 64 KiB.");
+    let too_large = || {
+        Problem::new(
+            StatusCode::PAYLOAD_TOO_LARGE,
+            "The body is larger than 64 KiB. A vote was not counted. No route needs a body.",
+        )
+    };
     // Before it is sent, if its length is told.
     if body.size_hint().lower() > BODY_LIMIT as u64 {
         return Err(too_large());
@@ -94,7 +98,10 @@ async fn discard(body: Body) -> Result<(), Problem> {
             if error.is::<LengthLimitError>() {
                 too_large()
             } else {
-                Problem::new(StatusCode::BAD_REQUEST, "The body is malformed or was cut off.")
+                Problem::new(
+                    StatusCode::BAD_REQUEST,
+                    "The body is malformed or incomplete. A vote was not counted.",
+                )
             }
         })?;
     }

@@ -48,7 +48,7 @@ fn router(state: AppState, health: &Health) -> Router {
         .method_not_allowed_fallback(async || {
             Problem::new(
                 StatusCode::METHOD_NOT_ALLOWED,
-                "The methods that are allowed here are listed in Allow.",
+                "This method is not allowed here. The Allow field lists those that are.",
             )
         })
         .fallback(nothing_here)

@@ -1,4 +1,6 @@
-//! The stores as handlers use them: each request is a part of its trace, and what was confirmed is counted for the metrics.
+//! The stores as handlers use them: each use is a part of the request's trace, and is counted and measured for the metrics.
+
+mod measured;
 
 use std::sync::Arc;
 
@@ -9,6 +11,9 @@ use yelb_poll::Poll;
 use yelb_service::telemetry::span;
 
 use crate::error::ApiError;
+use measured::wait;
+
+pub use measured::METRICS;
 
 /// The votes. Cloning it clones one handle, which happens for every request.
 #[derive(Debug, Clone)]
@@ -34,7 +39,9 @@ impl Votes {
     pub async fn record(&self, vote: Vote) -> Result<i64, ApiError> {
         let TracedVotes { store, acknowledged } = &*self.0;
         let counter = &acknowledged[vote.choice.index()];
-        let recorded = span::run(write(store.description()), store.record(vote)).await;
+        let kind = store.description().kind;
+        let recorded = wait(kind, kind.write, store.record(vote));
+        let recorded = span::run(write(store.description()), recorded).await;
         let count = recorded.map_err(ApiError::Vote)?.map_err(|KeyReused| ApiError::KeyReused)?;
         counter.increment(1);
         Ok(count)
@@ -43,7 +50,9 @@ impl Votes {
     /// All counts, as a query found them that began after this was called.
     pub async fn tally(&self) -> Result<Arc<Tally>, ApiError> {
         let store = &self.0.store;
-        span::run(read(store.description()), store.read()).await.map_err(ApiError::Tally)
+        let kind = store.description().kind;
+        let tally = wait(kind, kind.read, store.read());
+        span::run(read(store.description()), tally).await.map_err(ApiError::Tally)
     }
 }
 
@@ -67,7 +76,9 @@ impl PageViews {
     /// Counts one page view and answers with the count that it made.
     pub async fn count(&self) -> Result<i64, ApiError> {
         let TracedViews { store, counted } = &*self.0;
-        let count = span::run(write(store.description()), store.add()).await;
+        let kind = store.description().kind;
+        let count = wait(kind, kind.write, store.add());
+        let count = span::run(write(store.description()), count).await;
         let count = count.map_err(ApiError::PageView)?;
         counted.increment(1);
         Ok(count)

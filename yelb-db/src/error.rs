@@ -1,4 +1,5 @@
 use std::error::Error;
+use std::fmt::Display;
 use std::sync::Arc;
 
 /// Why a store did not do what it was asked to. Cloning it is cheap: all inputs of a batch get the same error.
@@ -42,6 +43,14 @@ impl StoreError {
         move |source| Self::Failed { doing, source: Arc::from(source.into()) }
     }
 
+    /// As [`Self::doing`], for connecting: names the address, which drivers leave out.
+    pub(crate) fn connecting_to<E: Into<Box<dyn Error + Send + Sync>>>(
+        address: &impl Display,
+    ) -> impl FnOnce(E) -> Self {
+        let address = address.to_string();
+        move |source| Self::doing("connect")(AtAddress { address, source: source.into() })
+    }
+
     /// As [`Self::doing`], for what the store refused as a whole.
     pub(crate) fn refused<E: Into<Box<dyn Error + Send + Sync>>>(
         doing: &'static str,
@@ -63,4 +72,12 @@ impl StoreError {
         }
         text
     }
+}
+
+/// The cause of a connection that failed, with the address before it.
+#[derive(Debug, thiserror::Error)]
+#[error("{address}")]
+struct AtAddress {
+    address: String,
+    source: Box<dyn Error + Send + Sync>,
 }

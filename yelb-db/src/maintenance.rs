@@ -91,7 +91,10 @@ async fn sweep(store: &impl Maintain, told: &mut Option<String>) {
     let reason = swept.unwrap_or(Err(StoreError::TimedOut)).err().map(|error| error.chain());
     if reason != *told {
         if let Some(reason) = &reason {
-            tracing::warn!(reason, "old vote keys are not forgotten, and take space: {reason}");
+            tracing::warn!(
+                reason,
+                "old vote keys cannot be deleted: {reason}; votes are counted all the same; the next sweep tries again"
+            );
         }
         *told = reason;
     }

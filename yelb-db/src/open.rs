@@ -166,7 +166,10 @@ impl Stores {
             }
         };
         if timeout(CLOSE_LIMIT, closing).await.is_err() {
-            tracing::warn!("the sessions with the stores were not closed in order");
+            tracing::warn!(
+                "the stores were not closed within {} ms: their sessions end with the process; no acknowledged vote is lost",
+                CLOSE_LIMIT.as_millis()
+            );
         }
     }
 }
@@ -181,7 +184,7 @@ pub async fn migrate(
         VoteLocation::Server(options) => {
             let (options, resolver) = (options.clone(), resolver.clone());
             let applied = postgres::migrate(options, poll, resolver, location.keys_kept).await?;
-            tracing::info!(applied, "migrated");
+            tracing::info!(applied, "the schema is complete; {applied} migrations were applied");
         }
         #[cfg(feature = "dynamodb")]
         VoteLocation::DynamoDb(options) => {

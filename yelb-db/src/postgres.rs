@@ -90,6 +90,11 @@ impl StoreServer for PostgresOptions {
 }
 
 impl PostgresOptions {
+    /// Host and port, for people.
+    fn address(&self) -> String {
+        format!("{}:{}", self.server.get_host(), self.server.get_port())
+    }
+
     fn describe(&self) -> Description {
         Description {
             kind: &VOTES,
@@ -102,7 +107,7 @@ impl PostgresOptions {
 impl fmt::Debug for PostgresOptions {
     /// Without the login, which the driver's own would print.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "PostgresOptions({}:{})", self.server.get_host(), self.server.get_port())
+        write!(f, "PostgresOptions({})", self.address())
     }
 }
 
@@ -118,7 +123,7 @@ pub(crate) fn open(
     for parameter in &options.ignored {
         tracing::warn!(
             parameter,
-            "the URL of the votes has a parameter that is not known; it is ignored"
+            "the URL of the votes has a parameter that is not known: {parameter}; it is ignored; check its spelling"
         );
     }
     let description = Arc::new(options.describe());
@@ -183,13 +188,15 @@ impl Database {
 
     async fn log_in(&self, application: &str) -> Result<PgConnection, StoreError> {
         let options = self.options(application).await?;
-        PgConnection::connect_with(&options).await.map_err(StoreError::doing("connect"))
+        let connection = PgConnection::connect_with(&options).await;
+        connection.map_err(StoreError::connecting_to(&self.options.address()))
     }
 
     /// A session for batches.
     async fn begin_session(&self) -> Result<BatchSession, StoreError> {
         let options = self.options("yelb-appserver").await?;
-        BatchSession::connect(&options).await.map_err(StoreError::doing("connect"))
+        let session = BatchSession::connect(&options).await;
+        session.map_err(StoreError::connecting_to(&self.options.address()))
     }
 }
 

@@ -152,7 +152,8 @@ impl Session for Adder {
     type Output = i64;
 
     async fn connect(server: &Server) -> Result<Self, StoreError> {
-        server.connect_to_owner().await.map_err(StoreError::doing("connect"))
+        let session = server.connect_to_owner().await;
+        session.map_err(StoreError::connecting_to(&server.options.server.addr()))
     }
 
     async fn run(&mut self, batch: &[View]) -> Outputs<i64> {

@@ -93,7 +93,10 @@ impl Sqlite {
         if let Some(connection) = Arc::into_inner(self.connection)
             && let Err(error) = connection.into_inner().close().await
         {
-            tracing::warn!(%error, "cannot close the SQLite file in order; its -wal file belongs to it");
+            tracing::warn!(
+                %error,
+                "cannot close the SQLite file in order: {error}; its -wal file has votes: keep the files together"
+            );
         }
     }
 

@@ -137,7 +137,7 @@ impl StatusSender {
         tracing::warn!(
             dependency = keeps,
             kind = name,
-            "{name} is not what it was before: {difference}"
+            "{name} is not what it was before: {difference}; votes are still counted; check where its name leads"
         );
         self.shared.lock().status.changed = Some(difference);
     }
@@ -161,7 +161,7 @@ impl StatusSender {
                 dependency = keeps,
                 kind = name,
                 reason,
-                "{name} is down: {reason}; what needs it is answered 503; next attempt in 1 s"
+                "{name} is down: {reason}; requests that need the {keeps} are answered 503; next attempt in 1 s"
             ),
             State::Up => tracing::info!(dependency = keeps, kind = name, "{name} is up"),
             State::Unknown => {}

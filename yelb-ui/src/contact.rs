@@ -67,7 +67,7 @@ impl AppServerContact {
                     dependency = NAME,
                     kind = KIND,
                     reason,
-                    "{NAME} is down: {reason}; requests are answered 502 or 504"
+                    "{NAME} is down: {reason}; requests for /api are answered 502 or 504 until it answers again"
                 ),
                 _ => tracing::info!(dependency = NAME, kind = KIND, "{NAME} is up"),
             }

@@ -59,7 +59,7 @@ async fn serve(config: Config, environment: &Environment, names: &Names) -> anyh
 }
 
 async fn run(config: Config, names: &Names) -> anyhow::Result<()> {
-    let metrics = Metrics::install("yelb-ui")?;
+    let metrics = Metrics::install("yelb-ui", &yelb_ui::upstream::METRICS)?;
     let listening = &config.process.listening;
     let stop = StopOptions::watch(listening.stop_wait)?;
     let page = listening.bind("PORT", config.port, names)?;
@@ -68,7 +68,9 @@ async fn run(config: Config, names: &Names) -> anyhow::Result<()> {
     let contact = AppServerContact::default();
     let health = Health::new([contact.check()]);
     let origin = Origin::new(config.appserver_endpoint);
-    let origin = origin.context("cannot speak TLS to the app server")?;
+    let origin = origin.context(
+        "cannot use TLS to the app server; install ca-certificates, or set SSL_CERT_FILE",
+    )?;
     let resolver = config.process.resolver();
     let app = || {
         let upstream = Upstream::new(origin.clone(), resolver.clone(), contact.clone());

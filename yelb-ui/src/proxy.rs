@@ -5,6 +5,7 @@
 //! Nothing is tried twice: a vote is a `GET` here.
 
 mod fields;
+mod route;
 
 use std::convert::Infallible;
 use std::net::SocketAddr;
@@ -16,28 +17,27 @@ use axum::http::{Method, StatusCode, Version};
 use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
 use futures_util::{FutureExt, stream};
-use yelb_service::observe::{Route, observe_as};
+use yelb_service::observe::observe_as;
 use yelb_service::problem::Problem;
 use yelb_service::server::App;
 
 use crate::upstream::{Upstream, UpstreamError};
 
-/// All that is passed on, as log, metrics and traces call it.
-const ROUTE: Route = Route::Known("/api/{*path}");
-
 /// Passes on to the app server what begins with `/api/`, and its answers back.
 ///
-/// Not a router: there is one route, and most requests of the page take it.
+/// Not a router: all requests are handled alike. [`route`] names their routes for log, metrics and traces.
 pub fn app(upstream: Upstream) -> App {
     App::from_fn(move |request| {
         let upstream = upstream.clone();
-        observe_as(request, ROUTE, move |request| answer(upstream, request)).boxed()
+        let route = route::of(request.uri().path());
+        observe_as(request, route, move |request| answer(upstream, request)).boxed()
     })
 }
 
 async fn answer(upstream: Upstream, request: Request) -> Response {
     if request.method() == Method::CONNECT {
-        let detail = "There is no tunnel through this server.";
+        let detail =
+            "CONNECT is not supported: this server forwards requests to the app server only.";
         return Problem::new(StatusCode::NOT_IMPLEMENTED, detail).into_response();
     }
     let is_head = request.method() == Method::HEAD;
@@ -70,19 +70,22 @@ impl From<UpstreamError> for Problem {
     fn from(error: UpstreamError) -> Self {
         let (status, detail) = match error {
             UpstreamError::Body { .. } => {
-                let detail = "The body is malformed or was cut off.";
+                let detail = "The body is malformed or incomplete. A vote was not counted.";
                 return Self::new(StatusCode::BAD_REQUEST, detail);
             }
-            UpstreamError::Unreachable { .. } => {
-                (StatusCode::BAD_GATEWAY, "The app server cannot be reached.")
-            }
+            UpstreamError::Unreachable { .. } => (
+                StatusCode::BAD_GATEWAY,
+                "The app server cannot be reached. A vote was not counted. Retry later.",
+            ),
             UpstreamError::Disconnected { .. } => (
                 StatusCode::BAD_GATEWAY,
-                "The app server hung up before it answered. A vote was not confirmed.",
+                "The app server closed the connection before it answered. A vote may or may not have been counted. \
+                 Retry with the same Idempotency-Key.",
             ),
             UpstreamError::Silent { .. } => (
                 StatusCode::GATEWAY_TIMEOUT,
-                "The app server did not answer in time. A vote was not confirmed.",
+                "The app server did not answer in time. A vote may or may not have been counted. \
+                 Retry with the same Idempotency-Key.",
             ),
         };
         Self::new(status, detail).retry_after(Duration::from_secs(1)).because(error)

@@ -2,6 +2,7 @@
 
 mod body;
 mod connection;
+mod measured;
 mod origin;
 mod pool;
 
@@ -23,8 +24,10 @@ use yelb_service::telemetry::span;
 use crate::contact::AppServerContact;
 use body::Answer;
 use connection::Connection;
+use measured::Call;
 use pool::{Pool, Taken};
 
+pub use measured::METRICS;
 pub use origin::Origin;
 
 /// How long the app server may take to accept a connection, at all its addresses together.
@@ -53,13 +56,13 @@ struct Shared {
 /// Why the app server's answer could not be passed on.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum UpstreamError {
-    #[error("the client's body is malformed or was cut off")]
+    #[error("the client's body is malformed or incomplete")]
     Body { source: hyper::Error },
     #[error("the app server at {endpoint} cannot be reached")]
     Unreachable { endpoint: uri::Authority, source: io::Error },
-    #[error("the app server at {endpoint} hung up")]
+    #[error("the app server at {endpoint} closed the connection before it answered")]
     Disconnected { endpoint: uri::Authority, source: hyper::Error },
-    #[error("the app server at {endpoint} did not answer in time")]
+    #[error("the app server at {endpoint} did not answer within {} s", ANSWER_LIMIT.as_secs_f64())]
     Silent { endpoint: uri::Authority },
 }
 
@@ -94,7 +97,9 @@ impl Upstream {
         let url = self.0.origin.url();
         let span = span::of_call("yelb-appserver", request.method(), url, request.uri().path());
         span::inject(&span, request.headers_mut());
+        let call = Call::begin(request.method());
         let outcome = self.send(request).instrument(span.clone()).await;
+        call.end(&outcome);
         match &outcome {
             Ok(response) => span::call_answered(&span, response.status()),
             Err(error) => span::failed(&span, error.kind(), &Chain(error)),

@@ -16,7 +16,7 @@ const PACE_OVER = 10_000;
  * @typedef {object} Totals
  * @property {Map<string, number> | null} counts null while there are none to show
  * @property {number} asOf when they were last read, in milliseconds since 1970
- * @property {number} pace votes a second, of everybody
+ * @property {number} pace votes per second, from all visitors
  * @property {import("./api.js").Trouble | null} trouble why they cannot be read now
  * @property {import("./api.js").Host} [host] the app server that they were read from just now, if that is what changed
  */

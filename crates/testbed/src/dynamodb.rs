@@ -8,11 +8,11 @@ use crate::server::{Kind, Server};
 
 const EMULATOR: &str = include_str!("dynamodb.py");
 
-/// A request that is signed with this is let in; no signature is verified.
+/// The emulator requires a header of this form. It does not verify the signature.
 const LOGIN: &str = "AWS4-HMAC-SHA256 Credential=test/20260101/eu-west-1/dynamodb/aws4_request, \
                      SignedHeaders=host, Signature=0";
 
-/// An emulator of DynamoDB of the test's own. It keeps nothing on disk: after `start_again` it is empty.
+/// An emulator of DynamoDB for one test. It writes nothing to disk: after `start_again` it is empty.
 pub type DynamoDb = Server<Emulator>;
 
 /// How the emulator is started.
@@ -30,13 +30,13 @@ impl Kind for Emulator {
 }
 
 impl Server<Emulator> {
-    /// Starts one, without a table.
+    /// Starts an emulator without tables.
     #[track_caller]
     pub fn start() -> Self {
         Self::launch(Emulator { region: "eu-west-1" })
     }
 
-    /// The variables by which a program finds it, for [`Program::envs`].
+    /// The environment variables for a program that is to use this emulator, for [`Program::envs`].
     pub fn variables(&self) -> String {
         let (region, endpoint) = (self.region(), self.endpoint());
         format!(
@@ -81,7 +81,7 @@ impl Server<Emulator> {
         );
     }
 
-    /// A number of an item, or nothing if there is no such number; `key` is the item, as `name=ihop`.
+    /// Reads a number of an item, if the item has it. `key` names the item, such as `name=ihop`.
     #[track_caller]
     pub fn number(&self, table: &str, key: &str, attribute: &str) -> Option<i64> {
         let (name, value) = key.split_once('=').expect("name=value");
@@ -91,7 +91,7 @@ impl Server<Emulator> {
         number.as_str().map(|number| number.parse().expect("a whole number"))
     }
 
-    /// What it answers to an operation of DynamoDB's API. An error fails the test.
+    /// Calls an operation of DynamoDB's API and returns the answer. An error fails the test.
     #[track_caller]
     pub fn ask(&self, operation: &str, request: &Value) -> Value {
         let target = format!("DynamoDB_20120810.{operation}");

@@ -7,19 +7,19 @@ use crate::server::{Kind, Server};
 
 const BOOTSTRAP: &str = include_str!("envoy.yaml");
 
-/// An Envoy of the test's own. It shares requests among its servers, and sends one again that a server did not answer, if it
-/// may be sent again: one that only reads, or that carries an `Idempotency-Key`.
+/// An Envoy for one test. It distributes requests over its servers. If a server does not answer, it sends the request to another
+/// one, but only a read of the votes or a request with an `Idempotency-Key`.
 pub type Envoy = Server<Proxy>;
 
 /// How an Envoy is started.
 #[derive(Debug)]
 pub struct Proxy {
-    /// The ports of its servers.
+    /// The ports of the servers that it forwards to.
     servers: Vec<u16>,
 }
 
 impl Server<Proxy> {
-    /// Starts one in front of servers on these ports of 127.0.0.1.
+    /// Starts an Envoy that forwards to these ports of 127.0.0.1.
     #[track_caller]
     pub fn before(servers: &[u16]) -> Self {
         Self::launch(Proxy { servers: servers.to_vec() })
@@ -59,7 +59,7 @@ mod tests {
     use crate::{http, port};
 
     #[test]
-    fn it_says_that_its_servers_are_down_and_ends_when_it_is_killed() {
+    fn it_answers_503_while_its_servers_are_down_and_ends_when_it_is_killed() {
         let envoy = Envoy::before(&[port::reserve()]);
         assert_eq!(http::get(envoy.address(), "/").status, 503);
         envoy.kill();

@@ -40,6 +40,7 @@ mod dynamodb;
 mod envoy;
 pub mod http;
 mod lines;
+pub mod metrics;
 mod namespace;
 mod nginx;
 mod path;

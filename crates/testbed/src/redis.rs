@@ -13,10 +13,10 @@ use crate::program::{Output, Program};
 use crate::server::{Kind, Server};
 use crate::wait::PATIENCE;
 
-/// Where a server listens that has a network for itself.
+/// The port of a server that has a network namespace for itself.
 const PORT: u16 = 6379;
 
-/// A Redis server of the test's own. It keeps nothing on disk unless told to: after `start_again` it is empty.
+/// A Redis server for one test. Unless its options say otherwise, it writes nothing to disk: after `start_again` it is empty.
 pub type Redis = Server<Configuration>;
 
 /// How a Redis server is started.
@@ -26,7 +26,7 @@ pub struct Configuration {
     password: Option<String>,
     is_sentinel: bool,
     namespace: Option<Namespace>,
-    /// What clients connect to.
+    /// The address that clients connect to.
     address: Ipv4Addr,
     home: Arc<Directory>,
 }
@@ -53,8 +53,8 @@ impl Server<Configuration> {
         })
     }
 
-    /// Starts a server inside a network of the test's own, as in a container: on port 6379, which is free there, of every
-    /// address. It serves only clients that come from 127.0.0.1, and tells others so.
+    /// Starts a server in a network namespace, as in a container: on port 6379 of all addresses. Redis's protected mode is on:
+    /// clients that do not connect from 127.0.0.1 get an error that says so.
     #[track_caller]
     pub fn start_inside(namespace: &Namespace) -> Self {
         let namespace = Some(namespace.clone());
@@ -62,7 +62,7 @@ impl Server<Configuration> {
         Self::launch_at(PORT, Configuration::new(all, namespace, Ipv4Addr::LOCALHOST))
     }
 
-    /// As [`Self::start_inside`], on port 6379 of this loopback address alone, so that there may be several.
+    /// Starts a server in a network namespace, on port 6379 of this loopback address alone. So a namespace can have several.
     #[track_caller]
     pub fn start_inside_at(namespace: &Namespace, address: Ipv4Addr) -> Self {
         Self::launch_at(PORT, Configuration::new(&[], Some(namespace.clone()), address))
@@ -74,10 +74,10 @@ impl Server<Configuration> {
         format!("redis://{}{}:{}", login.unwrap_or_default(), self.kind().address, self.port())
     }
 
-    /// What `redis-cli` prints for a command, such as `&["get", "pageviews"]`. An error fails the test.
+    /// Runs `redis-cli` with a command, such as `&["get", "pageviews"]`, and returns its output. An error fails the test.
     #[track_caller]
     pub fn cli(&self, arguments: &[&str]) -> String {
-        // `-e` lets an answer that is an error end the program with a code.
+        // With `-e`, the exit code is not 0 if Redis answers with an error.
         let mut program = self.kind().program_named("redis-cli");
         let address = self.kind().address.to_string();
         program = program.args(["-e", "-h", &address, "-p", &self.port().to_string()]);
@@ -99,7 +99,7 @@ impl Configuration {
         Self { options, password, is_sentinel: false, namespace, address, home }
     }
 
-    /// One of Redis's programs, where the server is.
+    /// One of Redis's programs, in the server's network namespace.
     fn program_named(&self, name: &str) -> Program {
         Program::at_home(path::find(name, "redis"), &self.home).at(self.namespace.as_ref())
     }
@@ -111,7 +111,7 @@ impl Kind for Configuration {
     fn program(&self, port: u16) -> Program {
         let mut program = self.program_named("redis-server");
         if self.is_sentinel {
-            // It writes down there what it finds out, and comes first among the arguments.
+            // A Sentinel writes its state into this file. The file has to be the first argument.
             fs::write(self.home.path().join("sentinel.conf"), "").expect("the test's own folder");
             program = program.args(["sentinel.conf", "--sentinel"]);
         }
@@ -129,7 +129,7 @@ impl Kind for Configuration {
     }
 }
 
-/// Whether a server on this port answers at all: with `+PONG`, or with an error because it wants a password.
+/// Whether a server on this port answers `PING`: with `+PONG`, or with an error because it requires a password.
 fn answers(address: Ipv4Addr, port: u16) -> bool {
     let limit = Duration::from_millis(500);
     let ping = || {
@@ -180,7 +180,7 @@ mod tests {
     }
 
     #[test]
-    fn a_password_is_asked_for_and_known_to_the_url() {
+    fn the_url_of_a_server_with_a_password_has_the_password() {
         let redis = Redis::start_with(&["--requirepass", "secret"]);
         assert_eq!(redis.url(), format!("redis://:secret@127.0.0.1:{}", redis.port()));
         assert_eq!(redis.cli(&["ping"]), "PONG");

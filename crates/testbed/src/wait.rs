@@ -3,21 +3,21 @@
 use std::thread;
 use std::time::{Duration, Instant};
 
-/// How long a server or a program of ours may take to start, stop or answer before the test is failed.
+/// The limit for a server or a program of this workspace to start, stop or answer. After it, the test fails.
 ///
-/// A hundred times what it takes, because test machines stall.
+/// It is about a hundred times the usual duration, because test machines stall.
 pub const PATIENCE: Duration = Duration::from_secs(30);
 
-/// The pause between two looks at something that cannot notify.
-const GLANCE: Duration = Duration::from_millis(5);
+/// The pause between two checks of a condition.
+const POLL_INTERVAL: Duration = Duration::from_millis(5);
 
-/// Waits until `condition` holds, and fails the test with `what` when it does not within `limit`.
+/// Waits until `condition` is true. If it is not within `limit`, the test fails with `what`.
 #[track_caller]
 pub fn eventually(limit: Duration, what: &str, condition: impl FnMut() -> bool) {
     assert!(happens(limit, condition), "not within {limit:?}: {what}");
 }
 
-/// Whether `condition` comes true within `limit`, where the test judges what it means.
+/// Waits until `condition` is true, and returns whether it was within `limit`.
 pub fn happens(limit: Duration, mut condition: impl FnMut() -> bool) -> bool {
     let deadline = Instant::now() + limit;
     loop {
@@ -27,6 +27,6 @@ pub fn happens(limit: Duration, mut condition: impl FnMut() -> bool) -> bool {
         if Instant::now() >= deadline {
             return false;
         }
-        thread::sleep(GLANCE);
+        thread::sleep(POLL_INTERVAL);
     }
 }

@@ -1,4 +1,4 @@
-//! The tests of the page in a browser, and what drives one.
+//! The tests of the page in a browser, and the programs that they need.
 
 use std::fs;
 use std::path::PathBuf;
@@ -9,13 +9,13 @@ use crate::count;
 use crate::report::Outcome;
 use crate::run;
 
-/// What the tests ask for in `engines`.
+/// The oldest Node.js that the tests support: `engines` in their package.json says the same.
 const OLDEST_NODE: (u32, u32) = (20, 19);
 
-/// What npm installs where the distribution's Node.js is older than that, as that of Debian 12 and Ubuntu 24.04 is.
+/// The package of npm to install if the distribution's Node.js is older than that, as in Debian 12 and Ubuntu 24.04.
 const NODE_PACKAGE: &str = "node@22.23.3";
 
-/// The names that browsers of its family go by.
+/// The programs of Chromium and Chrome, by their names on Linux and macOS.
 const BROWSERS: [&str; 6] = [
     "chromium",
     "chromium-browser",
@@ -25,8 +25,8 @@ const BROWSERS: [&str; 6] = [
     "/Applications/Google Chrome.app/Contents/MacOS/Google Chrome",
 ];
 
-/// The browser for the tests of the page: that of `$CHROMIUM`, or the first one that answers. Ubuntu has a program of that
-/// name which only says where else to get it.
+/// The browser for the tests of the page: that of `$CHROMIUM`, or the first one that prints its version. Ubuntu's package
+/// `chromium-browser` has no browser: its program only says how to install one.
 pub(crate) fn chromium() -> Option<PathBuf> {
     let chosen = run::variable("CHROMIUM").map(PathBuf::from);
     chosen.or_else(|| {
@@ -35,7 +35,7 @@ pub(crate) fn chromium() -> Option<PathBuf> {
     })
 }
 
-/// Node.js of an age that will do: the machine's or, failing that, that of [`install_node`].
+/// A Node.js that is new enough: an installed one, else that of [`install_node`].
 pub(crate) fn node() -> Option<PathBuf> {
     let ours = run::tools().join("node_modules/.bin/node");
     let mut candidates = run::all("node").chain([ours]);
@@ -45,7 +45,7 @@ pub(crate) fn node() -> Option<PathBuf> {
     })
 }
 
-/// Of `v20.19.2`.
+/// 20 and 19 of `v20.19.2`.
 fn major_and_minor(version: &str) -> Option<(u32, u32)> {
     let mut numbers = version.strip_prefix('v')?.split('.').map_while(|number| number.parse().ok());
     Some((numbers.next()?, numbers.next()?))
@@ -58,12 +58,12 @@ pub(crate) fn install_node() -> Result<()> {
     run::succeed(run::command("npm", &install).arg(run::tools()).arg(NODE_PACKAGE))
 }
 
-/// Where these tests are, and the Node.js packages that they and others drive a browser by.
+/// The directory of these tests. It also has the Node.js packages that control the browser, for these and other tests.
 fn directory() -> PathBuf {
     run::root().join("yelb-ui/tests/browser")
 }
 
-/// Programs that visit a page.
+/// The programs that open a page in a browser.
 #[derive(Debug)]
 pub(crate) struct Driver {
     pub(crate) node: PathBuf,
@@ -71,10 +71,14 @@ pub(crate) struct Driver {
 }
 
 impl Driver {
-    /// Finds the programs, which are among the needs of these tests, and installs the packages.
+    /// Finds the programs and installs the Node.js packages.
     pub(crate) fn provide() -> Result<Self> {
-        let node = node().context("there is no Node.js that will do")?;
-        let browser = chromium().context("there is no browser")?;
+        let node = node().with_context(|| {
+            let (major, minor) = OLDEST_NODE;
+            format!("Node.js {major}.{minor} or later is missing; `cargo xtask test` installs it")
+        })?;
+        let browser = chromium()
+            .context("Chromium is missing; install it, or set CHROMIUM to its program")?;
         install_packages()?;
         Ok(Self { node, browser })
     }
@@ -96,7 +100,7 @@ fn install_packages() -> Result<()> {
     let directory = directory();
     let lock = directory.join("package-lock.json");
     let wanted = fs::read(&lock).with_context(|| format!("cannot read {}", lock.display()))?;
-    // What is installed is known by a copy of the lock file it was installed from.
+    // After an installation, a copy of its lock file is kept. If the copy is equal, nothing has changed.
     let stamp = directory.join("node_modules/.installed-package-lock.json");
     if fs::read(&stamp).ok().as_ref() == Some(&wanted) {
         return Ok(());
@@ -113,7 +117,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn node_tells_its_version() {
+    fn a_version_is_parsed_and_compared() {
         assert_eq!(major_and_minor("v20.19.2"), Some((20, 19)));
         assert_eq!(major_and_minor("v23.0.0-nightly"), Some((23, 0)));
         assert_eq!(major_and_minor("unknown"), None);

@@ -21,7 +21,7 @@ pub mod health;
 pub mod healthcheck;
 pub mod limits;
 pub mod listening;
-mod method;
+pub mod method;
 pub mod metrics;
 pub mod observe;
 mod privileged_port;

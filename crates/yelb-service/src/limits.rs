@@ -28,7 +28,7 @@ impl Limits {
         if room < self.connections {
             tracing::info!(
                 connections = room,
-                "only {room} connections can be open at once, for want of file descriptors; raise the hard limit (ulimit -Hn)"
+                "only {room} connections can be open at once: the process may have no more file descriptors; raise the hard limit (ulimit -Hn)"
             );
         }
         Self { connections: self.connections.min(room), ..self }

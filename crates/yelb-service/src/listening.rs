@@ -1,5 +1,6 @@
 //! Where a process listens.
 
+use std::io::ErrorKind;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::str::FromStr;
 use std::time::Duration;
@@ -76,9 +77,19 @@ impl Listening {
     ) -> Result<TcpListener, SettingError> {
         let address = SocketAddr::new(self.bind, port);
         privileged_port::listen(address).map_err(|error| {
-            let of_address = error.kind() == std::io::ErrorKind::AddrNotAvailable;
-            let name = names.of(if of_address { "YELB_BIND" } else { variable });
-            SettingError::new(name, format!("cannot listen on {address} ({error}); give another"))
+            let (variable, remedy) = match error.kind() {
+                ErrorKind::AddrNotAvailable => {
+                    ("YELB_BIND", "set an address of this host, or 0.0.0.0 or :: for all of them")
+                }
+                ErrorKind::AddrInUse => (variable, "stop the process that has it, or set another"),
+                ErrorKind::PermissionDenied => (variable, "set a port from 1024 on"),
+                _ => (variable, "set another"),
+            };
+            let problem = format!("cannot listen on {address} ({error})");
+            let (name, is_default) =
+                names.given(variable).map_or((variable, true), |it| (it, false));
+            let default = if is_default { "that is the default; " } else { "" };
+            SettingError::new(name, format!("{problem}; {default}{remedy}"))
         })
     }
 
@@ -99,4 +110,26 @@ pub fn reachable(address: SocketAddr) -> SocketAddr {
         ip => ip,
     };
     SocketAddr::new(ip, address.port())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_port_that_was_not_set_is_said_to_be_the_default() {
+        let occupant = std::net::TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+        let port = occupant.local_addr().unwrap().port();
+        let listening = Listening {
+            bind: Ipv4Addr::LOCALHOST.into(),
+            admin_port: AdminPort::Off,
+            stop_wait: Duration::ZERO,
+            limits: Limits::ADMIN,
+        };
+        let refused = listening.bind("PORT", port, &Names::default()).unwrap_err().to_string();
+        let expected = format!("PORT: cannot listen on 127.0.0.1:{port} ");
+        assert!(refused.starts_with(&expected), "{refused}");
+        let remedy = "; that is the default; stop the process that has it, or set another";
+        assert!(refused.ends_with(remedy), "{refused}");
+    }
 }

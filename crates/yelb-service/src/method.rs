@@ -3,7 +3,7 @@
 use axum::http::Method;
 
 /// The method, or `_OTHER` for one that HTTP does not define, as OpenTelemetry's semantic conventions ask.
-pub(crate) fn known(method: &Method) -> &'static str {
+pub fn known(method: &Method) -> &'static str {
     match method.as_str() {
         "GET" => "GET",
         "HEAD" => "HEAD",

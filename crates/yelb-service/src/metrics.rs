@@ -1,5 +1,9 @@
 //! Prometheus metrics, on the admin port.
 
+mod description;
+mod histograms;
+mod process;
+
 use std::time::Duration;
 
 use axum::Router;
@@ -10,6 +14,11 @@ use metrics_exporter_prometheus::{BuildError, Matcher, PrometheusBuilder, Promet
 use crate::build_info;
 use crate::health::Health;
 
+pub use description::{Kind, Metric, OF_EVERY_SERVER};
+pub use histograms::Histograms;
+/// The unit of a metric.
+pub use metrics::Unit;
+
 /// The bounds of OpenTelemetry's semantic conventions for `http.server.request.duration`, in seconds, and three below
 /// them: an answer takes well under the 5 ms at which they begin.
 const DURATION_BUCKETS: [f64; 17] = [
@@ -17,7 +26,7 @@ const DURATION_BUCKETS: [f64; 17] = [
     7.5, 10.0,
 ];
 
-/// Short, because whatever is measured between two of them is kept one by one.
+/// Short, because measurements are kept one by one until the next upkeep.
 const UPKEEP_INTERVAL: Duration = Duration::from_millis(200);
 
 /// The metrics of this process. Cloning it clones a handle.
@@ -25,20 +34,24 @@ const UPKEEP_INTERVAL: Duration = Duration::from_millis(200);
 pub struct Metrics(PrometheusHandle);
 
 impl Metrics {
-    /// Starts to record, first which build of the program this is. For `main` alone, within the runtime: it is global.
-    pub fn install(program: &'static str) -> Result<Self, BuildError> {
+    /// Starts to record. `own` are the metrics that `program` has besides those of every server.
+    ///
+    /// The recorder is global: `main` calls this once, within the runtime.
+    pub fn install(program: &'static str, own: &[Metric]) -> Result<Self, BuildError> {
         let handle = PrometheusBuilder::new()
             .set_buckets_for_metric(
                 Matcher::Suffix("_duration_seconds".to_owned()),
                 &DURATION_BUCKETS,
             )?
             .install_recorder()?;
+        OF_EVERY_SERVER.iter().chain(own).for_each(|metric| metric.describe());
+        process::describe();
         build_info::record(program);
         tokio::spawn(upkeep(handle.clone()));
         Ok(Self(handle))
     }
 
-    /// `/metrics`, in the Prometheus text format. How the dependencies are is looked up when it is asked for.
+    /// `/metrics`, in the Prometheus text format. Each request for it reads the state of the dependencies and of the process.
     pub fn routes(&self, health: &Health) -> Router {
         let (Self(handle), health) = (self.clone(), health.clone());
         let text = [(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")];
@@ -46,13 +59,14 @@ impl Metrics {
             "/metrics",
             get(async move || {
                 health.record();
+                process::record();
                 (text, handle.render())
             }),
         )
     }
 }
 
-/// Sorts what was measured into its buckets. Without it every single measurement is kept until the metrics are read.
+/// Sorts measurements into their buckets. Without it, each measurement stays in memory until `/metrics` is read.
 async fn upkeep(handle: PrometheusHandle) {
     loop {
         tokio::time::sleep(UPKEEP_INTERVAL).await;

@@ -1,8 +1,9 @@
 //! One span, one log line and one measurement for each request.
 
+use std::net::{IpAddr, SocketAddr};
 use std::time::Instant;
 
-use axum::extract::{MatchedPath, Request};
+use axum::extract::{ConnectInfo, MatchedPath, Request};
 use axum::response::Response;
 use opentelemetry::trace::TraceId;
 use tracing::Instrument;
@@ -12,9 +13,13 @@ use crate::method;
 use crate::problem::{self, Problem};
 use crate::telemetry::span;
 
+mod active;
 mod series;
 
-/// The template of a route, never the path as sent: that one is the client's, and without bound.
+use active::ActiveRequest;
+
+/// The template of a route, for metrics and the names of spans. The path itself is chosen by the client: it could make any
+/// number of metrics.
 #[derive(Debug, Clone)]
 pub enum Route {
     /// A route of a router.
@@ -63,8 +68,10 @@ where
     A: Future<Output = Response>,
 {
     let started = Instant::now();
+    let _active = ActiveRequest::begin();
     let method = method::known(request.method());
     let (span, trace_id) = span::of_request(&request, method, route.name());
+    let sender = Sender::of(&request, &route);
     let wants_page = problem::wants_page(&request);
     let mut response = problem::catch_panic(answer(request)).instrument(span.clone()).await;
     if wants_page {
@@ -72,10 +79,27 @@ where
     }
     let seconds = started.elapsed().as_secs_f64();
     record(&response, &span);
-    log(&response, method, &route, trace_id, seconds);
+    log(&response, method, &route, sender, trace_id, seconds);
     let route = route.name().unwrap_or(UNMATCHED);
     series::record(method, route, response.status(), seconds);
     response
+}
+
+/// What the log says of a request besides its route.
+struct Sender {
+    client: Option<IpAddr>,
+    /// The path, if the route does not tell it.
+    path: Option<Box<str>>,
+}
+
+impl Sender {
+    fn of(request: &Request, route: &Route) -> Self {
+        let peer = request.extensions().get::<ConnectInfo<SocketAddr>>();
+        let client = span::forwarded_client(request.headers()).or(peer.map(|it| it.0.ip()));
+        let path = request.uri().path();
+        let is_told = route.name() == Some(path);
+        Self { client, path: (!is_told).then(|| span::bounded(path).into()) }
+    }
 }
 
 /// What log and metrics call a request that met no route.
@@ -99,11 +123,14 @@ fn log(
     response: &Response,
     method: &'static str,
     route: &Route,
+    Sender { client, path }: Sender,
     trace_id: Option<TraceId>,
     seconds: f64,
 ) {
     let status = response.status();
-    let (duration_ms, trace_id) = (seconds * 1e3, trace_id.map(display));
+    // To the microsecond: more digits are noise.
+    let duration_ms = (seconds * 1e6).round() / 1e3;
+    let (client, trace_id) = (client.map(display), trace_id.map(display));
     let name = route.name().unwrap_or(UNMATCHED);
     match response.extensions().get::<Problem>() {
         Some(problem) if status.is_server_error() => {
@@ -111,6 +138,8 @@ fn log(
                 http.request.method = method,
                 http.route = route.name(),
                 http.response.status_code = status.as_u16(),
+                url.path = path.as_deref(),
+                client.address = client,
                 trace_id,
                 duration_ms,
                 error = problem.report(),
@@ -121,6 +150,8 @@ fn log(
             http.request.method = method,
             http.route = route.name(),
             http.response.status_code = status.as_u16(),
+            url.path = path.as_deref(),
+            client.address = client,
             trace_id,
             duration_ms,
             "{method} {name} answered {}",

@@ -1,6 +1,6 @@
 //! Ports below 1024 for a process that is not root.
 //!
-//! Docker lets everybody have them (`net.ipv4.ip_unprivileged_port_start` is 0 there); Fargate does not. So the image's
+//! Docker lets every user bind them (`net.ipv4.ip_unprivileged_port_start` is 0 there); Fargate does not. So the image's
 //! programs carry `CAP_NET_BIND_SERVICE` as a capability of their file, *permitted* and not *effective*: where the kernel
 //! may not give it, as without any capabilities, a program with an effective one could not even be started. The price is
 //! that it has to be raised here, for as long as `bind` takes.

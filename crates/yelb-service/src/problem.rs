@@ -144,8 +144,12 @@ pub fn catch_panic<A>(answer: A) -> impl Future<Output = Response>
 where
     A: Future<Output = Response>,
 {
-    let defect =
-        || Problem::new(StatusCode::INTERNAL_SERVER_ERROR, "This is a defect of the server.");
+    let defect = || {
+        Problem::new(
+            StatusCode::INTERNAL_SERVER_ERROR,
+            "The server failed because of a defect. Its log has the cause.",
+        )
+    };
     // Nothing of the request is used after a panic.
     let caught = AssertUnwindSafe(answer).catch_unwind();
     caught.map(move |answer| answer.unwrap_or_else(|_| defect().into_response()))

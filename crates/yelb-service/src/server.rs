@@ -102,7 +102,12 @@ impl Server {
                 Err(error) => Err(error),
             };
             if let Err(error) = begun {
-                tracing::warn!(%error, "cannot accept a connection");
+                tracing::warn!(
+                    server = self.name,
+                    %error,
+                    "cannot accept a connection: {error}; next attempt in {} ms",
+                    ACCEPT_PAUSE.as_millis()
+                );
                 sleep(ACCEPT_PAUSE).await;
             }
         }
@@ -144,7 +149,9 @@ impl Server {
                     // Within the worker's runtime, which will tell when there is something to read.
                     match TcpStream::from_std(stream) {
                         Ok(stream) => serve(stream, session, stop).await,
-                        Err(error) => tracing::warn!(%error, "cannot serve a connection"),
+                        Err(error) => {
+                            tracing::warn!(%peer, %error, "a connection is closed: {error}");
+                        }
                     }
                     drop(place);
                 };
@@ -184,7 +191,11 @@ async fn answer(stream: &mut TcpStream, session: &Session, stop: &CancellationTo
         if error.is_parse() {
             // Answered 400 or 431, without an app.
             metrics::counter!("yelb_connections_cut_total", "reason" => "malformed").increment(1);
-            tracing::info!(%peer, error = %Chain(&error), "a malformed request was refused");
+            tracing::info!(
+                %peer,
+                error = %Chain(&error),
+                "a request that cannot be parsed is refused (400 or 431), and its connection is closed"
+            );
         } else {
             // The client's doing: it hung up, or was too slow.
             tracing::debug!(%peer, error = %Chain(&error), "connection ended early");
@@ -211,13 +222,17 @@ pub async fn run(servers: Vec<Server>, limits: Limits, health: Health, mut stop:
         StopSignal::Interrupt => Duration::ZERO,
     };
     tokio::select! {
-        () = drain(&health, wait, &stopping, &tasks) => tracing::info!("stopped"),
-        _ = stop.signal() => tracing::warn!("second signal: exiting immediately"),
+        () = drain(&health, wait, &stopping, &tasks) => tracing::info!("stopped: all requests are finished"),
+        _ = stop.signal() => tracing::warn!("second signal: exiting immediately; requests that are not finished get no answer"),
     }
 }
 
 async fn drain(health: &Health, wait: Duration, stopping: &CancellationToken, tasks: &TaskTracker) {
-    tracing::info!(wait_seconds = wait.as_secs(), "stopping");
+    tracing::info!(
+        wait_seconds = wait.as_secs(),
+        "stopping: /readyz says draining; requests are served for {} s more",
+        wait.as_secs()
+    );
     health.drain();
     sleep(wait).await;
     stopping.cancel();
@@ -226,7 +241,9 @@ async fn drain(health: &Health, wait: Duration, stopping: &CancellationToken, ta
         tracing::warn!(
             connections = tasks.len(),
             limit_seconds = DRAIN_LIMIT.as_secs_f64(),
-            "connections were still open at the end of the drain, and are cut off"
+            "{} connections were still open {} s after the listeners; they are closed, and their requests get no answer",
+            tasks.len(),
+            DRAIN_LIMIT.as_secs_f64()
         );
     }
 }

@@ -103,7 +103,9 @@ pub fn try_parse<T: Parser>(
     for (arg, flag, variable) in settings(table) {
         if is_flag(arg, flags) {
             if arg.is_hide_set() {
-                let problem = format!("has no flag that may be used; set {variable}");
+                let problem = format!(
+                    "cannot be a flag, which other users of the host can read; set {variable}"
+                );
                 return Err(SettingError::new(format!("--{flag}"), problem).into());
             }
             names.0.insert(variable.to_owned(), format!("--{flag}"));

@@ -1,9 +1,9 @@
 //! Yelb on the command line.
 
 mod load;
-mod serve;
 #[cfg(test)]
-mod settings_page_tests;
+mod pages;
+mod serve;
 
 use std::process::ExitCode;
 

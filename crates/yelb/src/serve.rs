@@ -36,14 +36,14 @@ pub(crate) struct Config {
     process: ProcessConfig,
 }
 
-/// Serves until told to stop.
+/// Serves until a signal stops the program.
 pub(crate) async fn run(
     config: &Config,
     environment: &Environment,
     names: &Names,
 ) -> anyhow::Result<()> {
     let stores = config.stores.location(names, environment, Some(default_file(environment)?))?;
-    // Quieter than the servers by themselves: here the log shares a terminal with the person who votes.
+    // The servers' programs log one line for each request. This program is started in a terminal, where that is too much.
     let telemetry = telemetry::init(&config.process, environment, "yelb", Level::WARN);
     let outcome = serve(config, &stores, names).await;
     telemetry.shutdown().await;
@@ -51,7 +51,7 @@ pub(crate) async fn run(
 }
 
 async fn serve(config: &Config, location: &Location, names: &Names) -> anyhow::Result<()> {
-    let metrics = Metrics::install("yelb")?;
+    let metrics = Metrics::install("yelb", &yelb_appserver::stores::METRICS)?;
     let listening = &config.process.listening;
     let stop = StopOptions::watch(listening.stop_wait)?;
     let page = listening.bind("PORT", config.port, names)?;
@@ -62,7 +62,7 @@ async fn serve(config: &Config, location: &Location, names: &Names) -> anyhow::R
     let (state, health, stores) = yelb_appserver::start(location, &resolver, names).await?;
     let api_app = yelb_appserver::router::app(state, &health);
     let page_app = yelb_ui::router::app(api_app.clone(), &health, &config.page);
-    // A vote that was sent whole is counted, whether or not its client waits for the answer.
+    // A complete vote is counted, even if its client disconnects before the answer.
     let page = Server::new("page", page, page_app, OnDisconnect::Complete)?;
     let api = Server::new("api", api, api_app, OnDisconnect::Complete)?;
     greet(page.address(), &config.page.base_path, api.address(), location)?;
@@ -91,8 +91,8 @@ fn greet(
     std::io::stdout().write_all(text.as_bytes())
 }
 
-/// The embedded store's file: in the user's data folder (XDG Base Directory Specification), so that the data is the same
-/// from wherever the program is started.
+/// The default file of the votes: in the user's data folder (XDG Base Directory Specification). So it does not depend on the
+/// folder that the program is started in.
 fn default_file(environment: &Environment) -> Result<String, SettingError> {
     let data = match (environment.text("XDG_DATA_HOME")?, environment.text("HOME")?) {
         (Some(data), _) => PathBuf::from(data),

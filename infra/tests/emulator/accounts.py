@@ -23,7 +23,7 @@ PROFILES = {"backend": BACKEND, "frontend": FRONTEND, "stranger": STRANGER, "man
 
 
 class Accounts:
-    """Everybody who may call."""
+    """The callers that the emulator accepts."""
 
     def __init__(self, endpoint: str) -> None:
         self.endpoint = endpoint

@@ -16,7 +16,7 @@ from pathlib import Path
 PATIENCE = 120.0
 """Seconds until something that has to come true counts as failed."""
 
-_NOBODY = 65534
+_UNPRIVILEGED_USER = 65534
 
 
 def reserve_port() -> int:
@@ -44,7 +44,7 @@ def home() -> Iterator[Path]:
     """A directory that only the user of a store may enter."""
     directory = Path(tempfile.mkdtemp(prefix="yelb-"))
     if os.getuid() == 0:
-        os.chown(directory, _NOBODY, _NOBODY)
+        os.chown(directory, _UNPRIVILEGED_USER, _UNPRIVILEGED_USER)
     try:
         yield directory
     finally:
@@ -56,7 +56,7 @@ def unprivileged(*words: str | Path) -> list[str]:
     line = [str(word) for word in words]
     if os.getuid() != 0:
         return line
-    return ["setpriv", f"--reuid={_NOBODY}", f"--regid={_NOBODY}", "--clear-groups", "--", *line]
+    return ["setpriv", f"--reuid={_UNPRIVILEGED_USER}", f"--regid={_UNPRIVILEGED_USER}", "--clear-groups", "--", *line]
 
 
 class Process:

@@ -117,7 +117,10 @@ impl<S: StoreServer> Store<'_, S> {
             Some(server) => self.with_password(server, false),
             None => {
                 let name = self.names.of(self.host_variable);
-                Err(SettingError::new(name, "expected a host that can be connected to"))
+                Err(SettingError::new(
+                    name,
+                    "expected a host name or an IP address that a URL can have",
+                ))
             }
         }
     }

@@ -161,7 +161,7 @@ fn what_follows_a_body_is_not_read() {
 }
 
 #[test]
-fn whoever_stops_in_the_middle_has_not_voted() {
+fn an_incomplete_request_counts_no_vote() {
     let server = Server::start();
     let body = format!("{HEAD}Content-Length: 5\r\n\r\n");
     for cut_off in [
@@ -189,7 +189,7 @@ fn whoever_stops_in_the_middle_has_not_voted() {
 }
 
 #[test]
-fn whoever_has_sent_a_whole_vote_and_says_no_more_is_answered() {
+fn a_client_that_closes_its_sending_side_after_a_vote_is_answered() {
     let server = Server::start();
     for count in 1..=50 {
         let mut connection = Raw::connect(server.api);
@@ -201,7 +201,7 @@ fn whoever_has_sent_a_whole_vote_and_says_no_more_is_answered() {
 }
 
 #[test]
-fn whoever_hangs_up_after_a_vote_has_voted_once_or_not() {
+fn a_client_that_disconnects_after_a_vote_has_voted_at_most_once() {
     let server = Server::start();
     for _ in 0..100 {
         Raw::connect(server.api).send(VOTE);
@@ -243,7 +243,7 @@ fn a_slow_body_is_not_waited_for() {
 }
 
 #[test]
-fn idle_connections_keep_nobody_from_voting() {
+fn idle_connections_do_not_keep_clients_from_voting() {
     let server = Server::start();
     let mut idle: Vec<_> = (0..200).map(|_| Raw::connect(server.api)).collect();
     for (index, connection) in idle.iter_mut().enumerate() {

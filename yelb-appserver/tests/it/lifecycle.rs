@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicU64, Ordering::SeqCst};
 use std::thread;
 use std::time::Duration;
 
+use serde_json::Value;
 use testbed::http::{self, Raw};
 use testbed::{PATIENCE, Postgres, Program, Redis, Running, eventually};
 
@@ -33,17 +34,22 @@ fn it_says_where_it_listens_and_shows_metrics_on_the_admin_port_alone() {
         })
     };
     let requests = "http_server_request_duration_seconds_count";
+    let waits = "db_client_operation_duration_seconds_count";
     for (metric, labels, value) in [
         ("yelb_votes_total", &["restaurant=\"ihop\""][..], "2"),
         ("yelb_page_views_total", &[], "1"),
         ("yelb_dependency_up", &["dependency=\"votes\""], "1"),
         ("yelb_build_info", &["program=\"yelb-appserver\"", "version="], "1"),
+        ("http_server_active_requests", &[], "0"),
+        (waits, &["db_query_summary=\"UPDATE restaurants\""], "2"),
         (requests, &["method=\"GET\"", "route=\"/api/ihop\"", "status_code=\"200\""], "2"),
         (requests, &["route=\"unmatched\"", "status_code=\"404\""], "1"),
     ] {
         assert!(shows(metric, labels, value), "{metric} {labels:?} {value} in:\n{metrics:?}");
     }
     assert!(!metrics.text().contains("kfc"), "what a client makes up is no label");
+    assert_eq!(testbed::metrics::undescribed(metrics.text()), [""; 0]);
+    assert!(metrics.text().contains("\nprocess_resident_memory_bytes "), "{metrics:?}");
 
     assert_eq!(http::get(api, "/metrics").status, 404);
     assert_eq!(http::get(admin, "/api/ihop").status, 404);
@@ -51,6 +57,28 @@ fn it_says_where_it_listens_and_shows_metrics_on_the_admin_port_alone() {
         assert_eq!(http::get(server, "/livez").text(), "ok\n");
         assert_eq!(http::get(server, "/readyz").json()["status"], "ready");
     }
+}
+
+#[test]
+fn a_line_of_the_log_has_the_client_and_the_path_of_a_404() {
+    let server = appserver().spawn();
+    let api = server.address("api");
+    let forwarded = [("X-Forwarded-For", "192.0.2.7, 10.0.0.1")];
+    http::request(api, "GET", "/api/kfc?secret", &forwarded, b"");
+    http::get(api, "/api/ihop");
+    server.interrupt();
+    server.wait(PATIENCE);
+
+    let text = server.stderr();
+    let lines = text.lines().map(|line| serde_json::from_str::<Value>(line).expect("JSON"));
+    let requests: Vec<_> = lines.filter(|line| line["http.request.method"] == "GET").collect();
+    let [unmatched, vote] = &requests[..] else { panic!("{requests:#?}") };
+    let fields = |line: &Value| [line["url.path"].clone(), line["client.address"].clone()];
+    assert_eq!(fields(unmatched), ["/api/kfc", "192.0.2.7"]);
+    assert_eq!(fields(vote), [Value::Null, "127.0.0.1".into()]);
+    let duration = vote["duration_ms"].to_string();
+    let digits = duration.split('.').nth(1).unwrap_or_default();
+    assert!(digits.len() <= 3, "to the microsecond: {duration}");
 }
 
 #[test]
@@ -149,7 +177,7 @@ fn a_vote_in_flight_is_answered_before_the_end() {
 }
 
 #[test]
-fn interrupted_it_ends_at_once_whoever_is_connected() {
+fn interrupted_it_ends_at_once_even_with_open_connections() {
     let server = appserver().spawn();
     let api = server.address("api");
     let mut idle = Raw::connect(api);

@@ -32,7 +32,7 @@ const NONSENSE: &str = "
     DATABASE_URL=postgres://yelb:hunter2@db:port/yelb       => DATABASE_URL: expected postgres://user@host:5432/database, sqlite:FILE or dynamodb://TABLE, got a URL that cannot be read: invalid port
     DATABASE_URL=postgres://yelb:hunter2@db:99999/yelb      => DATABASE_URL: expected postgres://
     DATABASE_URL=postgres://db/yelb?sslmode=hunter2         => DATABASE_URL: expected postgres://
-    DATABASE_URL=hunter2                                    => DATABASE_URL: expected postgres://user@host:5432/database, sqlite:FILE or dynamodb://TABLE, got no such URL
+    DATABASE_URL=hunter2                                    => DATABASE_URL: expected postgres://user@host:5432/database, sqlite:FILE or dynamodb://TABLE, got something else, which is not shown
     DATABASE_URL=hunter2:5432                               => DATABASE_URL: expected postgres://
     DATABASE_URL=sqlite:/dev/null/yelb.db                   => DATABASE_URL: cannot open or make sqlite:/dev/null/yelb.db
     DATABASE_URL=sqlite:                                    => DATABASE_URL: expected postgres://user@host:5432/database, sqlite:FILE or dynamodb://TABLE, got sqlite: without a file
@@ -171,7 +171,7 @@ fn a_flag_that_cannot_be_used_is_told_as_the_flag() {
 }
 
 #[test]
-fn a_port_that_somebody_else_has_is_told_by_its_setting() {
+fn a_port_in_use_is_reported_with_its_setting() {
     let occupant = TcpListener::bind("127.0.0.1:0").unwrap();
     let port = occupant.local_addr().unwrap().port().to_string();
     for setting in ["PORT", "YELB_ADMIN_PORT"] {

@@ -1,4 +1,5 @@
-//! More than can wait is turned away at once. In this process: so many connections are not everybody's to have.
+//! If too many requests wait, further ones are refused at once. The test calls the router in its own process, because 8,192
+//! connections would need more file descriptors than a process may have.
 
 use std::time::{Duration, Instant};
 

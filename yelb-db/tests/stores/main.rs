@@ -44,7 +44,7 @@ on_every_server! {
     a_key_is_for_one_restaurant,
     missing_rows_are_made,
     app_servers_that_count_the_same_keys_at_once_count_each_once,
-    app_servers_that_vote_for_everybody_at_once_do_not_lock_each_other,
+    app_servers_that_vote_for_all_restaurants_do_not_block_each_other,
     no_two_votes_at_several_app_servers_get_the_same_count,
     the_tally_has_every_vote_that_was_confirmed,
     a_lost_database_is_an_error_at_once,
@@ -152,13 +152,13 @@ async fn app_servers_that_count_the_same_keys_at_once_count_each_once(server: &S
     assert_eq!(server.count("outback"), ROUNDS * 3);
 }
 
-async fn app_servers_that_vote_for_everybody_at_once_do_not_lock_each_other(server: &Server) {
+async fn app_servers_that_vote_for_all_restaurants_do_not_block_each_other(server: &Server) {
     const ROUNDS: i64 = 50;
     let mut app_servers = JoinSet::new();
-    let everybody = ["ihop", "outback", "chipotle", "bucadibeppo"];
-    for number in 0..everybody.len() {
+    let restaurants = ["ihop", "outback", "chipotle", "bucadibeppo"];
+    for number in 0..restaurants.len() {
         let store = server.app_server().await;
-        let mut votes = everybody.map(|name| (name, None));
+        let mut votes = restaurants.map(|name| (name, None));
         votes.rotate_left(number);
         app_servers.spawn(async move {
             for _ in 0..ROUNDS {

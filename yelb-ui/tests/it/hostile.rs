@@ -107,7 +107,7 @@ fn where_every_connection_waits_for_an_answer_one_more_is_503_and_health_is_told
 }
 
 #[test]
-fn half_heads_and_readers_that_stop_hold_up_nobody_else() {
+fn half_heads_and_readers_that_stop_do_not_delay_other_clients() {
     let upstream = Upstream::start(Conversation::hear_nothing_more);
     let server = ui_of(upstream.address()).env("YELB_MAX_CONNECTIONS", "50").spawn();
     let page = server.address("page");

@@ -23,7 +23,16 @@ fn it_says_where_it_listens_and_shows_metrics_on_the_admin_port_alone() {
     let upstream = Upstream::saying(OK);
     let server = ui_of(upstream.address()).env("YELB_ADMIN_PORT", "0").spawn();
     let (page, admin) = (server.address("page"), server.address("admin"));
-    for path in ["/api/ihop", "/api/outback", "/", "/no/such/page"] {
+    let asked = [
+        "/api/ihop",
+        "/api/ihop?q",
+        "/api/getvotes",
+        "/api/kfc",
+        "/api/%69hop",
+        "/",
+        "/no/such/page",
+    ];
+    for path in asked {
         http::get(page, path);
     }
     let metrics = http::get(admin, "/metrics");
@@ -34,13 +43,21 @@ fn it_says_where_it_listens_and_shows_metrics_on_the_admin_port_alone() {
                 && line.ends_with(&format!(" {value}"))
         })
     };
-    for (route, status, requests) in
-        [("/api/{*path}", "200", "2"), ("/", "200", "1"), ("unmatched", "404", "1")]
-    {
+    for (route, status, requests) in [
+        ("/api/ihop", "200", "2"),
+        ("/api/getvotes", "200", "1"),
+        ("/api/{*path}", "200", "2"),
+        ("/", "200", "1"),
+        ("unmatched", "404", "1"),
+    ] {
         let labels = [format!("route=\"{route}\""), format!("status_code=\"{status}\"")];
         assert!(shows(&labels.each_ref().map(String::as_str), requests), "{route}: {metrics:?}");
     }
-    assert!(!metrics.text().contains("ihop"), "what a client makes up is no label");
+    for made_up in ["kfc", "%69hop", "?q", "no/such"] {
+        assert!(!metrics.text().contains(made_up), "a label that a client has chosen: {made_up}");
+    }
+    assert_eq!(testbed::metrics::undescribed(metrics.text()), [""; 0]);
+    assert!(metrics.text().contains("http_client_request_duration_seconds_count"), "{metrics:?}");
     assert!(metrics.text().contains("yelb_dependency_up{dependency=\"yelb-appserver\""));
     assert!(metrics.text().contains("yelb_build_info{program=\"yelb-ui\",version="));
 
@@ -140,7 +157,7 @@ fn a_silent_app_server_delays_the_end_no_longer_than_its_answer_may_take() {
 }
 
 #[test]
-fn interrupted_it_ends_at_once_whoever_is_connected() {
+fn interrupted_it_ends_at_once_even_with_open_connections() {
     let (server, page) = start_ui_of(nowhere());
     let mut idle = Raw::connect(page);
     idle.send("GET / HTTP/1.1\r\nHost: yelb\r\n\r\n");

@@ -570,7 +570,10 @@ fn a_broken_body_is_the_clients_fault_and_says_nothing_of_the_app_server() {
     let answer =
         http::request(page, "POST", "/api/ihop", &chunked, "5\r\nhello, world\r\n0\r\n\r\n");
     assert_eq!(answer.status, 400, "{answer:?}");
-    assert_eq!(answer.json()["detail"], "The body is malformed or was cut off.");
+    assert_eq!(
+        answer.json()["detail"],
+        "The body is malformed or incomplete. A vote was not counted."
+    );
     reports(page, "unknown");
 
     let mut client = Raw::connect(page);
@@ -583,7 +586,7 @@ fn a_broken_body_is_the_clients_fault_and_says_nothing_of_the_app_server() {
 }
 
 #[test]
-fn a_silent_app_server_holds_up_nobody_else() {
+fn a_silent_app_server_does_not_delay_other_requests() {
     let upstream = Upstream::start(|conversation| {
         while let Some(request) = conversation.hear() {
             if request.line.contains("/api/ihop") {
@@ -656,7 +659,7 @@ fn the_page_is_there_and_ready_while_the_app_server_is_away_and_votes_work_once_
 }
 
 #[test]
-fn nobody_at_the_endpoint_is_told_at_once() {
+fn an_unreachable_endpoint_is_reported_at_once() {
     let (_ui, page) = start_ui_of(nowhere());
     let asked = Instant::now();
     is_problem(&http::get(page, "/api/ihop"), 502);

@@ -66,7 +66,7 @@ fn a_flag_that_cannot_be_used_is_told_as_the_flag() {
 }
 
 #[test]
-fn a_port_that_occupant_else_has_is_told_by_its_setting() {
+fn a_port_in_use_is_reported_with_its_setting() {
     let occupant = TcpListener::bind("127.0.0.1:0").unwrap();
     let port = occupant.local_addr().unwrap().port().to_string();
     for setting in ["PORT", "YELB_ADMIN_PORT"] {

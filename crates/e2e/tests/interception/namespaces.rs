@@ -11,7 +11,7 @@ fn shell(script: &str) -> Program {
 }
 
 #[test]
-fn a_namespace_has_its_own_ports_and_low_ones_are_anybodys() {
+fn a_namespace_has_its_own_ports_and_low_ones_need_no_privilege() {
     let (one, other) = (Namespace::start(), Namespace::start());
     let listen = || TcpListener::bind("127.0.0.1:80").unwrap();
     let _listener = one.within(listen);

@@ -211,7 +211,7 @@ COMMIT
 }
 
 #[test]
-fn a_task_that_nobody_calls_has_rules_for_what_goes_out_alone() {
+fn a_task_without_an_ingress_has_rules_for_outgoing_connections_only() {
     let configuration = configured(&[
         ("IgnoredGID", "1338"),
         ("ProxyEgressPort", "15001"),

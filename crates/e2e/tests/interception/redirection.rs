@@ -16,7 +16,7 @@ use crate::visited::Visited;
 fn is_cut_off(task: &Task, address: SocketAddr) -> bool {
     task.namespace.within(|| {
         let mut connection = Raw::connect(address);
-        connection.send("GET / HTTP/1.1\r\nHost: anybody\r\n\r\n");
+        connection.send("GET / HTTP/1.1\r\nHost: localhost\r\n\r\n");
         connection.closes_within(PATIENCE)
     })
 }

@@ -1,4 +1,4 @@
-//! A task of ECS and the network that it is in: a namespace with the rules of its proxy configuration, and its Envoy.
+//! A task as ECS runs it: a network namespace with the iptables rules of its proxy configuration, and an Envoy in it.
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpStream, UdpSocket};
 
@@ -8,21 +8,21 @@ use testbed::{Namespace, PATIENCE, Program, Running, eventually, http};
 use crate::proxy_configuration::ProxyConfiguration;
 use crate::virtual_node::{self, VirtualNode};
 
-/// Whom Envoy and the X-Ray daemon run as, in App Mesh's images.
+/// The user id of Envoy and of the X-Ray daemon in App Mesh's images.
 pub(crate) const ENVOY: u32 = 1337;
 
-/// Where Envoy tells about itself.
+/// The address of Envoy's admin interface.
 const ADMIN: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 9901);
 
-/// The network that all tasks are in, and the load balancer, and whatever else is not of the mesh.
+/// The network of all tasks. It is also the host of everything outside the mesh, such as the load balancer.
 pub(crate) struct Vpc {
     pub(crate) namespace: Namespace,
 }
 
 impl Vpc {
-    /// The subnet's router, and everybody who is not a task.
+    /// The address of the subnet's router and of all clients outside the mesh.
     pub(crate) const ADDRESS: Ipv4Addr = Ipv4Addr::new(10, 0, 64, 1);
-    /// Where ECS gives a task its role's credentials, on the task's host.
+    /// The address at which a task gets the credentials of its role from ECS.
     pub(crate) const CREDENTIALS: Ipv4Addr = Ipv4Addr::new(169, 254, 170, 2);
 
     #[track_caller]
@@ -35,7 +35,7 @@ impl Vpc {
         vpc
     }
 
-    /// Gives a task its network interface. What is not in the subnet it cannot reach, save link-local addresses.
+    /// Gives a task its network interface. The task can reach the subnet and link-local addresses only.
     #[track_caller]
     fn attach(&self, task: &Namespace, node: &VirtualNode) {
         let VirtualNode { service, address, .. } = node;
@@ -48,7 +48,7 @@ impl Vpc {
     }
 }
 
-/// A task with its Envoy and its X-Ray daemon, and so far without its app.
+/// A task with its Envoy and its X-Ray daemon. [`Task::app`] makes its application.
 pub(crate) struct Task {
     pub(crate) namespace: Namespace,
     pub(crate) xray: Daemon,
@@ -95,10 +95,10 @@ impl Task {
         Self { namespace, xray, node, _envoy: envoy }
     }
 
-    /// A program of ours as the task's app, as its image and its task definition would run it.
+    /// The program of this workspace that is the task's application, with the settings of its image and its task definition.
     #[track_caller]
     pub(crate) fn app(&self) -> Program {
-        /// Whom our images run as.
+        /// The user id that the project's images run as.
         const UNPRIVILEGED: u32 = 65532;
 
         Program::of_workspace(self.node.service)
@@ -110,12 +110,12 @@ impl Task {
             .inside(&self.namespace)
     }
 
-    /// Where others reach its app.
+    /// The address of the application for other tasks.
     pub(crate) fn address(&self) -> SocketAddr {
         (self.node.address, self.node.port).into()
     }
 
-    /// One of its Envoy's counters.
+    /// The value of a counter of the task's Envoy.
     #[track_caller]
     pub(crate) fn counter(&self, name: &str) -> u64 {
         let path = format!("/stats?format=json&filter=^{name}$");
@@ -124,18 +124,18 @@ impl Task {
         value.as_u64().unwrap_or_else(|| panic!("Envoy counts no `{name}`: {stats}"))
     }
 
-    /// The connections that were redirected to its Envoy from other tasks.
+    /// The number of connections from other tasks that were redirected to the task's Envoy.
     pub(crate) fn came_in(&self) -> u64 {
         self.counter("listener.0.0.0.0_15000.downstream_cx_total")
     }
 
-    /// The connections that were redirected to its Envoy from its app.
+    /// The number of connections of the application that were redirected to the task's Envoy.
     pub(crate) fn went_out(&self) -> u64 {
         self.counter("listener.0.0.0.0_15001.downstream_cx_total")
     }
 }
 
-/// What the health check of Envoy's container asks.
+/// Whether Envoy is live, by the check that its container's health check makes.
 fn is_live() -> bool {
     TcpStream::connect(ADMIN).is_ok() && http::get(ADMIN, "/ready").status == 200
 }

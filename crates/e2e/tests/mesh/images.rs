@@ -78,7 +78,7 @@ fn the_images_are_small() {
 
 #[test]
 fn the_page_has_port_80_without_being_root_where_low_ports_are_roots() {
-    // As on Fargate; Docker itself gives low ports to everybody.
+    // As on Fargate; Docker itself lets every user bind privileged ports.
     let as_on_fargate = "net.ipv4.ip_unprivileged_port_start=1024";
     let run = ["--read-only", "--user", "4242:4242", "--sysctl", as_on_fargate, "yelb-ui"];
     let container = Container::run(&run);
@@ -87,7 +87,7 @@ fn the_page_has_port_80_without_being_root_where_low_ports_are_roots() {
 }
 
 #[test]
-fn the_servers_run_without_any_capability_as_anybody_on_a_read_only_file_system() {
+fn the_servers_run_as_any_user_without_capabilities_on_a_read_only_file_system() {
     for server in SERVERS {
         // Stores that are down: it lives all the same.
         let stores = ["--env", "RACK_ENV=production"];
@@ -97,7 +97,7 @@ fn the_servers_run_without_any_capability_as_anybody_on_a_read_only_file_system(
 }
 
 #[test]
-fn a_port_that_nobody_grants_is_one_line_that_says_so() {
+fn a_privileged_port_that_is_not_permitted_is_one_line_that_says_so() {
     let run = [
         "run",
         "--rm",

@@ -50,7 +50,7 @@ fn in_place_of_the_app_server(stack: &Stack, script: Script) -> Receiver<String>
 }
 
 #[test]
-fn only_what_is_counted_once_is_sent_again_after_somebody_has_seen_it() {
+fn only_requests_that_count_once_are_sent_again_after_a_server_has_received_them() {
     let safe = ["/api/getvotes", "/api/getvotes?fresh=1", "/api/hostname"];
     let votes = ["/api/ihop", "/api/chipotle?from=here"];
     let views = ["/api/getstats", "/api/pageviews"];

@@ -1,16 +1,17 @@
-//! What cannot be reached, and who is not let in.
+//! The ports that cannot be reached, and the clients that are refused.
 
 use crate::docker::{docker, ended, said};
 use crate::stack::{NODES, Stack};
 
-/// The nodes that let other nodes in, the account that each is in, and the one node that each lets in.
+/// The nodes with an ingress listener: the node, an account whose network it is in, and the only node that it accepts.
 const INGRESS: [(&str, &str, &str); 3] = [
     ("yelb-appserver", "account-frontend", "yelb-ui"),
     ("yelb-db", "account-backend", "yelb-appserver"),
     ("redis-server", "account-backend", "yelb-appserver"),
 ];
 
-/// A stranger in the network of an account, who has a shell and openssl. What the script writes, whatever becomes of it.
+/// Runs a script in a new container in the network of an account, with a shell and openssl. Returns what the script writes, even
+/// if it fails.
 #[track_caller]
 fn stranger(stack: &Stack, account: &str, more: &[&str], script: &str) -> String {
     let network = stack.named(account);
@@ -28,7 +29,7 @@ fn address(stack: &Stack, node: &str, account: &str) -> String {
     stack.inspect(&format!("{node}-task"), &format)
 }
 
-/// Whether a stranger in the network gets a connection. A packet that is dropped is waited for in vain.
+/// Whether a new container in the network can connect. If packets are dropped, the attempt ends after 3 s.
 #[track_caller]
 fn reaches(stack: &Stack, account: &str, address: &str, port: u16) -> bool {
     let script = format!("timeout 3 bash -c '</dev/tcp/{address}/{port}' && echo connected");
@@ -36,9 +37,9 @@ fn reaches(stack: &Stack, account: &str, address: &str, port: u16) -> bool {
 }
 
 #[test]
-fn from_the_frontend_there_is_no_way_to_the_stores_but_through_the_sidecars() {
+fn the_frontend_reaches_the_stores_only_through_the_sidecars() {
     let stack = Stack::up();
-    // What is to be refused below would be reached from where it may be.
+    // The check itself works: it finds a port that may be reached.
     let frontend = address(&stack, "yelb-appserver", "account-frontend");
     assert!(reaches(&stack, "account-frontend", &frontend, 15000));
 
@@ -51,12 +52,12 @@ fn from_the_frontend_there_is_no_way_to_the_stores_but_through_the_sidecars() {
             let script = format!("getent hosts {name} || echo unknown");
             assert_eq!(stranger(&stack, "account-frontend", &[], &script).trim(), "unknown");
         }
-        // The egress listeners of the one task that leads there are for that task alone.
+        // The app server's sidecar has listeners for the stores. Only the app server can reach them.
         assert!(
             !reaches(&stack, "account-frontend", &frontend, port),
             "{store} by the app server's sidecar"
         );
-        // And in its own account no client gets past its sidecar.
+        // In the store's own account, too, clients cannot reach it without its sidecar.
         assert!(
             !reaches(&stack, "account-backend", &backend, port),
             "{store}:{port} in its account"
@@ -70,7 +71,7 @@ fn from_the_frontend_there_is_no_way_to_the_stores_but_through_the_sidecars() {
 #[test]
 fn no_ingress_lets_in_a_client_without_the_right_certificate() {
     let stack = Stack::up();
-    // All of them together, as no sidecar has them.
+    // The certificates of all nodes; each sidecar has only its own.
     let volumes: Vec<String> = NODES
         .iter()
         .flat_map(|node| {
@@ -85,7 +86,7 @@ fn no_ingress_lets_in_a_client_without_the_right_certificate() {
     for (node, account, friend) in INGRESS {
         let address = address(&stack, node, account);
         let call = |certificate: &str| {
-            // Until the other end closes: what is refused is closed at once.
+            // The sidecar closes a refused connection at once. An accepted one is still open when `timeout` ends it.
             let script = format!(
                 "certificates.sh /tmp/foreign {friend} > /dev/null
                  timeout 2 openssl s_client -connect {address}:15000 -alpn h2 -ign_eof {certificate} < /dev/null 2>&1
@@ -128,7 +129,7 @@ fn every_hop_goes_through_both_its_sidecars() {
         let came = stack.counter(node, "tcp.ingress.downstream_cx_total");
         assert!(sent > 0 && came > 0, "{node}: {sent} sent, {came} came");
     }
-    // The only client that the database knows is its own sidecar.
+    // All clients of the database come from its own sidecar.
     let clients = "select distinct client_addr from pg_stat_activity where datname = 'yelbdatabase' and client_addr is not null";
     assert_eq!(stack.sql(clients), "127.0.0.1");
 }
@@ -147,7 +148,7 @@ fn every_configuration_is_valid_and_up_to_date() {
 }
 
 #[test]
-fn nobody_is_root_and_no_root_file_system_can_be_written_to() {
+fn no_container_runs_as_root_or_has_a_writable_root_file_system() {
     let stack = Stack::up();
     for node in NODES {
         for container in [node.to_owned(), format!("{node}-envoy"), format!("{node}-task")] {
@@ -167,7 +168,7 @@ fn nobody_is_root_and_no_root_file_system_can_be_written_to() {
             );
         }
     }
-    // What they know each other by is for each one's own eyes.
+    // Only Envoy's user can read the sidecar's private key, and the authority's key is not there.
     let keys = said(docker(&["exec", &stack.container("yelb-ui-envoy")]).args([
         "ls",
         "-lR",

@@ -1,4 +1,4 @@
-//! A data directory to copy: `initdb` takes seconds, a copy takes none.
+//! A data directory that each test's server copies: `initdb` takes seconds, a copy much less.
 
 use std::fs::{self, DirBuilder, File};
 use std::os::unix::fs::DirBuilderExt;
@@ -10,21 +10,21 @@ use crate::directory::Directory;
 use crate::path;
 use crate::wait::PATIENCE;
 
-/// The superuser's password in the original's database image, which its app server has built in.
+/// The superuser's password in the original's database image. The original's app server has it in its code.
 pub(super) const PASSWORD: &str = "postgres_password";
 
-/// One for each version and recipe, made by the test that comes first and kept between runs.
+/// The directory for this version of Postgres. The first test that needs it makes it; later runs find it.
 static TEMPLATE: LazyLock<PathBuf> = LazyLock::new(|| {
-    /// Raised when [`make`] changes.
-    const RECIPE: u32 = 1;
+    /// To be raised when [`make`] changes, so that the directory is made anew.
+    const REVISION: u32 = 1;
 
     let version = version();
 
     let shelf = path::workspace().join("target/testbed");
     fs::create_dir_all(&shelf).expect("the target directory can be written");
-    let template = shelf.join(format!("postgres-{version}-{RECIPE}"));
+    let template = shelf.join(format!("postgres-{version}-{REVISION}"));
     let lock = File::create(shelf.join("lock")).expect("the target directory can be written");
-    // Released with `lock`, or by the kernel with the process.
+    // Dropping `lock` releases it; if the process is killed, the kernel does.
     lock.lock().expect("the file system has locks");
     if !template.exists() {
         make(&template, &version);
@@ -32,7 +32,7 @@ static TEMPLATE: LazyLock<PathBuf> = LazyLock::new(|| {
     template
 });
 
-/// Of the server, such as `15.18`.
+/// The version of the installed Postgres, such as `15.18`.
 fn version() -> String {
     let home = Arc::new(Directory::make());
     let output = program("postgres", &home).arg("--version").run_to_end(PATIENCE);
@@ -40,13 +40,13 @@ fn version() -> String {
     output.stdout.split_whitespace().nth(2).unwrap_or("unknown").to_owned()
 }
 
-/// Makes a data directory of it, for the user that the server runs as.
+/// Copies the template to `data`, which then belongs to the user that the server runs as.
 pub(super) fn copy_to(data: &Path) {
     copy(&TEMPLATE, data);
 }
 
-/// Runs `initdb` in a temporary directory, which the server's user can reach wherever the checkout is, and puts the result
-/// where it belongs in one step.
+/// Runs `initdb` in a temporary directory, because the server's user may not be able to read the checkout. The result is copied
+/// and then renamed, so that a template is always complete.
 fn make(template: &Path, version: &str) {
     let home = Arc::new(Directory::make());
     own(home.path());
@@ -59,7 +59,7 @@ fn make(template: &Path, version: &str) {
         .args(["--pgdata=data", "--pwfile=password"])
         .args(["--username=postgres", "--auth=scram-sha-256"])
         .args(["--encoding=UTF8", "--locale=C", "--no-sync"]);
-    // Small segments of the log, because every copy begins with one.
+    // Every copy contains a segment of the write-ahead log: 1 MB in place of 16.
     let is_older = version.starts_with("10.");
     let initdb = if is_older { initdb } else { initdb.arg("--wal-segsize=1") };
     let output = initdb.run_to_end(4 * PATIENCE);
@@ -78,7 +78,7 @@ fn copy(from: &Path, to: &Path) {
 }
 
 fn try_copy(from: &Path, to: &Path) -> std::io::Result<()> {
-    // A server insists that no other user can read its data.
+    // Postgres does not start if other users can read its data.
     DirBuilder::new().mode(0o700).create(to)?;
     own(to);
     for entry in fs::read_dir(from)? {

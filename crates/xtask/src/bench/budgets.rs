@@ -1,23 +1,24 @@
-//! What the figures have to be.
+//! The limits that the measured figures have to keep.
 
 use super::figures::{Figures, GETSTATS, GETVOTES, KEYED_BY_NGINX, KEYED_BY_UI, STATIC, VOTE};
 
-/// Votes and reads at 256 connections, as a part of the static reply.
+/// Requests per second of votes and reads at 256 connections, divided by those of the static reply.
 const LEAST_RATIO: f64 = 0.8;
-/// Votes with keys through yelb-ui, as a part of those through nginx.
+/// Votes with keys per second through yelb-ui, divided by those through nginx.
 const LEAST_OF_NGINX: f64 = 0.85;
-/// CPU time of yelb-ui for one of them, as a multiple of nginx's, and of its own with fewer connections.
+/// CPU time of yelb-ui for such a vote at 256 connections, divided by nginx's.
 const MOST_CPU_OF_NGINX: f64 = 1.7;
+/// The same, divided by its own at 32 connections.
 const MOST_CPU_OF_FEWER: f64 = 1.05;
-/// Votes and reads at 32 connections, as a multiple of the original's.
+/// Requests per second of votes and reads at 32 connections, divided by those of the original.
 const LEAST_TIMES: f64 = 100.0;
-/// Megabytes of 10^6 bytes that a server may have.
+/// Resident memory of a server, in megabytes of 10^6 bytes.
 const MOST_MEMORY_MB: f64 = 20.0;
 const MOST_START_MS: f64 = 100.0;
-/// How many times a vote may take as long as one that is alone, at a slow database.
+/// With a slow database: the latency (p99) at 256 connections, divided by the latency (p50) at 1 connection.
 const MOST_ROUND_TRIPS: f64 = 2.0;
 
-/// One of them.
+/// One limit, with the figure that was measured.
 pub(crate) struct Budget {
     pub(crate) what: String,
     pub(crate) limit: String,
@@ -41,7 +42,7 @@ impl Budget {
     }
 }
 
-/// Those that have been measured.
+/// The limits for which there is a measured figure.
 pub(crate) fn budgets(figures: &Figures) -> Vec<Budget> {
     let of_static = [VOTE, GETVOTES, GETSTATS].into_iter().filter_map(|name| {
         let ratio = figures.ratio(name, STATIC, 2)?;
@@ -68,7 +69,7 @@ pub(crate) fn budgets(figures: &Figures) -> Vec<Budget> {
     of_static.chain(of_nginx).chain(of_others).chain(memory).chain(start).chain(slow).collect()
 }
 
-/// yelb-ui beside nginx in its place.
+/// The limits that compare yelb-ui with nginx as the proxy.
 fn of_nginx(figures: &Figures) -> Vec<Budget> {
     let rate = |place, connections| {
         let ratio = figures.ratio(KEYED_BY_UI, KEYED_BY_NGINX, place)?;

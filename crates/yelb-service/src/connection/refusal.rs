@@ -14,14 +14,17 @@ use crate::problem::Problem;
 pub(super) fn of(request: &Request<Body>, is_turned_away: bool) -> Option<Problem> {
     if size(request) > HEAD_ROOM {
         let status = StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE;
-        return Some(Problem::new(status, "The head is larger than 64 KiB."));
+        return Some(Problem::new(
+            status,
+            "The head of the request is larger than 64 KiB. Send fewer or shorter header fields.",
+        ));
     }
     if let Some(detail) = mistake_in_host(request.version(), request.headers()) {
         return Some(Problem::new(StatusCode::BAD_REQUEST, detail));
     }
     let asks_for_health = matches!(request.uri().path(), "/livez" | "/readyz");
     (is_turned_away && !asks_for_health)
-        .then(|| Problem::unavailable("Too many connections are open. The request was not read."))
+        .then(|| Problem::unavailable("Too many connections are open. The request was not handled, and a vote was not counted."))
 }
 
 /// Refuses it, with a line in the log and a measurement like every request.
@@ -42,10 +45,10 @@ fn mistake_in_host(version: Version, headers: &HeaderMap) -> Option<&'static str
     let mut hosts = headers.get_all(header::HOST).iter();
     match (hosts.next(), hosts.next()) {
         (None, _) if version < Version::HTTP_11 => None,
-        (None, _) => Some("The Host field is missing."),
-        (Some(_), Some(_)) => Some("There is more than one Host field."),
+        (None, _) => Some("The Host field is missing. Send one."),
+        (Some(_), Some(_)) => Some("There is more than one Host field. Send exactly one."),
         (Some(host), None) if is_host(host) => None,
-        (Some(_), None) => Some("The Host field is malformed: it should be a host and a port."),
+        (Some(_), None) => Some("The Host field is malformed. Send a host, or host:port."),
     }
 }
 

@@ -126,7 +126,10 @@ fn a_secret_has_no_flag_because_processes_are_listed() {
     let (cli, _) = read("DB_PASSWORD=hunter2", "").unwrap();
     assert_eq!(cli.password.as_deref(), Some("hunter2"));
     let line = refused("", "--password hunter2");
-    assert_eq!(line, "--password: has no flag that may be used; set DB_PASSWORD");
+    assert_eq!(
+        line,
+        "--password: cannot be a flag, which other users of the host can read; set DB_PASSWORD"
+    );
 }
 
 #[test]

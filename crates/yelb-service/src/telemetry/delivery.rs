@@ -26,7 +26,7 @@ impl Delivery {
     /// The way to a collector, `to` in the log. For use within the runtime.
     pub(super) fn new(to: &impl fmt::Display) -> Self {
         let to = to.to_string();
-        tracing::info!(to, "sending traces");
+        tracing::info!(to, "traces are sent to {to}");
         Self { to, runtime: Handle::current(), failing: AtomicBool::new(false) }
     }
 
@@ -43,7 +43,11 @@ impl Delivery {
         let to = &self.to;
         match (&outcome, self.failing.swap(outcome.is_err(), Ordering::Relaxed)) {
             (Err(error), false) => {
-                tracing::warn!(to, error = %Chain(error), "traces cannot be sent");
+                tracing::warn!(
+                    to,
+                    error = %Chain(error),
+                    "traces cannot be sent to {to}; they are lost until the collector answers; requests do not wait for it"
+                );
             }
             (Ok(_), true) => tracing::info!(to, "traces are sent again"),
             _ => {}

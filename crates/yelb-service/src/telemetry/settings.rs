@@ -103,7 +103,7 @@ fn otel<T>(
 ) -> Option<T> {
     let value = environment.get(name)?.to_str().and_then(read);
     if value.is_none() {
-        tracing::warn!("{name} must be {expected}; it is ignored");
+        tracing::warn!("{name} must be {expected}; its value is ignored, as if it were not set");
     }
     value
 }

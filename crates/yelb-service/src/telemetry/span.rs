@@ -144,7 +144,7 @@ fn attributes_of(request: &Request) -> Vec<KeyValue> {
     }
     let agent = text(header::USER_AGENT).map(|agent| bounded(agent).to_owned());
     attributes.extend(agent.map(|agent| KeyValue::new("user_agent.original", agent)));
-    let client = text(FORWARDED_FOR).and_then(client);
+    let client = forwarded_client(request.headers());
     attributes.extend(client.map(|client| KeyValue::new("client.address", client.to_string())));
     attributes
 }
@@ -155,15 +155,15 @@ fn scheme(forwarded: Option<&str>) -> &'static str {
     if is_https { "https" } else { "http" }
 }
 
-/// The client of the first proxy on the way. Without a proxy there is none, because X-Ray's segments would say that there
-/// was one.
-fn client(forwarded_for: &str) -> Option<IpAddr> {
-    let first = forwarded_for.split(',').next()?.trim();
+/// The client of the first proxy on the way, by `X-Forwarded-For`. Without a proxy there is none: X-Ray's segments would mark
+/// the address of a direct client as forwarded.
+pub(crate) fn forwarded_client(headers: &HeaderMap) -> Option<IpAddr> {
+    let first = headers.get(FORWARDED_FOR)?.to_str().ok()?.split(',').next()?.trim();
     first.parse().ok().or_else(|| Some(first.parse::<SocketAddr>().ok()?.ip()))
 }
 
-/// As much of it as a span has room for.
-fn bounded(text: &str) -> &str {
+/// The part of a text for which a span, or a line of the log, has room.
+pub(crate) fn bounded(text: &str) -> &str {
     &text[..text.floor_char_boundary(LONGEST)]
 }
 

@@ -68,7 +68,10 @@ impl Traces {
         // A thread that is not joined: it blocks until the exporters, which need this runtime, are done.
         std::thread::spawn(move || done.send(provider.shutdown_with_timeout(turn)));
         if !matches!(timeout(FLUSH_LIMIT, ended).await, Ok(Ok(Ok(())))) {
-            tracing::warn!("the last traces may not have been sent");
+            tracing::warn!(
+                "the last traces are lost: the collector did not take them within {} ms",
+                FLUSH_LIMIT.as_millis()
+            );
         }
     }
 }

@@ -39,7 +39,7 @@ pub(crate) enum Failure {
     #[error("status {}", .0.as_u16())]
     Status(StatusCode),
     /// A success without what was asked for.
-    #[error("unexpected body")]
+    #[error("the body is not what a Yelb answers")]
     UnexpectedBody,
 }
 
@@ -126,7 +126,9 @@ fn tls(options: &LoadOptions) -> anyhow::Result<ClientConfig> {
     let tls = ClientConfig::builder_with_provider(provider.into())
         .with_safe_default_protocol_versions()?;
     let tls = if options.url.scheme() == "https" {
-        tls.with_native_roots().context("no certificate authorities: set SSL_CERT_FILE")?
+        tls.with_native_roots().context(
+            "this system has no certificate authorities for https://; install ca-certificates, or set SSL_CERT_FILE",
+        )?
     } else {
         tls.with_root_certificates(RootCertStore::empty())
     };

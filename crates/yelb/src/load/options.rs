@@ -79,10 +79,12 @@ impl LoadOptions {
     /// The schedule that the options ask for; options that contradict each other are the error.
     pub(crate) fn schedule(&self) -> Result<Schedule, SettingError> {
         if self.peak.is_some() && self.shape == Shape::Constant {
-            return Err(SettingError::new("--peak", "is for the shapes ramp and spike"));
+            let problem = "is for the shapes ramp and spike; add --shape ramp or --shape spike";
+            return Err(SettingError::new("--peak", problem));
         }
         if self.peak() < self.rate {
-            return Err(SettingError::new("--peak", "must be at least --rate"));
+            let problem = format!("must be at least the rate, which is {}; see --rate", self.rate);
+            return Err(SettingError::new("--peak", problem));
         }
         if self.verify && !self.no_keys && self.duration > LONGEST_VERIFIED {
             let problem = "is at most 23h with --verify: the target forgets keys after a day";
@@ -90,7 +92,10 @@ impl LoadOptions {
         }
         let schedule = Schedule::new(self.shape, self.rate, self.peak(), self.duration);
         if schedule.total == 0 {
-            return Err(SettingError::new("--duration", "is too short for a single request"));
+            let duration = humantime::format_duration(self.duration);
+            let problem =
+                format!("no request is due in {duration} at {}/s; raise one of them", self.rate);
+            return Err(SettingError::new("--duration, --rate", problem));
         }
         Ok(schedule)
     }
@@ -218,11 +223,14 @@ mod tests {
             ("--rate NaN", ["'NaN' for '--rate <N>'", "above 0"]),
             ("--duration 5", ["'5' for '--duration <TIME>'", "a time such as"]),
             ("--duration 0s", ["'0s' for '--duration <TIME>'", "a time such as"]),
-            ("--rate 1 --duration 1ms", ["--duration", "is too short"]),
+            ("--rate 1 --duration 1ms", ["--duration, --rate", "no request is due in 1ms at 1/s"]),
             ("--shape step", ["'step' for '--shape <SHAPE>'", "constant, ramp, spike"]),
             ("--shape soak", ["'soak' for '--shape <SHAPE>'", "constant, ramp, spike"]),
             ("--peak 5", ["--peak", "is for the shapes ramp and spike"]),
-            ("--shape ramp --rate 50 --peak 5", ["--peak", "must be at least --rate"]),
+            (
+                "--shape ramp --rate 50 --peak 5",
+                ["--peak", "must be at least the rate, which is 50"],
+            ),
             ("--connections 0", ["'0' for '--connections <MAX>'", "1..=20000"]),
             ("--reads 101", ["'101' for '--reads <PERCENT>'", "0..=100"]),
             ("--weights ihop=-1", ["'ihop=-1' for '--weights <LIST>'", "a list such as"]),

@@ -69,14 +69,16 @@ pub(crate) async fn verify(run: &Run, before: &Counts) -> anyhow::Result<Option<
     }
     tokio::select! {
         verification = uninterrupted(run, before) => verification.map(Some),
-        () = interrupt() => bail!("interrupted"),
+        () = interrupt() => bail!("interrupted before all votes were verified"),
     }
 }
 
 async fn uninterrupted(run: &Run, before: &Counts) -> anyhow::Result<Verification> {
     // It may take as long as the run. Standard error may be closed; the report still tells.
     let _ = writeln!(std::io::stderr(), "verifying the confirmed votes");
-    let after = settled(&run.client, run.options.grace).await.context("no counts afterwards")?;
+    let after = settled(&run.client, run.options.grace)
+        .await
+        .context("the counts cannot be read after the load, so the votes are not verified")?;
     let Figures { refused, unknown, confirmations, .. } = run.figures().clone();
     let mut verification = Verification { sent: refused, ..Verification::default() };
     for (restaurant, votes) in confirmations.iter().enumerate() {
@@ -154,7 +156,8 @@ impl RestaurantKeys<'_> {
             match self.run.send_vote(self.restaurant, vote.request).await {
                 Ok(count) => return Ok(count),
                 Err(failure) if failure.is_final() || Instant::now() >= until => {
-                    return Err(failure).context("a key got no answer");
+                    return Err(failure)
+                        .context("a vote's key cannot be checked, so the votes are not verified");
                 }
                 Err(_) => sleep(RETRY_PAUSE).await,
             }

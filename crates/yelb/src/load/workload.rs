@@ -40,7 +40,7 @@ impl Workload {
         if weights.is_empty() {
             (names, sums) = (listed.to_vec(), (1..=listed.len() as u64).collect());
         } else if names.is_empty() {
-            return wrong("are all 0".to_owned());
+            return wrong("are all 0; give one restaurant a weight of 1 or more".to_owned());
         }
         let run = RandomState::new().hash_one(seed);
         Ok(Self { names, sums, reads: *reads, seed: *seed, run })
@@ -138,7 +138,7 @@ mod tests {
         for (weights, problem) in [
             ("kfc=1", "names kfc; the target has outback, bucadibeppo, ihop, chipotle"),
             ("ihop=1,ihop=2", "names ihop twice"),
-            ("ihop=0", "are all 0"),
+            ("ihop=0", "are all 0; give one restaurant a weight of 1 or more"),
         ] {
             let error = workload(&format!("--weights {weights}")).unwrap_err().to_string();
             assert_eq!(error, format!("--weights: {problem}"));

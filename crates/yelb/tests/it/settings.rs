@@ -78,7 +78,7 @@ fn a_load_has_none_of_the_servers_settings() {
 }
 
 #[test]
-fn a_port_that_occupant_else_has_is_told_by_its_setting() {
+fn a_port_in_use_is_reported_with_its_setting() {
     let occupant = TcpListener::bind("127.0.0.1:0").unwrap();
     let port = occupant.local_addr().unwrap().port().to_string();
     for setting in ["PORT", "YELB_API_PORT", "YELB_ADMIN_PORT"] {

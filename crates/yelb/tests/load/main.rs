@@ -129,7 +129,7 @@ fn a_stall_is_charged_to_all_who_would_have_come_meanwhile() {
     let fake = Fake::yelb(|count| {
         *count += 1;
         if *count == 100 {
-            // With the count in hand: everybody else stands still as well.
+            // Exact, because no other client votes meanwhile.
             thread::sleep(Duration::from_secs(1));
         }
         Some(*count)
@@ -196,7 +196,10 @@ fn what_is_no_yelb_gets_no_load() {
     let page = Fake::start(|_, _| Some((200, "<!doctype html>".to_owned())));
     let output = load(&page.url(), "").run_to_end(PATIENCE);
     assert_eq!(output.status.code(), Some(1));
-    let told = format!("yelb load: {} does not answer as a Yelb: unexpected body\n", page.url());
+    let told = format!(
+        "yelb load: {} does not answer as a Yelb: the body is not what a Yelb answers\n",
+        page.url()
+    );
     assert_eq!((output.stderr, page.requests()), (told, 1));
 
     // No server listens on port 1.

@@ -52,7 +52,7 @@ fn one_that_cannot_be_routed_to() {
 }
 
 #[test]
-fn one_whose_name_nobody_knows_is_told_of_once() {
+fn an_unknown_name_of_a_collector_is_logged_once() {
     let address = ("AWS_XRAY_DAEMON_ADDRESS", "xray-daemon.invalid:2000");
     let appserver = program("yelb-appserver", &[&[address], &NO_STORES[..]].concat()).spawn();
     let api = appserver.address("api");

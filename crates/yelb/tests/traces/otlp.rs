@@ -65,7 +65,7 @@ fn a_vote_is_one_trace_down_to_the_database() {
     let described: Vec<_> =
         spans.iter().map(|(sender, span)| (&**sender, &*span.name, span.kind())).collect();
     let expected = [
-        ("yelb-ui", "POST /api/{*path}", SpanKind::Server),
+        ("yelb-ui", "POST /api/chipotle", SpanKind::Server),
         ("yelb-ui", "POST", SpanKind::Client),
         ("yelb-appserver", "POST /api/chipotle", SpanKind::Server),
         ("yelb-appserver", "UPDATE restaurants", SpanKind::Client),

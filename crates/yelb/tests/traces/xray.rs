@@ -55,7 +55,7 @@ fn a_vote_behind_a_load_balancer_is_one_trace_down_to_the_database() {
     assert_eq!(page["http"]["request"]["url"], url);
     assert_eq!(page["http"]["request"]["method"], "GET");
     assert_eq!(page["http"]["response"]["status"], 200);
-    assert_eq!(page["annotations"]["http_route"], "/api/{*path}");
+    assert_eq!(page["annotations"]["http_route"], "/api/ihop");
     assert!(page["aws"].get("elastic_beanstalk").is_none(), "{page:#}");
 
     let call = named(&trace, "yelb-appserver", "subsegment");

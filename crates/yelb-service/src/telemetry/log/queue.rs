@@ -100,7 +100,7 @@ impl Shared {
             if dropped > 0 {
                 tracing::warn!(
                     dropped,
-                    "the log was read too slowly: {dropped} lines were dropped"
+                    "{dropped} lines of the log were dropped, because standard error was read too slowly"
                 );
             }
             let mut lines = self.lines();
@@ -165,7 +165,7 @@ mod tests {
     }
 
     #[test]
-    fn a_reader_that_stops_holds_up_nobody_and_what_does_not_fit_is_counted() {
+    fn a_reader_that_stops_delays_no_request_and_dropped_lines_are_counted() {
         let (mut queue, reader) = pipe();
         let line = [b'x'; 1024];
         for _ in 0..10 * CAPACITY / line.len() {

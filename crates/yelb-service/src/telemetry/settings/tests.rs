@@ -196,7 +196,11 @@ fn what_opentelemetry_does_not_know_is_warned_about_and_ignored() {
     ] {
         let (settings, said) = read_aloud(&[(name, value)]);
         assert_eq!(settings, read(&[]), "{name}={value}");
-        assert_eq!(said, format!(" WARN {name} {expected}; it is ignored\n"), "{name}={value}");
+        assert_eq!(
+            said,
+            format!(" WARN {name} {expected}; its value is ignored, as if it were not set\n"),
+            "{name}={value}"
+        );
     }
 }
 
@@ -205,7 +209,9 @@ fn a_ratio_is_read_for_the_samplers_that_have_one() {
     for ratio in ["1.5", "NaN", "endpoint=http://localhost:2000"] {
         let (settings, said) = read_aloud(&[(SAMPLER, "traceidratio"), (SAMPLER_ARG, ratio)]);
         assert_eq!(settings.unwrap().sampling, Sampling { parent_based: false, ratio: 1.0 });
-        let expected = format!(" WARN {SAMPLER_ARG} must be a number from 0 to 1; it is ignored\n");
+        let expected = format!(
+            " WARN {SAMPLER_ARG} must be a number from 0 to 1; its value is ignored, as if it were not set\n"
+        );
         assert_eq!(said, expected, "{ratio}");
 
         let (settings, said) = read_aloud(&[(SAMPLER, "always_off"), (SAMPLER_ARG, ratio)]);

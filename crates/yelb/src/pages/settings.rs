@@ -1,33 +1,18 @@
 //! `docs/settings.md` has every setting of the three programs, made from what their command lines are made from.
 
 use std::fmt::Write;
-use std::fs;
 
 use clap::{Args, Command};
 use yelb_service::settings::{Alias, settings};
 
-const PAGE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/settings.md");
-/// What is around the tables in the page.
-const BEGIN: &str = "<!-- begin: made by the tests of `yelb` -->\n";
-const END: &str = "<!-- end -->";
-
 #[test]
 fn the_page_of_settings_is_what_the_programs_take() {
-    let page = fs::read_to_string(PAGE).unwrap();
-    let (before, rest) = page.split_once(BEGIN).unwrap();
-    let (_, after) = rest.split_once(END).unwrap();
-    let expected = format!("{before}{BEGIN}{}{END}{after}", tables());
-    if page != expected {
-        fs::write(PAGE, expected).unwrap();
-        panic!(
-            "docs/settings.md was not what the programs take. It is now: look at it and commit it"
-        );
-    }
+    super::has("settings.md", &tables());
 }
 
 #[test]
 fn the_page_of_settings_has_each_variable_of_others() {
-    let page = fs::read_to_string(PAGE).unwrap();
+    let page = super::read("settings.md");
     for help in [yelb_service::telemetry::VARIABLES, &yelb_appserver::config::variables()] {
         let words = help.split(|letter: char| !letter.is_ascii_uppercase() && letter != '_');
         for variable in words.filter(|word| word.contains('_')) {
