@@ -1,10 +1,12 @@
 //! Yelb's page, and `/api` passed on to the app server.
 //!
 //! It knows the API's address and nothing else of it: neither votes nor stores. [`page`] is what the browser loads,
-//! [`proxy`] what its requests go through to the [`upstream`], [`router`] all of it on one screen.
+//! [`proxy`] what its requests go through to the [`upstream`], [`live`] what is read once for all browsers, [`router`] all
+//! of it on one screen.
 
 pub mod config;
 pub mod contact;
+pub mod live;
 pub mod page;
 pub mod proxy;
 pub mod router;

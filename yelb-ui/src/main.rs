@@ -14,6 +14,7 @@ use yelb_service::stop::StopOptions;
 use yelb_service::{admin, telemetry};
 use yelb_ui::config::{self, Config};
 use yelb_ui::contact::AppServerContact;
+use yelb_ui::live::Live;
 use yelb_ui::upstream::{Origin, Upstream};
 use yelb_ui::{proxy, router};
 
@@ -65,10 +66,9 @@ async fn run(config: Config, names: &Names) -> anyhow::Result<()> {
     let origin = Origin::new(config.appserver_endpoint);
     let origin = origin.context("cannot speak TLS to the app server")?;
     let resolver = config.process.resolver();
-    let app = || {
-        let upstream = Upstream::new(origin.clone(), resolver.clone(), contact.clone());
-        router::app(proxy::app(upstream), &health)
-    };
+    let upstream = || Upstream::new(origin.clone(), resolver.clone(), contact.clone());
+    let live = Live::start(upstream(), contact.clone(), &health);
+    let app = || router::app(live.clone().before(proxy::app(upstream())), &health);
     // If the client disconnects, the call of the app server is cancelled.
     let page = Server::on_workers("page", page, &Workers::start()?, app, OnDisconnect::Cancel)?;
     let mut servers = vec![page];

@@ -6,6 +6,7 @@ mod lifecycle;
 mod proxy;
 mod settings;
 mod smuggling;
+mod stream;
 mod upstream;
 
 use std::net::SocketAddr;
