@@ -42,10 +42,7 @@ export class Trouble extends Error {
  */
 export async function getVotes(ids) {
   const { text, host } = await ask("getvotes");
-  const rows = parsed(text);
-  if (!Array.isArray(rows)) throw new Trouble("nonsense");
-  const values = new Map(rows.map((row) => [row?.name, row?.value]));
-  return { counts: new Map(ids.map((id) => [id, checkedCount(values.get(id))])), host };
+  return { counts: checkedCounts(parsed(text), ids), host };
 }
 
 /**
@@ -127,12 +124,22 @@ function hostOf({ headers }) {
 }
 
 /** @param {string} text */
-function parsed(text) {
+export function parsed(text) {
   try {
     return JSON.parse(text);
   } catch {
     throw new Trouble("nonsense");
   }
+}
+
+/**
+ * @param {unknown} rows as `getvotes` and the stream have them
+ * @param {string[]} ids
+ */
+export function checkedCounts(rows, ids) {
+  if (!Array.isArray(rows)) throw new Trouble("nonsense");
+  const values = new Map(rows.map((row) => [row?.name, row?.value]));
+  return new Map(ids.map((id) => [id, checkedCount(values.get(id))]));
 }
 
 /** @param {unknown} value */
@@ -142,7 +149,7 @@ function checkedCount(value) {
 }
 
 /** @param {unknown} value */
-function checkedName(value) {
+export function checkedName(value) {
   if (!isName(value)) throw new Trouble("nonsense");
   return value;
 }

@@ -47,6 +47,7 @@ impl Files {
             file!("order.js", JAVASCRIPT),
             file!("result.js", JAVASCRIPT),
             file!("status.js", JAVASCRIPT),
+            file!("stream.js", JAVASCRIPT),
             file!("totals.js", JAVASCRIPT),
             file!("visit.js", JAVASCRIPT),
             file!("voting.js", JAVASCRIPT),

@@ -27,11 +27,22 @@ export async function startBrowser() {
  * @param {import("playwright-core").Browser} browser
  * @param {import("playwright-core").BrowserContextOptions} [options]
  */
-export async function newVisitor(browser, options) {
+export async function newLiveVisitor(browser, options) {
   const context = await browser.newContext(options);
   const page = await context.newPage();
   page.setDefaultTimeout(30_000);
   await page.clock.install();
+  return page;
+}
+
+/**
+ * The same where there is no live stream: a test can then say what each read of the totals finds.
+ * @param {import("playwright-core").Browser} browser
+ * @param {import("playwright-core").BrowserContextOptions} [options]
+ */
+export async function newVisitor(browser, options) {
+  const page = await newLiveVisitor(browser, options);
+  await page.route("**/api/stream", (route) => route.fulfill({ status: 204 }));
   return page;
 }
 
