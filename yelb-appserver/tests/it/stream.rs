@@ -6,9 +6,9 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 use testbed::http::{self, Events};
-use testbed::{Nginx, PATIENCE, eventually};
+use testbed::{DynamoDb, Nginx, PATIENCE, eventually};
 
-use crate::{Yelb, appserver, await_ready, on};
+use crate::{Yelb, appserver, await_ready, bare, on};
 
 /// The count of a restaurant in an event.
 fn count(event: &Value, restaurant: &str) -> Option<i64> {
@@ -56,6 +56,17 @@ fn votes_and_page_views_are_shown_on_postgres_and_redis_those_of_other_app_serve
 fn votes_and_page_views_are_shown_on_a_file() {
     let server = appserver().spawn();
     follow(server.address("api"));
+}
+
+#[test]
+fn votes_and_page_views_are_shown_on_dynamodb() {
+    let emulator = DynamoDb::start();
+    emulator.create_original_tables("yelb-restaurants", "yelb-cache");
+    let tables = "DATABASE_URL=dynamodb://yelb-restaurants, REDIS_URL=dynamodb://yelb-cache";
+    let server = bare().envs(&emulator.variables()).envs(tables).spawn();
+    let api = server.address("api");
+    await_ready(api);
+    follow(api);
 }
 
 #[test]
