@@ -21,6 +21,11 @@ RUN apt-get update --quiet \
     && rm --recursive --force /var/lib/apt/lists/*
 WORKDIR /yelb
 ENV CARGO_TERM_COLOR=never
+# jemalloc takes pages to be as large as those of the machine that builds it; on ARM those of others may have 64 KiB.
+RUN mkdir .cargo \
+    && case "$(uname --machine)" in \
+        aarch64) printf '[env]\nJEMALLOC_SYS_WITH_LG_PAGE = "16"\n' > .cargo/config.toml;; \
+    esac
 # `quick` is for images that are only tested (Cargo.toml).
 ARG PROFILE=release
 
@@ -28,19 +33,19 @@ ARG PROFILE=release
 # the benchmarks that manifests name. `yelb` comes first: the servers share most of what it needs, and it needs no SDK of AWS.
 COPY Cargo.toml Cargo.lock ./
 COPY crates/e2e/Cargo.toml crates/e2e/
+COPY crates/testbed/Cargo.toml crates/testbed/
+COPY crates/xtask/Cargo.toml crates/xtask/
+COPY crates/yelb/Cargo.toml crates/yelb/
 COPY crates/yelb-poll/Cargo.toml crates/yelb-poll/
 COPY crates/yelb-resolver/Cargo.toml crates/yelb-resolver/
-COPY testbed/Cargo.toml testbed/
-COPY xtask/Cargo.toml xtask/
-COPY yelb/Cargo.toml yelb/
+COPY crates/yelb-service/Cargo.toml crates/yelb-service/
 COPY yelb-appserver/Cargo.toml yelb-appserver/
 COPY yelb-db/Cargo.toml yelb-db/
-COPY yelb-service/Cargo.toml yelb-service/
 COPY yelb-ui/Cargo.toml yelb-ui/
-RUN for crate in crates/e2e crates/yelb-poll crates/yelb-resolver testbed xtask yelb yelb-appserver yelb-db yelb-service yelb-ui; do \
+RUN for crate in crates/* yelb-appserver yelb-db yelb-ui; do \
         mkdir --parents $crate/src $crate/benches && touch $crate/src/lib.rs && echo 'fn main() {}' > $crate/src/main.rs; \
     done \
-    && touch yelb-db/benches/batch.rs yelb-service/benches/request.rs \
+    && touch yelb-db/benches/batch.rs crates/yelb-service/benches/request.rs \
     && cargo build --locked --profile "$PROFILE" --package yelb \
     && rm --recursive --force "target/$PROFILE"/.fingerprint/yelb*
 
@@ -48,11 +53,11 @@ FROM dependencies AS build-yelb
 ARG PROFILE=release
 COPY crates/yelb-poll crates/yelb-poll
 COPY crates/yelb-resolver crates/yelb-resolver
-COPY yelb-service yelb-service
+COPY crates/yelb-service crates/yelb-service
 COPY yelb-db yelb-db
 COPY yelb-appserver yelb-appserver
 COPY yelb-ui yelb-ui
-COPY yelb yelb
+COPY crates/yelb crates/yelb
 ARG REVISION
 RUN YELB_REVISION="$REVISION" cargo build --locked --profile "$PROFILE" --package yelb \
     && install -D "target/$PROFILE/yelb" /programs/yelb \
@@ -66,13 +71,13 @@ RUN cargo build --locked --profile "$PROFILE" --package yelb-appserver --package
 
 COPY crates/yelb-poll crates/yelb-poll
 COPY crates/yelb-resolver crates/yelb-resolver
-COPY yelb-service yelb-service
+COPY crates/yelb-service crates/yelb-service
 COPY yelb-db yelb-db
 COPY yelb-appserver yelb-appserver
 COPY yelb-ui yelb-ui
 ARG REVISION
 RUN YELB_REVISION="$REVISION" cargo build --locked --profile "$PROFILE" --package yelb-appserver --package yelb-ui \
-    # Permitted, not effective: yelb-service/src/privileged_port.rs says why.
+    # Permitted, not effective: crates/yelb-service/src/privileged_port.rs says why.
     && install --directory /programs \
     && install "target/$PROFILE/yelb-ui" "target/$PROFILE/yelb-appserver" /programs \
     && setcap cap_net_bind_service=p /programs/yelb-ui \

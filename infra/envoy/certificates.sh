@@ -1,12 +1,12 @@
 #!/bin/sh
-# Makes what the sidecars know each other by: one authority, and for each node a certificate that it has signed.
+# Makes the certificates of the sidecars: one authority, and for each node a certificate that it has signed.
 #
 #     certificates.sh DIRECTORY NODE...
 #
 # writes DIRECTORY/NODE/ca.crt, tls.crt and tls.key, as links through one that is changed in one step: an Envoy that watches the
 # directory sees all three change at once. A node is known by the URI spiffe://yelb.local/NODE in its certificate's
-# subject alternative names. The authority's own key is never written to DIRECTORY and is gone at the end, so that nobody can
-# sign another one: a new node means new certificates for all.
+# subject alternative names. The authority's own key is never written to DIRECTORY and is deleted at the end, so that no further
+# certificate can be signed: a new node means new certificates for all.
 #
 # What is there and valid for another 30 days is left alone. Needs openssl 1.1.1 or newer.
 set -eu
@@ -41,7 +41,7 @@ if [ "$all_good" = yes ]; then
     exit 0
 fi
 
-# Files are for whoever made them alone, until told otherwise.
+# Only the owner may read the files, unless a later line says otherwise.
 umask 077
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT

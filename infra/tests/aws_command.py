@@ -88,7 +88,7 @@ def serve(door: Path) -> None:
     while True:
         readable, _, _ = select.select([listener, sys.stdin], [], [])
         if sys.stdin in readable:
-            # Whoever started this has gone.
+            # The caller of this has gone.
             return
         caller, _ = listener.accept()
         if os.fork() == 0:

@@ -46,7 +46,7 @@ class TwoAccounts:
     @property
     def with_aws(self) -> dict[str, str]:
         """For code in the process of the tests. urllib keeps the proxy that it finds at its first request, for all tests."""
-        # The Python of the tests for whoever asks for python3: a version manager's would put its own `aws` before ours.
+        # The Python of the tests for programs that ask for python3: a version manager's would put its own `aws` before ours.
         programs = os.pathsep.join([str(self.directory), str(Path(sys.executable).parent), os.environ["PATH"]])
         home = {
             "AWS_CONFIG_FILE": str(self.directory / "config"),

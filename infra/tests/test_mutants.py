@@ -54,7 +54,7 @@ def listener(node: dict[str, Any]) -> dict[str, Any]:
 
 TASK_MUTANTS: list[tuple[str, Change, str]] = [
     (
-        "a dependency on nobody",
+        "a dependency on no container",
         lambda t: APP(t)["DependsOn"].append({"ContainerName": "ghost", "Condition": "START"}),
         "waits for ghost, which the task does not have",
     ),
@@ -80,16 +80,16 @@ TASK_MUTANTS: list[tuple[str, Change, str]] = [
     ("no size of Fargate", lambda t: t.update(Memory="768"), "is no size of Fargate"),
     ("another network mode", lambda t: t.update(NetworkMode="bridge"), "needs networkMode awsvpc"),
     ("no execution role", lambda t: t.pop("ExecutionRoleArn"), "need an executionRoleArn"),
-    ("a volume that nobody has", lambda t: t.update(Volumes=[]), "which the task does not have"),
-    ("a volume for nobody", lambda t: t["Volumes"].append({"Name": "spare"}), "nothing mounts the volume spare"),
+    ("a volume that the task does not have", lambda t: t.update(Volumes=[]), "which the task does not have"),
+    ("a volume that no container mounts", lambda t: t["Volumes"].append({"Name": "spare"}), "nothing mounts the volume spare"),
     (
         "a proxy that is not there",
         lambda t: t["ProxyConfiguration"].update(ContainerName="enovy"),
         "the proxy is enovy",
     ),
     ("a proxy of another user", lambda t: ENVOY(t).update(User="1338"), "would intercept itself"),
-    ("nobody ignored", proxy_setting("IgnoredUID", None), "lacks IgnoredUID"),
-    ("an ingress port of nobody", proxy_setting("ProxyIngressPort", "15002"), "which the proxy does not listen on"),
+    ("no user ignored", proxy_setting("IgnoredUID", None), "lacks IgnoredUID"),
+    ("an ingress port without a listener", proxy_setting("ProxyIngressPort", "15002"), "which the proxy does not listen on"),
     ("no egress port", proxy_setting("ProxyEgressPort", None), "lacks ProxyEgressPort"),
     ("the wrong application port", proxy_setting("AppPorts", "80"), "AppPorts has 80, which no application listens on"),
     ("an application port past the mesh", proxy_setting("AppPorts", "80"), "AppPorts lacks 4567"),

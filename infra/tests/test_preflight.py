@@ -52,7 +52,7 @@ def refusal(accounts: TwoAccounts, *words: str, **variables: str) -> str:
 
 
 def test_a_profile_that_does_not_exist(accounts: TwoAccounts) -> None:
-    assert "the profile nobody does not work" in refusal(accounts, "--frontend-profile", "nobody")
+    assert "the profile absent does not work" in refusal(accounts, "--frontend-profile", "absent")
 
 
 def test_two_profiles_of_one_account(accounts: TwoAccounts) -> None:
@@ -140,7 +140,7 @@ def test_an_unknown_flavour(accounts: TwoAccounts) -> None:
 
 
 def test_a_failed_stack_gives_its_own_reason_and_the_next_run_goes_on(accounts: TwoAccounts) -> None:
-    """Somebody has the name of its log group: the last stack fails, is rolled back, and is made once the name is free."""
+    """Another log group has the name: the last stack fails, is rolled back, and is made once the name is free."""
     group = "/am-ecs-multi-account/frontend"
     accounts.aws("frontend", "logs", "create-log-group", "--log-group-name", group)
     failed = accounts.run(tools.INFRA / "deploy")

@@ -1,4 +1,4 @@
-"""The voter's check, against a real page, app server and database, of which one at a time is away."""
+"""The voter's check, against a real page, app server and database, of which one at a time is down."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ def test_a_yelb_that_works_is_told_of_and_one_that_does_not_is_blamed_on_the_rig
 
     # As its image says: asked otherwise, Postgres waits for its clients to go.
     yelb.database.process.stop(signal.SIGINT)
-    wait_until("the database is away", lambda: yelb.appserver.dependencies()["votes"]["state"] != "up")
+    wait_until("the database is down", lambda: yelb.appserver.dependencies()["votes"]["state"] != "up")
     assert yelb.complaint().endswith("look at the service yelb-db")
 
     yelb.appserver.process.stop()

@@ -102,7 +102,12 @@ impl StoreConfig {
             (None, VoteLocation::Sqlite(file)) => ViewLocation::Sqlite(file.clone()),
             (None, _) => return Err(SettingError::new("REDIS_URL", views.remedy(beside_postgres))),
         };
-        Ok(Location { votes: votes_at, views: views_at, migrate: self.migrate })
+        Ok(Location {
+            votes: votes_at,
+            views: views_at,
+            migrate: self.migrate,
+            keys_kept: self.votes.keys_kept,
+        })
     }
 }
 

@@ -6,9 +6,10 @@ use axum::response::{IntoResponse, Response};
 /// The fields of the original's answers, to the byte. `Accepts` is its spelling.
 const ALLOW_HEADERS: HeaderValue =
     HeaderValue::from_static("Authorization,Accepts,Content-Type,X-CSRF-Token,X-Requested-With");
-/// What a browser may send after a preflight: the original's, which never passed one, and the key of a vote.
+/// What a browser may send after a preflight: the original's, which never passed one; the key of a vote; and its trace, which
+/// agents for real user monitoring add to the requests of a page.
 const PREFLIGHT_HEADERS: HeaderValue = HeaderValue::from_static(
-    "Authorization,Accepts,Content-Type,X-CSRF-Token,X-Requested-With,Idempotency-Key",
+    "Authorization,Accepts,Content-Type,X-CSRF-Token,X-Requested-With,Idempotency-Key,traceparent,tracestate,X-Amzn-Trace-Id",
 );
 const ALLOW_METHODS: HeaderValue = HeaderValue::from_static("GET,POST,PUT,DELETE,OPTIONS");
 const ANY_ORIGIN: HeaderValue = HeaderValue::from_static("*");

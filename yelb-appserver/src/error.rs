@@ -40,8 +40,11 @@ impl ApiError {
             Self::Vote(StoreError::Down) => {
                 unavailable("The store of the votes is down. The vote was not counted.")
             }
+            Self::Vote(StoreError::Refused { .. }) => {
+                unavailable("The store of the votes refused the vote. It was not counted.")
+            }
             Self::Vote(_) => unavailable(
-                "The vote may or may not have been counted. A retry with the same Idempotency-Key is safe.",
+                "The vote may have been counted. A retry with the same Idempotency-Key is safe.",
             ),
             Self::Tally(_) => unavailable("The votes cannot be read at the moment."),
             Self::PageView(_) => unavailable("Page views cannot be counted at the moment."),

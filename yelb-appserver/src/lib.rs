@@ -90,6 +90,7 @@ fn check(store: StatusReceiver) -> Check {
             since: status.since,
             prepared: status.prepared,
             missing: status.missing,
+            changed: status.changed,
         }
     })
 }

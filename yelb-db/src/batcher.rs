@@ -55,7 +55,8 @@ pub trait Session: Send + Sized + 'static {
     /// Looks the store's name up, and logs in. It fails if the server cannot do this kind of work, such as write.
     fn connect(store: &Self::Store) -> impl Future<Output = Result<Self, StoreError>> + Send;
 
-    /// Does all of `batch`; the outputs are in its order. The error means that the whole batch failed.
+    /// Does all of `batch`; the outputs are in its order. The error means that the whole batch failed: the session is then
+    /// asked whether it still works.
     fn run(&mut self, batch: &[Self::Input]) -> impl Future<Output = Outputs<Self::Output>> + Send;
 
     /// Asks whether the session still works for this kind of work. A store inside of this process need not be asked.

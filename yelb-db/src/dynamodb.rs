@@ -10,6 +10,7 @@ mod schema;
 mod table;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio::sync::OnceCell;
 use yelb_poll::Poll;
@@ -56,10 +57,11 @@ pub(crate) fn open_votes(
     options: DynamoDbOptions,
     migrate: Migrate,
     poll: Poll,
+    keys_kept: Duration,
     workers: &Workers,
 ) -> VoteStore {
     let description = Arc::new(describe(&VOTES, &options));
-    let service = Arc::new(Service::of_votes(options, migrate, poll));
+    let service = Arc::new(Service { keys_kept, ..Service::of_votes(options, migrate, poll) });
     let writer = StatusSender::new(&VOTES);
     let reader = writer.for_reader();
     maintenance::start(Arc::clone(&service), writer.clone(), workers);
@@ -110,6 +112,8 @@ struct Service {
     layout: &'static Layout,
     items: Vec<&'static str>,
     migrate: Migrate,
+    /// Of what votes.
+    keys_kept: Duration,
     schema: OnceCell<Arc<Schema>>,
 }
 
@@ -120,19 +124,28 @@ impl Service {
             layout: &VOTES_LAYOUT,
             items: poll.names(),
             migrate,
+            keys_kept: Duration::ZERO,
             schema: OnceCell::new(),
         }
     }
 
     fn of_views(options: DynamoDbOptions, migrate: Migrate) -> Self {
         let items = vec![PAGE_VIEWS];
-        Self { options, layout: &VIEWS_LAYOUT, items, migrate, schema: OnceCell::new() }
+        Self {
+            options,
+            layout: &VIEWS_LAYOUT,
+            items,
+            migrate,
+            keys_kept: Duration::ZERO,
+            schema: OnceCell::new(),
+        }
     }
 
     async fn schema(&self) -> &Arc<Schema> {
         let make = async || {
             let (client, name) = (client::client(&self.options).await, &*self.options.table);
-            let table = Table { client, name: name.into(), layout: self.layout };
+            let keys_kept = self.keys_kept;
+            let table = Table { client, name: name.into(), layout: self.layout, keys_kept };
             Arc::new(Schema { table, items: self.items.clone(), migrate: self.migrate })
         };
         self.schema.get_or_init(make).await

@@ -13,7 +13,15 @@ pub enum StoreError {
     /// The store did not answer in time. It may have done what it was asked to.
     #[error("the store did not answer in time")]
     TimedOut,
-    /// The store refused, or the session was lost: then the outcome of a vote is unknown.
+    /// The store refused, and has done nothing of what it was asked to.
+    #[error("cannot {doing}")]
+    Refused {
+        /// What was attempted.
+        doing: &'static str,
+        /// The store's reason.
+        source: Arc<dyn Error + Send + Sync>,
+    },
+    /// The store failed, or the session was lost: the outcome of a vote is unknown.
     #[error("cannot {doing}")]
     Failed {
         /// What was attempted.
@@ -32,6 +40,13 @@ impl StoreError {
         doing: &'static str,
     ) -> impl FnOnce(E) -> Self {
         move |source| Self::Failed { doing, source: Arc::from(source.into()) }
+    }
+
+    /// As [`Self::doing`], for what the store refused as a whole.
+    pub(crate) fn refused<E: Into<Box<dyn Error + Send + Sync>>>(
+        doing: &'static str,
+    ) -> impl FnOnce(E) -> Self {
+        move |source| Self::Refused { doing, source: Arc::from(source.into()) }
     }
 
     /// The error with all its causes, for `/readyz` and the log.

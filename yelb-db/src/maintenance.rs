@@ -1,4 +1,4 @@
-//! What a store needs beside its batches: its schema, and old vote keys deleted. A task with a connection of its own, so that a
+//! What a store needs beside its batches: its schema, and old vote keys forgotten. A task with a connection of its own, so that a
 //! migration that waits for a lock holds up no vote.
 
 use std::future::Future;
@@ -16,8 +16,8 @@ const PREPARE_LIMIT: Duration = Duration::from_secs(30);
 /// The pause before the second attempt to prepare a store, and the longest one.
 const FIRST_PAUSE: Duration = Duration::from_secs(1);
 const LONGEST_PAUSE: Duration = Duration::from_secs(8);
-/// How often keys that are too old are looked for.
-const SWEEP_INTERVAL: Duration = Duration::from_mins(10);
+/// How often keys that are too old are looked for: at once, and then so.
+const SWEEP_INTERVAL: Duration = Duration::from_mins(1);
 /// How long one sweep may take.
 const SWEEP_LIMIT: Duration = Duration::from_mins(5);
 /// The pause between two parts of one sweep, in which votes go first.
@@ -28,9 +28,9 @@ pub(crate) trait Maintain: Send + Sync + 'static {
     /// Makes sure that the store has what votes need, or says what is missing. [`StoreError::Down`] if it cannot be asked.
     fn prepare(&self) -> impl Future<Output = Result<(), StoreError>> + Send;
 
-    /// Deletes the vote keys that are older than a day, a part of them at a time, and says how many they were.
-    fn sweep(&self) -> impl Future<Output = Result<u64, StoreError>> + Send {
-        async { Ok(0) }
+    /// Forgets vote keys that have been kept for long enough.
+    fn sweep(&self) -> impl Future<Output = Result<(), StoreError>> + Send {
+        async { Ok(()) }
     }
 }
 
@@ -48,9 +48,10 @@ async fn maintain(store: impl Maintain, status: StatusSender) {
     loop {
         prepare(&store, &status, &mut connections).await;
         let sweeping = async {
+            let mut told = None;
             loop {
+                sweep(&store, &mut told).await;
                 sleep(SWEEP_INTERVAL).await;
-                sweep(&store).await;
             }
         };
         // A new connection of the writer ends a sweep, too: it may be to another server.
@@ -83,11 +84,15 @@ async fn prepare(
     }
 }
 
-async fn sweep(store: &impl Maintain) {
+/// Tells a reason once, though it may last: what is not forgotten takes space.
+async fn sweep(store: &impl Maintain, told: &mut Option<String>) {
     let swept = timeout(SWEEP_LIMIT, store.sweep()).await;
-    match swept.unwrap_or(Err(StoreError::TimedOut)) {
-        Ok(keys) => tracing::debug!(keys, "deleted old vote keys"),
-        // The next sweep finds what this one left.
-        Err(error) => tracing::debug!(reason = error.chain(), "cannot delete old vote keys"),
+    // The next sweep finds what this one left.
+    let reason = swept.unwrap_or(Err(StoreError::TimedOut)).err().map(|error| error.chain());
+    if reason != *told {
+        if let Some(reason) = &reason {
+            tracing::warn!(reason, "old vote keys are not forgotten, and take space: {reason}");
+        }
+        *told = reason;
     }
 }

@@ -32,6 +32,8 @@ pub struct Location {
     pub views: ViewLocation,
     /// Who applies migrations.
     pub migrate: Migrate,
+    /// How long a vote's key is known, at least.
+    pub keys_kept: Duration,
 }
 
 /// Where a store is.
@@ -60,8 +62,8 @@ pub trait StoreServer: Clone {
     /// The schemes of its URLs.
     const SCHEMES: [&str; 2];
 
-    /// The server that a URL names. `None` if the URL is of no use.
-    fn from_url(url: &Url) -> Option<Self>;
+    /// The server that a URL names. The error says what was found, without a word of the URL.
+    fn from_url(url: &Url) -> Result<Self, &'static str>;
     /// The same server, with this password instead of the URL's.
     #[must_use]
     fn with_password(self, password: Password) -> Self;
@@ -105,15 +107,16 @@ pub async fn open(
     resolver: &Resolver,
 ) -> Result<Stores, OpenError> {
     let workers = Workers::default();
-    let mut files = Files { poll, open: Vec::new() };
+    let keys_kept = location.keys_kept;
+    let mut files = Files { poll, keys_kept, open: Vec::new() };
     let votes = match &location.votes {
         VoteLocation::Server(options) => {
             let (options, resolver) = (options.clone(), resolver.clone());
-            postgres::open(options, location.migrate, poll, resolver, &workers)
+            postgres::open(options, location.migrate, poll, resolver, keys_kept, &workers)
         }
         #[cfg(feature = "dynamodb")]
         VoteLocation::DynamoDb(options) => {
-            dynamodb::open_votes(options.clone(), location.migrate, poll, &workers)
+            dynamodb::open_votes(options.clone(), location.migrate, poll, keys_kept, &workers)
         }
         VoteLocation::Sqlite(url) => files.open(url).await?.votes(&workers),
     };
@@ -134,6 +137,7 @@ pub async fn open(
 /// The files that are open, so that votes and page views in one file share its connection.
 struct Files {
     poll: Poll,
+    keys_kept: Duration,
     open: Vec<(String, Sqlite)>,
 }
 
@@ -142,7 +146,7 @@ impl Files {
         if let Some((_, file)) = self.open.iter().find(|(known, _)| known == url) {
             return Ok(file.clone());
         }
-        let file = Sqlite::open(url, self.poll)
+        let file = Sqlite::open(url, self.poll, self.keys_kept)
             .await
             .map_err(|source| OpenError { url: url.to_owned(), source })?;
         self.open.push((url.to_owned(), file.clone()));
@@ -175,7 +179,8 @@ pub async fn migrate(
 ) -> Result<(), StoreError> {
     match &location.votes {
         VoteLocation::Server(options) => {
-            let applied = postgres::migrate(options.clone(), poll, resolver.clone()).await?;
+            let (options, resolver) = (options.clone(), resolver.clone());
+            let applied = postgres::migrate(options, poll, resolver, location.keys_kept).await?;
             tracing::info!(applied, "migrated");
         }
         #[cfg(feature = "dynamodb")]
@@ -184,7 +189,7 @@ pub async fn migrate(
             tracing::info!("the table of the votes is complete");
         }
         VoteLocation::Sqlite(url) => {
-            Sqlite::open(url, poll).await?.close().await;
+            Sqlite::open(url, poll, location.keys_kept).await?.close().await;
             tracing::info!("an SQLite file is migrated whenever it is opened");
         }
     }

@@ -1,29 +1,33 @@
 //! PostgreSQL: the original's table, adopted or made.
 
+mod keys;
 mod record;
 mod schema;
 mod session;
+mod settle;
+mod source;
 
 use std::fmt;
 use std::sync::Arc;
+use std::time::Duration;
 
 use secrecy::ExposeSecret;
 use sqlx::postgres::PgConnectOptions;
 use sqlx::{ConnectOptions, Connection, PgConnection};
-use tokio::time::sleep;
 use url::Url;
 use yelb_poll::Poll;
 use yelb_resolver::Resolver;
 
 use self::session::BatchSession;
+use self::source::Source;
 use crate::batcher::{Batcher, Outputs, Session, Workers};
 use crate::error::StoreError;
 use crate::kind::{Description, StoreKind};
-use crate::maintenance::{self, Maintain, SWEEP_PAUSE};
+use crate::maintenance::{self, Maintain};
 use crate::open::{Migrate, StoreServer};
 use crate::password::Password;
 use crate::status::StatusSender;
-use crate::votes::{Recorded, Tally, Vote, VoteBatch, VoteStore};
+use crate::votes::{Recorded, Tally, Vote, VoteStore};
 
 static VOTES: StoreKind = StoreKind {
     keeps: "votes",
@@ -54,10 +58,18 @@ impl StoreServer for PostgresOptions {
     const FORM: &str = "postgres://user@host:5432/database";
     const SCHEMES: [&str; 2] = ["postgres", "postgresql"];
 
-    fn from_url(url: &Url) -> Option<Self> {
+    fn from_url(url: &Url) -> Result<Self, &'static str> {
         let is_host = |name: &str| matches!(name, "host" | "hostaddr");
         let names_host = url.host().is_some() || url.query_pairs().any(|(name, _)| is_host(&name));
-        let mut server = PgConnectOptions::from_url(url).ok().filter(|_| names_host)?;
+        if !names_host {
+            return Err("a URL without a host");
+        }
+        let mut server =
+            PgConnectOptions::from_url(url).map_err(|_| "a URL with parts that cannot be used")?;
+        // PostgreSQL's programs would take the one that is named like the user.
+        if server.get_database().is_none() {
+            return Err("a URL without a database");
+        }
         // As sqlx takes it from the URL, an IPv6 address is in brackets, and would be looked up as a name.
         if server.get_host().starts_with('[') {
             let address = server.get_host().trim_matches(['[', ']']).to_owned();
@@ -69,7 +81,7 @@ impl StoreServer for PostgresOptions {
         let names = url.query_pairs().map(|(name, _)| name.into_owned());
         let ignored = names.filter(|name| !is_known(name));
         let server = Box::new(server.disable_statement_logging());
-        Some(Self { server, password: None, ignored: ignored.collect() })
+        Ok(Self { server, password: None, ignored: ignored.collect() })
     }
 
     fn with_password(self, password: Password) -> Self {
@@ -100,6 +112,7 @@ pub(crate) fn open(
     migrate: Migrate,
     poll: Poll,
     resolver: Resolver,
+    keys_kept: Duration,
     workers: &Workers,
 ) -> VoteStore {
     for parameter in &options.ignored {
@@ -109,7 +122,7 @@ pub(crate) fn open(
         );
     }
     let description = Arc::new(options.describe());
-    let database = Database { options, migrate, poll, resolver };
+    let database = Database { options, migrate, poll, resolver, keys_kept };
     let writer = StatusSender::new(&VOTES);
     let reader = writer.for_reader();
     maintenance::start(database.clone(), writer.clone(), workers);
@@ -121,7 +134,12 @@ pub(crate) fn open(
             Some(writer.writer_connections()),
             workers,
         ),
-        record: Batcher::start::<Writer>(database, writer, None, workers),
+        record: Batcher::start::<Writer>(
+            (database, Source::new(writer.clone())),
+            writer,
+            None,
+            workers,
+        ),
         description,
     }
 }
@@ -131,8 +149,9 @@ pub(crate) async fn migrate(
     options: PostgresOptions,
     poll: Poll,
     resolver: Resolver,
+    keys_kept: Duration,
 ) -> Result<usize, StoreError> {
-    let database = Database { options, migrate: Migrate::Auto, poll, resolver };
+    let database = Database { options, migrate: Migrate::Auto, poll, resolver, keys_kept };
     let mut connection = database.log_in("yelb-appserver migrate").await?;
     schema::prepare(&mut connection, Migrate::Auto, &database.poll).await
 }
@@ -144,6 +163,7 @@ struct Database {
     migrate: Migrate,
     poll: Poll,
     resolver: Resolver,
+    keys_kept: Duration,
 }
 
 impl Database {
@@ -185,56 +205,49 @@ impl Maintain for Database {
         Ok(())
     }
 
-    /// Other app servers may sweep at the same time; a row that is locked is theirs to delete.
-    async fn sweep(&self) -> Result<u64, StoreError> {
+    async fn sweep(&self) -> Result<(), StoreError> {
         let mut connection = self.log_in("yelb-appserver maintenance").await?;
-        let mut deleted = 0;
-        loop {
-            // As one message, which needs no prepared statement: a pooler may give each to another session.
-            let part = sqlx::raw_sql(
-                "delete from vote_keys where key in (
-                     select key from vote_keys where counted_at < now() - interval '1 day' limit 1000 for update skip locked)",
-            )
-            .execute(&mut connection)
-            .await
-            .map_err(StoreError::doing("delete old vote keys"))?;
-            if part.rows_affected() == 0 {
-                close(connection).await;
-                return Ok(deleted);
-            }
-            deleted += part.rows_affected();
-            sleep(SWEEP_PAUSE).await;
-        }
+        keys::forget_old(&mut connection, self.keys_kept).await?;
+        close(connection).await;
+        Ok(())
     }
 }
 
 /// A session that counts.
-struct Writer(BatchSession, Vec<&'static str>);
+struct Writer {
+    session: BatchSession,
+    names: Vec<&'static str>,
+    source: Source,
+}
 
 impl Session for Writer {
-    type Store = Database;
+    type Store = (Database, Source);
     type Input = Vote;
     type Output = Recorded;
 
-    async fn connect(database: &Database) -> Result<Self, StoreError> {
+    async fn connect((database, source): &(Database, Source)) -> Result<Self, StoreError> {
         let mut session = database.begin_session().await?;
         check_writable(&mut session).await?;
-        Ok(Self(session, database.poll.names()))
+        let (names, source) = (database.poll.names(), source.clone());
+        if let Err(error) = source.compare(&mut session, &names).await {
+            // Such as a table that a migration has locked. What is wrong with it is told where it is counted in.
+            tracing::debug!(%error, "the database was not compared with the one of before");
+        }
+        Ok(Self { session, names, source })
     }
 
     async fn run(&mut self, votes: &[Vote]) -> Outputs<Recorded> {
-        let Self(session, names) = self;
-        let batch = VoteBatch::new(names, votes);
-        let counted = record::record(session, &batch).await;
-        Ok(batch.outputs(&counted.map_err(StoreError::doing("count votes"))?))
+        let outputs = settle::settle(&mut self.session, &self.names, votes).await?;
+        self.source.acknowledge(votes, &outputs);
+        Ok(outputs)
     }
 
     async fn ping(&mut self) -> Result<(), StoreError> {
-        check_writable(&mut self.0).await
+        check_writable(&mut self.session).await
     }
 
     async fn close(self) {
-        close(self.0.into_connection()).await;
+        close(self.session.into_connection()).await;
     }
 }
 
@@ -278,7 +291,7 @@ async fn read(
     session: &mut BatchSession,
     names: &[&str],
 ) -> Result<Vec<(String, i64)>, sqlx::Error> {
-    let mut attempt = session.attempt().await?;
+    let mut attempt = session.attempt(None).await?;
     let query = sqlx::query_as(
         "select name::text, coalesce(count, 0)::bigint from restaurants where name = any($1::text[]::bpchar[])",
     );

@@ -52,10 +52,15 @@ impl StoreServer for RedisOptions {
     const FORM: &str = "redis://host:6379, rediss://host:6379 (TLS)";
     const SCHEMES: [&str; 2] = ["redis", "rediss"];
 
-    fn from_url(url: &Url) -> Option<Self> {
-        let server = url.clone().into_connection_info().ok()?;
-        Client::open(server.clone()).ok()?;
-        Some(Self { server: Box::new(server), password: None })
+    fn from_url(url: &Url) -> Result<Self, &'static str> {
+        const UNUSABLE: &str = "a URL without a host, or with parts that cannot be used";
+        // All that the client reads; it passes over the rest without a word.
+        if url.query_pairs().any(|(name, _)| name != "protocol") {
+            return Err("a URL with a parameter that is not protocol");
+        }
+        let server = url.clone().into_connection_info().map_err(|_| UNUSABLE)?;
+        Client::open(server.clone()).map_err(|_| UNUSABLE)?;
+        Ok(Self { server: Box::new(server), password: None })
     }
 
     fn with_password(self, password: Password) -> Self {
@@ -116,6 +121,7 @@ impl Server {
     async fn connect_to_owner(&self) -> RedisResult<Adder> {
         let login = self.options.login().await?;
         let mut adder = self.open(login.clone()).await?;
+        adder.refuse_sentinel().await?;
         for _ in 0..MOST_REDIRECTS {
             let Err(refusal) = adder.check_writable().await else { return Ok(adder) };
             // `MOVED 11935 10.0.0.3:6379` (Redis cluster specification, "MOVED Redirection").
@@ -170,6 +176,18 @@ impl Session for Adder {
 }
 
 impl Adder {
+    /// A Sentinel answers, and keeps nothing. (`ROLE`, its reference page; servers before 2.8.12 and users without the right
+    /// refuse to answer, and are no Sentinel.)
+    async fn refuse_sentinel(&mut self) -> RedisResult<()> {
+        let role: Vec<redis::Value> =
+            redis::cmd("ROLE").query_async(&mut self.0).await.unwrap_or_default();
+        if role.first() == Some(&redis::Value::BulkString(b"sentinel".to_vec())) {
+            let what = "this is a Sentinel, which keeps no data: name the Redis that it watches";
+            return Err((ErrorKind::InvalidClientConfig, what).into());
+        }
+        Ok(())
+    }
+
     /// Asks whether this is the server to count on. A replica refuses every command that writes (`READONLY`), and a node of
     /// a cluster every command on a key that it has not got (`MOVED`).
     ///

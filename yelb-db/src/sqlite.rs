@@ -1,17 +1,16 @@
 //! The embedded store: one SQLite file for votes and page views.
 
-use std::path::Path;
-use std::str::FromStr;
+mod file;
+
 use std::sync::Arc;
 use std::time::Duration;
 
-use sqlx::migrate::Migrator;
-use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqliteSynchronous};
-use sqlx::{ConnectOptions, Connection, SqliteConnection};
+use sqlx::{Connection, SqliteConnection};
 use tokio::sync::{Mutex, MutexGuard};
 use tokio::time::sleep;
 use yelb_poll::Poll;
 
+use self::file::Place;
 use crate::batcher::{Batcher, Outputs, Session, Workers};
 use crate::error::StoreError;
 use crate::kind::{Description, StoreKind};
@@ -19,8 +18,6 @@ use crate::maintenance::{self, Maintain, SWEEP_PAUSE};
 use crate::status::StatusSender;
 use crate::views::{self, View, ViewStore};
 use crate::votes::{CountedBatch, Recorded, Tally, Vote, VoteBatch, VoteStore};
-
-static MIGRATIONS: Migrator = sqlx::migrate!("migrations/sqlite");
 
 static VOTES: StoreKind = StoreKind {
     keeps: "votes",
@@ -37,40 +34,31 @@ static VIEWS: StoreKind = StoreKind {
     ..VOTES
 };
 
-/// How long to wait for another process that writes to the same file.
-const BUSY_LIMIT: Duration = Duration::from_secs(1);
+/// A transaction that writes takes its turn at the beginning. By default it would begin to read, and be refused at once
+/// instead of waiting when it wants to write what another process has changed since.
+const BEGIN: &str = "begin immediate";
 
 /// An open file. Cloning it clones a handle to its one connection: SQLite has one writer anyway.
 #[derive(Debug, Clone)]
 pub(crate) struct Sqlite {
     connection: Arc<Mutex<SqliteConnection>>,
+    place: Arc<Place>,
     /// Of the poll's choices, in order.
     names: Vec<&'static str>,
+    keys_kept: Duration,
 }
 
 impl Sqlite {
     /// Opens the database of a `sqlite:` URL, making the file, its folder and the schema where they are missing.
-    pub(crate) async fn open(url: &str, poll: Poll) -> Result<Self, StoreError> {
-        let options = SqliteConnectOptions::from_str(url)
-            .map_err(StoreError::doing("read the sqlite: URL"))?;
-        make_folder(options.get_filename())
-            .map_err(StoreError::doing("make the folder of the database"))?;
-        let mut connection = options
-            .create_if_missing(true)
-            .journal_mode(SqliteJournalMode::Wal)
-            // In WAL mode `normal` may lose the last commits with the power; a vote's 200 says that it is safe.
-            .synchronous(SqliteSynchronous::Full)
-            .busy_timeout(BUSY_LIMIT)
-            .disable_statement_logging()
-            .connect()
-            .await
-            .map_err(StoreError::doing("open the database"))?;
-        MIGRATIONS.run(&mut connection).await.map_err(StoreError::doing("apply the migrations"))?;
+    pub(crate) async fn open(
+        url: &str,
+        poll: Poll,
+        keys_kept: Duration,
+    ) -> Result<Self, StoreError> {
         let names = poll.names();
-        add_missing(&mut connection, &names)
-            .await
-            .map_err(StoreError::doing("add the choices of the poll"))?;
-        Ok(Self { connection: Arc::new(Mutex::new(connection)), names })
+        let (connection, place) = file::open(url, &names).await?;
+        let (connection, place) = (Arc::new(Mutex::new(connection)), Arc::new(place));
+        Ok(Self { connection, place, names, keys_kept })
     }
 
     /// The votes in this file.
@@ -109,6 +97,11 @@ impl Sqlite {
         }
     }
 
+    /// Whether it is still the file that its path leads to.
+    fn reach(&self) -> Result<(), StoreError> {
+        self.place.check().map_err(StoreError::doing("go on with the file"))
+    }
+
     async fn lock(&self) -> MutexGuard<'_, SqliteConnection> {
         self.connection.lock().await
     }
@@ -118,48 +111,32 @@ fn describe(kind: &'static StoreKind) -> Description {
     Description { kind, namespace: None, address: None }
 }
 
-fn make_folder(file: &Path) -> Result<(), sqlx::Error> {
-    match file.parent() {
-        Some(folder) => Ok(std::fs::create_dir_all(folder)?),
-        None => Ok(()),
-    }
-}
-
-async fn add_missing(connection: &mut SqliteConnection, names: &[&str]) -> Result<(), sqlx::Error> {
-    for name in names {
-        let insert = sqlx::query(
-            "insert into restaurants (name, count) values ($1, 0) on conflict do nothing",
-        );
-        insert.bind(*name).execute(&mut *connection).await?;
-    }
-    Ok(())
-}
-
 impl Maintain for Sqlite {
     /// Nothing is left to do: opening the file has prepared it.
     async fn prepare(&self) -> Result<(), StoreError> {
         Ok(())
     }
 
-    async fn sweep(&self) -> Result<u64, StoreError> {
-        let mut deleted = 0;
+    async fn sweep(&self) -> Result<(), StoreError> {
         loop {
-            let part = forget_keys(&mut *self.lock().await).await;
-            let part = part.map_err(StoreError::doing("delete old vote keys"))?;
-            if part == 0 {
-                return Ok(deleted);
+            let part = forget_keys(&mut *self.lock().await, self.keys_kept).await;
+            if part.map_err(StoreError::doing("delete old vote keys"))? == 0 {
+                return Ok(());
             }
-            deleted += part;
             sleep(SWEEP_PAUSE).await;
         }
     }
 }
 
-/// Deletes a part of the keys that are older than a day, and says how many they were.
-async fn forget_keys(connection: &mut SqliteConnection) -> Result<u64, sqlx::Error> {
+/// Deletes a part of the keys that are older than `kept`, and says how many they were.
+async fn forget_keys(
+    connection: &mut SqliteConnection,
+    kept: Duration,
+) -> Result<u64, sqlx::Error> {
     let forget = "delete from vote_keys where key in
-        (select key from vote_keys where counted_at < unixepoch() - 86400 limit 1000)";
-    Ok(sqlx::query(forget).execute(connection).await?.rows_affected())
+        (select key from vote_keys where counted_at < unixepoch() - $1 limit 1000)";
+    let forget = sqlx::query(forget).bind(i64::try_from(kept.as_secs()).unwrap_or(i64::MAX));
+    Ok(forget.execute(connection).await?.rows_affected())
 }
 
 /// Counts votes. As the other two, it is one more handle to the open file.
@@ -171,13 +148,19 @@ impl Session for Writer {
     type Output = Recorded;
 
     async fn connect(file: &Sqlite) -> Result<Self, StoreError> {
-        Ok(Self(file.clone()))
+        file.reach().map(|()| Self(file.clone()))
     }
 
     async fn run(&mut self, votes: &[Vote]) -> Outputs<Recorded> {
         let batch = VoteBatch::new(&self.0.names, votes);
-        let counted = record(&mut *self.0.lock().await, &batch).await;
-        Ok(batch.outputs(&counted.map_err(StoreError::doing("count votes"))?))
+        self.0.place.check().map_err(StoreError::refused("count votes"))?;
+        let counted = record(&mut *self.0.lock().await, &batch).await?;
+        self.0.place.check().map_err(StoreError::doing("count votes"))?;
+        Ok(batch.outputs(&counted))
+    }
+
+    async fn ping(&mut self) -> Result<(), StoreError> {
+        self.0.reach()
     }
 }
 
@@ -190,7 +173,7 @@ impl Session for Reader {
     type Output = Arc<Tally>;
 
     async fn connect(file: &Sqlite) -> Result<Self, StoreError> {
-        Ok(Self(file.clone()))
+        file.reach().map(|()| Self(file.clone()))
     }
 
     async fn run(&mut self, batch: &[()]) -> Outputs<Arc<Tally>> {
@@ -199,6 +182,10 @@ impl Session for Reader {
             .await
             .map_err(StoreError::doing("read the votes"))?;
         Ok(Tally::new(&self.0.names, &rows).shared(batch.len()))
+    }
+
+    async fn ping(&mut self) -> Result<(), StoreError> {
+        self.0.reach()
     }
 }
 
@@ -211,10 +198,11 @@ impl Session for Adder {
     type Output = i64;
 
     async fn connect(file: &Sqlite) -> Result<Self, StoreError> {
-        Ok(Self(file.clone()))
+        file.reach().map(|()| Self(file.clone()))
     }
 
     async fn run(&mut self, batch: &[View]) -> Outputs<i64> {
+        self.0.place.check().map_err(StoreError::refused("count page views"))?;
         let counted = views::counted(batch);
         let query = if counted == 0 {
             sqlx::query_scalar("select count from page_views")
@@ -228,31 +216,44 @@ impl Session for Adder {
             .map_err(StoreError::doing("count page views"))?;
         Ok(views::outputs(batch, after))
     }
+
+    async fn ping(&mut self) -> Result<(), StoreError> {
+        self.0.reach()
+    }
 }
 
 /// Counts a batch in one transaction.
 async fn record(
     connection: &mut SqliteConnection,
     batch: &VoteBatch<'_>,
+) -> Result<CountedBatch, StoreError> {
+    let refused = || StoreError::refused("count votes");
+    let mut transaction = connection.begin_with(BEGIN).await.map_err(refused())?;
+    let counted = count(&mut transaction, batch).await.map_err(refused())?;
+    transaction.commit().await.map_err(StoreError::doing("count votes"))?;
+    Ok(counted)
+}
+
+async fn count(
+    connection: &mut SqliteConnection,
+    batch: &VoteBatch<'_>,
 ) -> Result<CountedBatch, sqlx::Error> {
-    let mut transaction = connection.begin().await?;
     let mut counted = CountedBatch::default();
     for (name, votes) in &batch.plain {
-        let count = add(&mut transaction, name, *votes).await?;
+        let count = add(&mut *connection, name, *votes).await?;
         counted.before.push(count - votes);
     }
     for (key, name) in &batch.keyed {
-        let answer = match known(&mut transaction, key).await? {
+        let answer = match known(&mut *connection, key).await? {
             Some(answer) => answer,
             None => {
-                let count = add(&mut transaction, name, 1).await?;
-                remember(&mut transaction, key, name, count).await?;
+                let count = add(&mut *connection, name, 1).await?;
+                remember(&mut *connection, key, name, count).await?;
                 ((*name).to_owned(), count)
             }
         };
         counted.keyed.push(answer);
     }
-    transaction.commit().await?;
     Ok(counted)
 }
 
@@ -290,86 +291,4 @@ async fn remember(
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    async fn open(url: &str) -> Sqlite {
-        Sqlite::open(url, Poll::default()).await.unwrap()
-    }
-
-    /// Votes in one batch, and answers with the count that each vote has made.
-    async fn vote(file: &Sqlite, votes: &[(&str, Option<&str>)]) -> Vec<i64> {
-        let vote = |(id, key): &(&str, Option<&str>)| Vote {
-            choice: Poll::default().find(id).unwrap(),
-            key: key.map(|key| key.parse().unwrap()),
-        };
-        let votes: Vec<Vote> = votes.iter().map(vote).collect();
-        let outputs = Writer(file.clone()).run(&votes).await.unwrap();
-        outputs.into_iter().map(|output| output.unwrap().unwrap()).collect()
-    }
-
-    async fn view(file: &Sqlite) -> i64 {
-        let counted = Adder(file.clone()).run(&[View::Counted]).await.unwrap().remove(0).unwrap();
-        let read = Adder(file.clone()).run(&[View::Read]).await.unwrap().remove(0).unwrap();
-        assert_eq!(read, counted);
-        read
-    }
-
-    #[tokio::test]
-    async fn counts_survive_closing_and_opening() {
-        let folder = tempfile::tempdir().unwrap();
-        let url = format!("sqlite:{}", folder.path().join("new/yelb.db").display());
-
-        let file = open(&url).await;
-        assert_eq!(vote(&file, &[("ihop", None)]).await, [1]);
-        assert_eq!(view(&file).await, 1);
-        file.close().await;
-
-        let file = open(&url).await;
-        let votes = [("outback", None), ("ihop", None), ("ihop", None)];
-        assert_eq!(vote(&file, &votes).await, [1, 2, 3]);
-        assert_eq!(view(&file).await, 2);
-    }
-
-    #[tokio::test]
-    async fn a_read_has_every_vote_in_the_order_of_the_poll() {
-        let file = open("sqlite::memory:").await;
-        vote(&file, &[("chipotle", None)]).await;
-        let tally = Reader(file).run(&[()]).await.unwrap().remove(0).unwrap();
-        assert_eq!(tally.counts(), [0, 0, 0, 1]);
-    }
-
-    #[tokio::test]
-    async fn a_missing_row_is_made_by_its_first_vote() {
-        let file = open("sqlite::memory:").await;
-        let delete = sqlx::query("delete from restaurants");
-        delete.execute(&mut *file.lock().await).await.unwrap();
-        assert_eq!(vote(&file, &[("ihop", None)]).await, [1]);
-    }
-
-    #[tokio::test]
-    async fn a_key_is_counted_once_and_answered_again() {
-        let file = open("sqlite::memory:").await;
-        let votes = [("ihop", None), ("ihop", Some("a")), ("ihop", Some("b"))];
-        assert_eq!(vote(&file, &votes).await, [1, 2, 3]);
-        let votes = [("ihop", Some("a")), ("ihop", Some("c")), ("ihop", None)];
-        assert_eq!(vote(&file, &votes).await, [2, 5, 4]);
-    }
-
-    #[tokio::test]
-    async fn a_key_is_forgotten_after_a_day() {
-        let file = open("sqlite::memory:").await;
-        vote(&file, &[("ihop", Some("old")), ("ihop", Some("new"))]).await;
-        let age = "update vote_keys set counted_at = counted_at - 86401 where key = 'old'";
-        sqlx::query(age).execute(&mut *file.lock().await).await.unwrap();
-
-        assert_eq!(file.sweep().await.unwrap(), 1);
-        assert_eq!(vote(&file, &[("ihop", Some("old")), ("ihop", Some("new"))]).await, [3, 2]);
-    }
-
-    #[tokio::test]
-    async fn a_file_that_cannot_be_opened_says_why() {
-        let error = Sqlite::open("sqlite:/dev/null/yelb.db", Poll::default()).await.unwrap_err();
-        assert_eq!(error.to_string(), "cannot make the folder of the database");
-    }
-}
+mod tests;

@@ -19,6 +19,8 @@ pub struct Status {
     pub prepared: bool,
     /// What the store lacks, such as migrations that are still to be applied.
     pub missing: Option<String>,
+    /// How what answers last differed from what answered before.
+    pub changed: Option<String>,
 }
 
 /// Whether a store answers.
@@ -64,8 +66,13 @@ struct Condition {
 impl StatusSender {
     /// The status of a store of this kind, told by its writer.
     pub fn new(kind: &'static StoreKind) -> Self {
-        let status =
-            Status { state: State::Unknown, since: Instant::now(), prepared: false, missing: None };
+        let status = Status {
+            state: State::Unknown,
+            since: Instant::now(),
+            prepared: false,
+            missing: None,
+            changed: None,
+        };
         // Until there is a reader, its part is no reason to call the store down.
         let condition = Condition { workers: [State::Unknown, State::Up], status };
         let connected = watch::Sender::new(0);
@@ -122,6 +129,17 @@ impl StatusSender {
             );
             condition.status.missing = Some(what);
         }
+    }
+
+    /// What answers is not what answered before. Counting goes on: only an operator knows whether that is as it should be.
+    pub(crate) fn changed(&self, difference: String) {
+        let StoreKind { keeps, name, .. } = self.shared.kind;
+        tracing::warn!(
+            dependency = keeps,
+            kind = name,
+            "{name} is not what it was before: {difference}"
+        );
+        self.shared.lock().status.changed = Some(difference);
     }
 
     fn turn(&self, state: State) {

@@ -27,7 +27,7 @@ impl VoteStore {
     /// Counts a vote, and answers with the count that it made once the store has committed it. A missing row is made.
     ///
     /// A vote whose key was counted before is not counted again, and gets the answer of the first time.
-    /// After [`StoreError::Failed`] and [`StoreError::TimedOut`] the vote may have been counted.
+    /// After [`StoreError::Failed`] and [`StoreError::TimedOut`] the vote may have been counted, after any other error it is not.
     pub async fn record(&self, vote: Vote) -> Result<Result<i64, KeyReused>, StoreError> {
         self.record.submit(vote).await
     }

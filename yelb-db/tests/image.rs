@@ -2,6 +2,7 @@
 
 use std::path::Path;
 use std::process::Command;
+use std::time::Duration;
 
 use testbed::Postgres;
 use yelb_db::{Location, Migrate, PostgresOptions, StoreServer, ViewLocation, VoteLocation};
@@ -62,13 +63,14 @@ async fn the_app_server_completes_the_images_database_and_keeps_its_counts() {
         votes: VoteLocation::Server(options),
         views: ViewLocation::Sqlite("sqlite::memory:".to_owned()),
         migrate: Migrate::Never,
+        keys_kept: Duration::from_hours(24),
     };
     for _ in 0..2 {
         yelb_db::migrate(&location, Poll::default(), &Resolver::default())
             .await
             .expect("every migration leaves alone what is there");
         let applied = "select count(*) from _sqlx_migrations where success";
-        assert_eq!(postgres.sql("yelbdatabase", applied), "4");
+        assert_eq!(postgres.sql("yelbdatabase", applied), "5");
     }
     let ihop = "select count from restaurants where name = 'ihop'";
     assert_eq!(postgres.sql("yelbdatabase", ihop), "44");

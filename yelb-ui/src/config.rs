@@ -6,6 +6,9 @@ use yelb_service::config::ProcessConfig;
 use yelb_service::listening;
 use yelb_service::settings::Alias;
 
+use crate::base_path::BasePath;
+use crate::frame_ancestors::FrameAncestors;
+
 /// The port of the page. The image says 80.
 pub const PORT: u16 = 8080;
 
@@ -26,12 +29,26 @@ pub struct Config {
     #[arg(long, env = "YELB_APPSERVER_ENDPOINT", value_name = "URL", hide_env_values = true)]
     #[arg(default_value = "http://yelb-appserver:4567", value_parser = appserver)]
     pub appserver_endpoint: HttpEndpoint,
+    /// The page, for its visitors.
+    #[command(flatten)]
+    pub page: PageConfig,
     /// Ignored: the original's kind of page, of which there is one
     #[arg(long, env = "UI_ENV", hide = true)]
     ui_env: Option<String>,
     /// What every server has.
     #[command(flatten)]
     pub process: ProcessConfig,
+}
+
+/// The page, for its visitors.
+#[derive(Debug, Clone, Default, clap::Args)]
+pub struct PageConfig {
+    /// Path below which visitors reach the page, such as /yelb; a load balancer may hand it on or take it off
+    #[arg(long, env = "YELB_BASE_PATH", value_name = "PATH", default_value = "/")]
+    pub base_path: BasePath,
+    /// Sites that may show the page in a frame: none, self, or origins such as `https://workshop.example.com`
+    #[arg(long, env = "YELB_FRAME_ANCESTORS", value_name = "LIST", default_value = "none")]
+    pub frame_ancestors: FrameAncestors,
 }
 
 /// Reads where the app server is. The certificate of `https://` has to be of an authority that this system trusts.

@@ -31,6 +31,7 @@ impl Default for AppServerContact {
             // The page is of use without it.
             prepared: true,
             missing: None,
+            changed: None,
         });
         Self(Arc::new(Shared { dependency, is_up: AtomicBool::new(false) }))
     }

@@ -4,8 +4,10 @@
 //! [`proxy`] what its requests go through to the [`upstream`], [`live`] what is read once for all browsers, [`router`] all
 //! of it on one screen.
 
+pub mod base_path;
 pub mod config;
 pub mod contact;
+pub mod frame_ancestors;
 pub mod live;
 pub mod page;
 pub mod proxy;

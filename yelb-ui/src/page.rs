@@ -8,6 +8,8 @@ mod origin;
 
 use std::sync::Arc;
 
+use crate::base_path::BasePath;
+use crate::config::PageConfig;
 use askama::Template;
 use assets::{Asset, Files};
 use axum::Router;
@@ -21,9 +23,9 @@ use yelb_poll::{Choice, ChoiceId, Poll};
 use yelb_service::problem::Problem;
 
 /// The page may load from, talk to and be driven by its own server alone. `style-src 'self'` also forbids `style`
-/// attributes in the page; what its scripts set is not concerned.
+/// attributes in the page; what its scripts set is not concerned. Who may frame the page is added.
 const CONTENT_SECURITY_POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; \
-     manifest-src 'self'; connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
+     manifest-src 'self'; connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors ";
 
 const DESCRIPTION: &str = "Where is lunch? One vote at a time.";
 
@@ -31,24 +33,26 @@ const DESCRIPTION: &str = "Where is lunch? One vote at a time.";
 const ORIGIN: &str = "{origin}";
 
 /// `GET /`, `/favicon.ico` and `/static/…`. Any other path is left to the caller's fallback.
-pub fn router() -> Router {
+pub fn router(config: &PageConfig) -> Router {
+    let policy = format!("{CONTENT_SECURITY_POLICY}{}", config.frame_ancestors);
+    let policy = policy.parse().expect("its parts are of letters that a field may have");
     let routes = Router::new()
         .route("/", get(document))
         .route("/favicon.ico", get(favicon))
         .route("/static/{digest}/{name}", get(file))
-        .with_state(Arc::new(Site::new(Poll::default())));
+        .with_state(Arc::new(Site::new(Poll::default(), &config.base_path)));
 
     // Outermost first. `route_layer`, not `layer`: the caller's fallback keeps its own headers.
     routes.route_layer((
-        always(header::CONTENT_SECURITY_POLICY, CONTENT_SECURITY_POLICY),
-        always(header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
-        always(header::REFERRER_POLICY, "no-referrer"),
+        always(header::CONTENT_SECURITY_POLICY, policy),
+        always(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff")),
+        always(header::REFERRER_POLICY, HeaderValue::from_static("no-referrer")),
         CompressionLayer::new(),
     ))
 }
 
-fn always(name: HeaderName, value: &'static str) -> SetResponseHeaderLayer<HeaderValue> {
-    SetResponseHeaderLayer::overriding(name, HeaderValue::from_static(value))
+fn always(name: HeaderName, value: HeaderValue) -> SetResponseHeaderLayer<HeaderValue> {
+    SetResponseHeaderLayer::overriding(name, value)
 }
 
 /// The document and its files.
@@ -58,9 +62,9 @@ struct Site {
 }
 
 impl Site {
-    fn new(poll: Poll) -> Self {
+    fn new(poll: Poll, base_path: &BasePath) -> Self {
         let files = Files::new();
-        let page = Page::of(poll, &files);
+        let page = Page::of(poll, &files, base_path);
         Self { document: page.render().expect("a template of plain strings always renders"), files }
     }
 }
@@ -99,7 +103,8 @@ struct Page {
     scripts: Vec<&'static str>,
     version: &'static str,
     description: &'static str,
-    origin: &'static str,
+    /// Scheme, host and base path.
+    address: String,
 }
 
 /// A choice, and the number of its colour in the style sheet.
@@ -109,7 +114,7 @@ struct Entry {
 }
 
 impl Page {
-    fn of(poll: Poll, files: &Files) -> Self {
+    fn of(poll: Poll, files: &Files, base_path: &BasePath) -> Self {
         let entry = |(place, id): (usize, ChoiceId)| Entry {
             colour: place + 1,
             choice: &poll.choices()[id.index()],
@@ -125,7 +130,7 @@ impl Page {
             scripts: files.scripts().collect(),
             version: env!("CARGO_PKG_VERSION"),
             description: DESCRIPTION,
-            origin: ORIGIN,
+            address: format!("{ORIGIN}{}", base_path.as_str()),
         }
     }
 }

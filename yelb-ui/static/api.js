@@ -72,6 +72,19 @@ export async function castVote(id, key) {
 }
 
 /**
+ * Where the API is, without the name and the password that the page's address may have: `fetch` refuses an address with them,
+ * and the browser sends them anyway.
+ * @param {string} path below `api/`
+ * @returns {string}
+ */
+function addressOf(path) {
+  const address = new URL(`api/${path}`, document.baseURI);
+  address.username = "";
+  address.password = "";
+  return address.href;
+}
+
+/**
  * @param {string} path below `api/`
  * @param {Record<string, string>} [headers]
  * @returns {Promise<{text: string, host: Host}>} the body of a successful answer
@@ -83,7 +96,7 @@ async function ask(path, headers = {}) {
   let response, text;
   try {
     // Not from the cache, and not in line behind an equal request for the sake of the cache either.
-    response = await fetch(`api/${path}`, { headers, cache: "no-store", signal: limit.signal });
+    response = await fetch(addressOf(path), { headers, cache: "no-store", signal: limit.signal });
     text = await response.text();
   } catch {
     throw new Trouble(limit.signal.aborted ? "silence" : "page-server");

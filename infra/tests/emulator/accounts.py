@@ -14,7 +14,7 @@ from moto.organizations.models import FakeAccount, organizations_backends
 
 REGION = "eu-central-1"
 BACKEND, FRONTEND, STRANGER = "111111111111", "222222222222", "333333333333"
-"""The two of the tutorial, and one of nobody's organization."""
+"""The two of the tutorial, and one of another organization."""
 
 MANAGEMENT = "999999999999"
 """The organization's."""

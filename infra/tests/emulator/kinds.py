@@ -77,7 +77,7 @@ class Kind:
         return made
 
     def _name(self, stack: str, logical_id: str) -> str:
-        """A name that nobody gave: `stack-logicalid-RANDOM`, shortened at the end of the stack's."""
+        """A name that no template gave: `stack-logicalid-RANDOM`, shortened at the end of the stack's."""
         end = f"-{logical_id}-{uuid.uuid4().hex[:12].upper()}"
         return stack[: max(1, _LONGEST_NAME.get(self.type, 128) - len(end))] + end
 

@@ -46,7 +46,7 @@ class Share:
 
 
 class ResourceAccessManager(Service):
-    """Shares take effect at once between accounts of one organization; nobody accepts invitations here."""
+    """Shares take effect at once between accounts of one organization; there are no invitations here."""
 
     name = "ram"
 

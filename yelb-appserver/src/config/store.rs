@@ -111,7 +111,8 @@ impl<S: StoreServer> Store<'_, S> {
 
     fn at(&self, host: &Host) -> Result<StoreLocation<S>, SettingError> {
         let mut url = self.by_parts.clone();
-        let server = url.set_host(Some(&host.to_string())).ok().and_then(|()| S::from_url(&url));
+        let server =
+            url.set_host(Some(&host.to_string())).ok().and_then(|()| S::from_url(&url).ok());
         match server {
             Some(server) => self.with_password(server, false),
             None => {

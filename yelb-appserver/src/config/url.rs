@@ -47,9 +47,13 @@ impl<S: StoreServer> StoreUrl<S> {
         // This parser's reasons have nothing of the URL in them; the drivers' may.
         let url =
             Url::parse(text).map_err(|reason| format!("a URL that cannot be read: {reason}"))?;
-        let server = S::from_url(&url);
-        let server = server.ok_or("a URL without a host, or with parts that cannot be used")?;
-        Ok(Self::Server(server, url.password().is_some()))
+        if url.fragment().is_some() {
+            return Err("a URL with #, which a password has as %23".to_owned());
+        }
+        if url.port() == Some(0) {
+            return Err("port 0".to_owned());
+        }
+        Ok(Self::Server(S::from_url(&url)?, url.password().is_some()))
     }
 
     #[cfg(feature = "dynamodb")]

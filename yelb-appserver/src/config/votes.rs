@@ -1,5 +1,7 @@
 //! What can be said of the votes' store.
 
+use std::time::Duration;
+
 use url::Url;
 use yelb_db::{Password, PostgresOptions};
 use yelb_resolver::Host;
@@ -42,6 +44,15 @@ pub(super) struct VoteConfig {
     #[arg(long, env = "YELB_DB_PASSWORD", hide = true, hide_env_values = true)]
     #[arg(conflicts_with = "db_password_file")]
     db_password: Option<Password>,
+    /// For how many hours the Idempotency-Key of a vote is known, at least; 24 or more, because the page sends a vote that was
+    /// not confirmed again for a day
+    #[arg(long = "key-hours", env = "YELB_KEY_HOURS", value_name = "HOURS", default_value = "24", value_parser = hours)]
+    pub(super) keys_kept: Duration,
+}
+
+fn hours(text: &str) -> Result<Duration, &'static str> {
+    let hours = text.parse().ok().filter(|hours| (24..=8760).contains(hours));
+    hours.map(Duration::from_hours).ok_or("expected a number of whole hours from 24 to 8760")
 }
 
 impl VoteConfig {

@@ -1,4 +1,4 @@
-//! Whatever arrives on the port is answered clearly or hung up on, is not counted, and harms nobody else.
+//! Whatever arrives on the port is answered clearly or hung up on, is not counted, and harms no other client.
 
 use std::net::SocketAddr;
 use std::thread;

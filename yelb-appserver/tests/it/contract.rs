@@ -104,7 +104,7 @@ fn replay_failures(wanted: fn(&str) -> bool) {
                     }
                 });
                 breakages::await_mended(&yelb);
-                // What was away has not moved, neither meanwhile nor, for a request of that time, afterwards.
+                // What was down has not moved, neither meanwhile nor, for a request of that time, afterwards.
                 let (after, others) = (counters(&yelb, None), counters(&yelb, *away));
                 for (counter, count) in
                     before.iter().filter(|(name, _)| !others.contains_key(*name))
@@ -131,7 +131,7 @@ const VOTES: [(&str, &str); 4] =
     [("outback", "11"), ("bucadibeppo", "22"), ("chipotle", "33"), ("ihop", "44")];
 const PAGE_VIEWS: (&str, &str) = ("pageviews", "100");
 
-/// Sets all counters as before each case, but for those of a store that is away.
+/// Sets all counters as before each case, but for those of a store that is down.
 fn reset(yelb: &Yelb, away: Option<Store>) -> Counters {
     let mut counters = Vec::new();
     if away != Some(Store::Postgres) {
@@ -146,7 +146,7 @@ fn reset(yelb: &Yelb, away: Option<Store>) -> Counters {
     counters.iter().map(|&(name, count)| (name.to_owned(), count.to_owned())).collect()
 }
 
-/// All counters, but for those of a store that is away.
+/// All counters, but for those of a store that is down.
 fn counters(yelb: &Yelb, away: Option<Store>) -> Counters {
     const GET: &str = "local kind = redis.call('type', 'pageviews').ok
                        return kind == 'string' and redis.call('get', 'pageviews') or kind";

@@ -5,6 +5,7 @@ use std::thread;
 
 use testbed::{PATIENCE, Postgres, Program, Running, eventually, free_port, http};
 
+use crate::outages::{RowLock, WAITING_FOR_A_LOCK};
 use crate::{DATABASE, await_ready, bare, on};
 
 /// Any user but root, which PgBouncer refuses to run as.
@@ -65,7 +66,7 @@ fn through_a_pooler_every_vote_is_counted_and_nothing_stays_in_a_session() {
         vote_at_once(&servers);
         assert_eq!(postgres.sql(DATABASE, "SELECT sum(count) FROM restaurants"), "160");
         let settings = "SELECT current_setting('statement_timeout'), current_setting('enable_seqscan'), \
-                        current_setting('jit'), current_setting('transaction_isolation'), (SELECT count(*) FROM pg_prepared_statements)";
+                        coalesce(current_setting('jit', true), 'on'), current_setting('transaction_isolation'), (SELECT count(*) FROM pg_prepared_statements)";
         // As many as there are sessions, at once.
         thread::scope(|scope| {
             for _ in 0..2 {
@@ -75,6 +76,40 @@ fn through_a_pooler_every_vote_is_counted_and_nothing_stays_in_a_session() {
         });
         let locks = "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory'";
         assert_eq!(postgres.sql(DATABASE, locks), "0");
+    }
+}
+
+#[test]
+fn votes_that_share_a_batch_with_those_for_a_locked_row_are_counted_also_through_a_pooler() {
+    for pooled in [false, true] {
+        let postgres = Postgres::start();
+        postgres.create_original_schema();
+        let pooler = pooled.then(|| Pooler::start(&postgres, ""));
+        let url = pooler.as_ref().map_or_else(|| postgres.url(DATABASE), |it| it.url.clone());
+        let server = on(&postgres).env("DATABASE_URL", url).spawn();
+        let api = server.address("api");
+        await_ready(api);
+        let voting = |path: &'static str| move || http::get(api, path);
+        thread::scope(|scope| {
+            let lock = RowLock::take(scope, &postgres, DATABASE);
+            let mut refused = vec![scope.spawn(voting("/api/ihop"))];
+            eventually(PATIENCE, "the vote waits for the row", || {
+                postgres.sql("postgres", WAITING_FOR_A_LOCK) == "1"
+            });
+            // They arrive while the first one waits.
+            let counted: Vec<_> = (0..10).map(|_| scope.spawn(voting("/api/outback"))).collect();
+            refused.extend((0..10).map(|_| scope.spawn(voting("/api/ihop"))));
+            for vote in counted {
+                assert_eq!(vote.join().expect("it is answered").status, 200, "pooled: {pooled}");
+            }
+            for vote in refused {
+                let vote = vote.join().expect("it is answered");
+                assert!(vote.text().contains("It was not counted."), "pooled: {pooled}: {vote:?}");
+            }
+            drop(lock);
+        });
+        assert_eq!(http::get(api, "/api/ihop").text(), "1", "pooled: {pooled}");
+        assert_eq!(http::get(api, "/api/outback").text(), "11", "pooled: {pooled}");
     }
 }
 
@@ -130,6 +165,49 @@ fn a_table_in_a_later_schema_of_the_search_path_is_not_hidden() {
     assert_eq!(http::get(api, "/api/ihop").text(), "45");
     let tables = "SELECT schemaname FROM pg_tables WHERE tablename = 'restaurants'";
     assert_eq!(postgres.sql(DATABASE, tables), "public");
+}
+
+/// What an operator may do to a database while the app server runs, and what is told of it.
+const CHANGES: [(&str, &str); 4] = [
+    ("", ""),
+    (
+        "UPDATE restaurants SET count = 1 WHERE name = 'ihop'",
+        "ihop has 1 votes, and 3 were acknowledged",
+    ),
+    (
+        "ALTER TABLE restaurants RENAME TO before; CREATE TABLE restaurants (LIKE before INCLUDING ALL)",
+        "ihop has 0 votes, and 3 were acknowledged",
+    ),
+    (
+        "ALTER TABLE restaurants RENAME TO before; CREATE TABLE restaurants (LIKE before INCLUDING ALL); \
+         INSERT INTO restaurants SELECT * FROM before",
+        "the table of the votes is another one",
+    ),
+];
+
+#[test]
+fn a_database_that_is_not_the_one_of_before_is_reported_and_counted_in() {
+    for (change, difference) in CHANGES {
+        let postgres = Postgres::start();
+        postgres.create_original_schema();
+        let server = on(&postgres).env("YELB_STOP_WAIT", "0").spawn();
+        let api = server.address("api");
+        await_ready(api);
+        for count in ["1", "2", "3"] {
+            assert_eq!(http::get(api, "/api/ihop").text(), count);
+        }
+        let end = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'yelb-appserver'";
+        postgres.sql(DATABASE, &format!("{change}; {end}"));
+        eventually(PATIENCE, "votes count again", || http::get(api, "/api/ihop").status == 200);
+        let readiness = http::get(api, "/readyz").json();
+        let told = readiness["dependencies"][0]["changed"].as_str();
+        assert_eq!(told.unwrap_or_default(), difference);
+        // Its end writes the lines of the log that still wait.
+        server.terminate();
+        server.wait(PATIENCE);
+        let lines = server.stderr().matches("is not what it was before").count();
+        assert_eq!(lines, usize::from(!difference.is_empty()), "{}", server.stderr());
+    }
 }
 
 #[test]

@@ -247,7 +247,7 @@ fn any_number_may_migrate_at_once() {
     for program in programs {
         assert!(program.wait(PATIENCE).success(), "{program:?}");
     }
-    assert_eq!(postgres.sql(DATABASE, migrations), "4");
+    assert_eq!(postgres.sql(DATABASE, migrations), "5");
 
     postgres.sql("postgres", "DROP DATABASE yelbdatabase");
     postgres.sql("postgres", "CREATE DATABASE yelbdatabase");
@@ -257,14 +257,14 @@ fn any_number_may_migrate_at_once() {
         await_ready(api);
         assert_eq!(http::get(api, "/api/ihop").text(), count);
     }
-    assert_eq!(postgres.sql(DATABASE, migrations), "4");
+    assert_eq!(postgres.sql(DATABASE, migrations), "5");
 }
 
 #[test]
 fn migrating_without_a_database_says_so_in_one_line() {
-    let nobody = "postgres://postgres:secret@127.0.0.1:1/yelbdatabase";
+    let unreachable = "postgres://postgres:secret@127.0.0.1:1/yelbdatabase";
     let Output { status, stderr, .. } = appserver()
-        .env("DATABASE_URL", nobody)
+        .env("DATABASE_URL", unreachable)
         .env("REDIS_URL", "redis://127.0.0.1:1")
         .arg("migrate")
         .run_to_end(PATIENCE);

@@ -1,4 +1,4 @@
-//! Votes and page views in DynamoDB: the original's tables, and what becomes of requests when it is away.
+//! Votes and page views in DynamoDB: the original's tables, and what becomes of requests when it is down.
 
 use std::io::{BufRead, BufReader, Write};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
@@ -119,7 +119,7 @@ fn a_silent_service_is_503_within_the_limit_of_a_request() {
     let asked = Instant::now();
     assert_eq!(http::get(api, "/api/ihop").status, 503);
     assert!(asked.elapsed() < Duration::from_secs(5), "{:?}", asked.elapsed());
-    eventually(PATIENCE, "the votes are away", || dependency(api, 0)["state"] == "down");
+    eventually(PATIENCE, "the votes are down", || dependency(api, 0)["state"] == "down");
     emulator.thaw();
     eventually(PATIENCE, "votes are counted again", || http::get(api, "/api/ihop").status == 200);
 }
@@ -163,7 +163,7 @@ fn without_credentials_it_is_away_and_says_so() {
         .envs("AWS_ACCESS_KEY_ID=, AWS_SECRET_ACCESS_KEY=, AWS_EC2_METADATA_DISABLED=true")
         .spawn();
     let api = server.address("api");
-    eventually(PATIENCE, "it is away", || {
+    eventually(PATIENCE, "it is down", || {
         dependency(api, 0)["reason"].as_str().is_some_and(|reason| reason.contains("credentials"))
     });
     assert_eq!(http::get(api, "/api/ihop").status, 503);
@@ -200,7 +200,7 @@ fn container_agent(role: String) -> SocketAddr {
             lines.take_while(|line| !line.is_empty()).for_each(drop);
             let head = "HTTP/1.1 200 OK\r\ncontent-type: application/json\r\nconnection: close\r\n";
             let answer = format!("{head}content-length: {}\r\n\r\n{role}", role.len());
-            // Whoever has gone asks again.
+            // A client whose connection has ended asks again.
             let _ = stream.write_all(answer.as_bytes());
         }
     });

@@ -62,6 +62,17 @@ fn without_an_admin_port_there_is_one_listener() {
     assert_eq!(server.stderr().matches(r#""message":"listening""#).count(), 1, "{server:?}");
 }
 
+/// Ends the server if the test fails, because its voters vote until the server ends.
+struct EndOnPanic<'a>(&'a Running);
+
+impl Drop for EndOnPanic<'_> {
+    fn drop(&mut self) {
+        if thread::panicking() {
+            self.0.kill();
+        }
+    }
+}
+
 #[test]
 fn told_to_stop_it_answers_until_balancers_know_and_every_vote_that_it_counts() {
     let (postgres, redis) = (Postgres::start(), Redis::start());
@@ -94,6 +105,7 @@ fn told_to_stop_it_answers_until_balancers_know_and_every_vote_that_it_counts() 
                 }
             });
         }
+        let _voters_end = EndOnPanic(&server);
         more_are_confirmed("votes are confirmed");
         server.terminate();
         eventually(PATIENCE, "it is not ready", || {
@@ -118,7 +130,7 @@ fn a_vote_in_flight_is_answered_before_the_end() {
     await_ready(api);
 
     thread::scope(|scope| {
-        let lock = RowLock::take(scope, &postgres);
+        let lock = RowLock::take(scope, &postgres, "postgres");
         let mut voter = Raw::connect(api);
         voter.send("GET /api/ihop HTTP/1.1\r\nHost: yelb\r\n\r\n");
         eventually(PATIENCE, "the vote waits for the row", || {
@@ -199,7 +211,7 @@ fn the_health_check_tells_an_orchestrator_in_a_code_and_a_person_in_a_line() {
     for (port, arguments, reason) in [
         (starting, &["healthcheck", "--ready"][..], "it answered 503"),
         (addresses[3].port(), &["healthcheck"], "no answer within 1 s"),
-        // Nobody listens on port 1.
+        // There is no listener on port 1.
         (1, &["healthcheck"], "refused"),
     ] {
         let (code, line) = check(port, arguments);
@@ -226,7 +238,7 @@ fn check(port: u16, arguments: &[&str]) -> (Option<i32>, String) {
     (output.status.code(), output.stderr)
 }
 
-/// The app server on stores that are not there: nobody listens on port 1.
+/// The app server on stores that are not there: there is no listener on port 1.
 fn with_dead_stores() -> Program {
     let nowhere: SocketAddr = ([127, 0, 0, 1], 1).into();
     appserver()

@@ -38,7 +38,7 @@ impl Replicas {
         Self { _servers: servers, apis, clock: Instant::now(), histories: Mutex::default() }
     }
 
-    /// Each client does `rounds` things, one after the other, at any app server. Then one reads, with nobody else there.
+    /// Each client does `rounds` things, one after the other, at any app server. Then one reads, with no other client.
     fn record(&self, rounds: u64) -> Histories {
         thread::scope(|scope| {
             for client in 1..=CLIENTS {
@@ -142,7 +142,7 @@ fn on_postgres() {
 
     // It would have been noticed, had the last read been a vote behind.
     for (restaurant, mut history) in histories {
-        let last = history.last_mut().expect("somebody has read");
+        let last = history.last_mut().expect("a client has read");
         let Saw::Read(seen) = last.saw else { panic!("the last is a read: {last:?}") };
         last.saw = Saw::Read(seen - 1);
         assert!(history::check(0, &history).is_err(), "{restaurant}");

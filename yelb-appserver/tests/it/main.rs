@@ -5,6 +5,7 @@ mod contract;
 mod databases;
 mod drop_in;
 mod dynamodb;
+mod files;
 mod history;
 mod keys;
 mod lifecycle;

@@ -26,6 +26,9 @@ const NONSENSE: &str = "
     DATABASE_URL=mysql://yelb:hunter2@db/yelb               => DATABASE_URL: expected postgres://user@host:5432/database, sqlite:FILE or dynamodb://TABLE, got mysql://
     DATABASE_URL=postgres://                                => DATABASE_URL: expected postgres://user@host:5432/database, sqlite:FILE or dynamodb://TABLE, got a URL without a host
     DATABASE_URL=postgres:///yelb                           => DATABASE_URL: expected postgres://
+    DATABASE_URL=postgres://yelb:hunter2@db                 => DATABASE_URL: expected postgres://user@host:5432/database, sqlite:FILE or dynamodb://TABLE, got a URL without a database
+    DATABASE_URL=postgres://yelb:hunter2@db:0/yelb          => DATABASE_URL: expected postgres://user@host:5432/database, sqlite:FILE or dynamodb://TABLE, got port 0
+    DATABASE_URL=postgres://yelb@db/yelb#hunter2            => DATABASE_URL: expected postgres://user@host:5432/database, sqlite:FILE or dynamodb://TABLE, got a URL with #, which a password has as %23
     DATABASE_URL=postgres://yelb:hunter2@db:port/yelb       => DATABASE_URL: expected postgres://user@host:5432/database, sqlite:FILE or dynamodb://TABLE, got a URL that cannot be read: invalid port
     DATABASE_URL=postgres://yelb:hunter2@db:99999/yelb      => DATABASE_URL: expected postgres://
     DATABASE_URL=postgres://db/yelb?sslmode=hunter2         => DATABASE_URL: expected postgres://
@@ -40,6 +43,8 @@ const NONSENSE: &str = "
     REDIS_URL=redis://                                      => REDIS_URL: expected redis://
     REDIS_URL=redis://:hunter2@redis:port                   => REDIS_URL: expected redis://
     REDIS_URL=redis://:hunter2@redis/yelb                   => REDIS_URL: expected redis://
+    REDIS_URL=redis://redis?timeout=hunter2                 => REDIS_URL: expected redis://host:6379, rediss://host:6379 (TLS), sqlite:FILE or dynamodb://TABLE, got a URL with a parameter that is not protocol
+    REDIS_URL=redis://redis:0                               => REDIS_URL: expected redis://host:6379, rediss://host:6379 (TLS), sqlite:FILE or dynamodb://TABLE, got port 0
     REDIS_URL=hunter2                                       => REDIS_URL: expected redis://
     PORT=http                                               => PORT: expected a port from 0 to 65535, got \"http\"
     PORT=65536                                              => PORT: expected a port from 0 to 65535, got \"65536\"
@@ -51,6 +56,7 @@ const NONSENSE: &str = "
     YELB_STOP_WAIT=-3                                       => YELB_STOP_WAIT: expected a number of whole seconds
     YELB_STOP_WAIT=1.5                                      => YELB_STOP_WAIT: expected a number of whole seconds
     SEARCH_DOMAIN=example local!                            => SEARCH_DOMAIN: expected a DNS domain such as example.local, got \"example local!\"
+    YELB_KEY_HOURS=23                                       => YELB_KEY_HOURS: expected a number of whole hours from 24 to 8760, got \"23\"
     YELB_MIGRATE=maybe                                      => YELB_MIGRATE: expected auto or never, got \"maybe\"
     RACK_ENV=staging                                        => RACK_ENV: expected one of production, test, development, custom, got \"staging\"
     RUST_LOG=yelb=loud                                      => RUST_LOG: expected a level
@@ -166,8 +172,8 @@ fn a_flag_that_cannot_be_used_is_told_as_the_flag() {
 
 #[test]
 fn a_port_that_somebody_else_has_is_told_by_its_setting() {
-    let somebody = TcpListener::bind("127.0.0.1:0").unwrap();
-    let port = somebody.local_addr().unwrap().port().to_string();
+    let occupant = TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = occupant.local_addr().unwrap().port().to_string();
     for setting in ["PORT", "YELB_ADMIN_PORT"] {
         let program = appserver().env(setting, &port);
         program.refuses(&format!("{setting}: cannot listen on 127.0.0.1:{port} "));
@@ -355,7 +361,7 @@ fn with_votes_in_a_file_the_page_views_are_in_it_too() {
 }
 
 #[test]
-fn a_redis_that_does_not_speak_tls_or_wants_another_password_is_away_and_the_reason_told() {
+fn a_redis_that_does_not_speak_tls_or_wants_another_password_is_down_and_the_reason_told() {
     let (redis, guarded) = (Redis::start(), Redis::start_with(&["--requirepass", SECRET]));
     let (redis, guarded) = (redis.port(), guarded.port());
     for variables in [
@@ -365,7 +371,7 @@ fn a_redis_that_does_not_speak_tls_or_wants_another_password_is_away_and_the_rea
     ] {
         let server = with(&variables).spawn();
         let api = server.address("api");
-        eventually(PATIENCE, "the page views are away", || {
+        eventually(PATIENCE, "the page views are down", || {
             let readiness = http::get(api, "/readyz").json();
             let views = &readiness["dependencies"][1];
             assert!(!readiness.to_string().contains(SECRET), "{readiness}");
@@ -379,7 +385,21 @@ fn a_redis_that_does_not_speak_tls_or_wants_another_password_is_away_and_the_rea
 }
 
 #[test]
-fn a_login_that_is_refused_is_away_and_tells_no_secret() {
+fn a_sentinel_in_the_place_of_redis_is_told_from_one() {
+    let sentinel = Redis::start_sentinel();
+    let server = bare().env("DATABASE_URL", "sqlite:votes.db").env("REDIS_URL", sentinel.url());
+    let server = server.spawn();
+    let api = server.address("api");
+    eventually(PATIENCE, "it says what is wrong", || {
+        let readiness = http::get(api, "/readyz").json();
+        let reason = readiness["dependencies"][1]["reason"].as_str().unwrap_or_default();
+        reason.contains("this is a Sentinel, which keeps no data: name the Redis that it watches")
+    });
+    assert_eq!(http::get(api, "/api/ihop").text(), "1");
+}
+
+#[test]
+fn a_login_that_is_refused_is_down_and_tells_no_secret() {
     let postgres = Postgres::start();
     let url = postgres.url("postgres").replace("postgres_password", SECRET);
     let server = bare()
@@ -388,7 +408,7 @@ fn a_login_that_is_refused_is_away_and_tells_no_secret() {
         .env("RUST_LOG", "debug")
         .spawn();
     let api = server.address("api");
-    eventually(PATIENCE, "the votes are away", || {
+    eventually(PATIENCE, "the votes are down", || {
         http::get(api, "/readyz").text().contains("password authentication failed")
     });
     assert_eq!(http::get(api, "/api/ihop").status, 503);

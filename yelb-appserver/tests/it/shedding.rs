@@ -15,7 +15,7 @@ use yelb_service::settings::Names;
 use crate::DATABASE;
 use crate::settings::location;
 
-/// How soon whoever is turned away is told. It takes a thousandth of it; the rest is for a machine with other things to do.
+/// How soon a client that is turned away is told. It takes a thousandth of it; the rest is for a machine with other things to do.
 const AT_ONCE: Duration = Duration::from_millis(100);
 
 fn get(path: &str) -> Request<Body> {
@@ -24,7 +24,7 @@ fn get(path: &str) -> Request<Body> {
 
 /// On two threads, because the test itself waits for `psql`: the migrations, which lock the table, must go on meanwhile.
 #[tokio::test(flavor = "multi_thread", worker_threads = 1)]
-async fn whoever_does_not_fit_is_told_at_once_and_the_others_are_answered() {
+async fn a_vote_that_does_not_fit_is_told_at_once_and_the_others_are_answered() {
     let postgres = Postgres::start();
     postgres.create_original_schema();
     let url = postgres.url(DATABASE);

@@ -57,11 +57,11 @@ impl<I: Input, O> Batch<I, O> {
 
     /// A caller that has gone away has been served all the same.
     pub(super) fn reply(&mut self, outputs: impl IntoIterator<Item = Result<O, StoreError>>) {
+        let lost = self.lost.take();
         for (reply, output) in self.replies.drain(..).zip(outputs) {
-            let _ = reply.send(output);
+            let _ = reply.send(output.map_err(|error| of_both_tries(lost.as_ref(), error)));
         }
         self.inputs.clear();
-        self.lost = None;
     }
 
     pub(super) fn fail(&mut self, error: &StoreError) {
@@ -86,6 +86,14 @@ impl<I: Input, O> Batch<I, O> {
         }
         self.lost = (!kept.is_empty()).then(|| error.clone());
         (self.inputs, self.replies) = kept.into_iter().unzip();
+    }
+}
+
+/// What is known after `error`: that the store refused the second try says nothing of the first, which was lost.
+fn of_both_tries(lost: Option<&StoreError>, error: StoreError) -> StoreError {
+    match (lost, error) {
+        (Some(lost), StoreError::Refused { .. }) => lost.clone(),
+        (_, error) => error,
     }
 }
 

@@ -33,9 +33,10 @@ impl Input for Add {
     }
 }
 
-/// The input at which the store fails, and the one at which its session panics.
+/// The input at which the store fails, the one at which its session panics, and the one that it refuses to do.
 const REFUSED: i64 = -1;
 const PANICS: i64 = -2;
+const DECLINED: i64 = -3;
 
 /// A counter that a test breaks, slows down and mends.
 #[derive(Clone)]
@@ -152,6 +153,9 @@ impl Session for FakeSession {
         assert!(batch.iter().all(|add| add.by != PANICS), "the batch that panics");
         if batch.iter().any(|add| add.by == REFUSED) {
             return Err(refused());
+        }
+        if batch.iter().any(|add| add.by == DECLINED) {
+            return Err(StoreError::refused("do it")("declined"));
         }
         Ok(batch
             .iter()
@@ -312,6 +316,19 @@ async fn under_a_lost_session_what_has_a_key_is_done_on_a_new_one_and_the_rest_f
     assert!(matches!(without.await.unwrap(), Err(StoreError::Failed { .. })));
     assert_eq!(with_key.await.unwrap().unwrap(), 2);
     assert_eq!((store.connects(), store.batches()), (2, vec![1, 1]));
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_refused_after_its_session_was_lost_is_not_said_to_be_undone() {
+    let store = Fake::slow(Duration::ZERO);
+    let (batcher, ..) = store.start();
+    let answer = submit(&batcher, DECLINED, true).await.unwrap();
+    assert!(matches!(answer, Err(StoreError::Refused { .. })), "{answer:?}");
+
+    store.lose_sessions();
+    let answer = submit(&batcher, DECLINED, true).await.unwrap();
+    assert!(matches!(answer, Err(StoreError::Failed { .. })), "it was sent twice: {answer:?}");
+    assert_eq!(store.connects(), 2);
 }
 
 #[tokio::test(start_paused = true)]

@@ -23,8 +23,6 @@ use crate::votes::{CountedBatch, VoteBatch};
 
 /// How many items one transaction may write (API reference of `TransactWriteItems`).
 const MOST_WRITTEN: usize = 100;
-/// For how long a key is known.
-const A_DAY: Duration = Duration::from_hours(24);
 /// What the name of a key's item begins with, which no restaurant's does.
 const KEY_PREFIX: &str = "vote-key#";
 /// Whom the vote of a key was for, and the count that it made.
@@ -177,7 +175,7 @@ impl<'a> Transaction<'a> {
         Ok(TransactWriteItem::builder().update(update.build()?).build())
     }
 
-    /// Remembers a key for a day, if it is not remembered. DynamoDB clears items away some time after they expire, so one
+    /// Remembers a key, if it is not remembered. DynamoDB clears items away some time after they expire, so one
     /// that has expired may still be there.
     fn remember(
         &self,
@@ -193,7 +191,7 @@ impl<'a> Transaction<'a> {
             .item(layout.key, text(&format!("{KEY_PREFIX}{key}")))
             .item(VOTED_FOR, text(name))
             .item(MADE, number(made))
-            .item(expires, seconds(now + A_DAY))
+            .item(expires, seconds(now + self.table.keys_kept))
             .condition_expression("attribute_not_exists(#key) OR #expires < :now")
             .expression_attribute_names("#key", layout.key)
             .expression_attribute_names("#expires", expires)

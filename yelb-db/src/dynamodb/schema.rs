@@ -27,7 +27,7 @@ pub(super) struct Schema {
 impl Schema {
     /// Asks DynamoDB for an item. [`StoreError::NotReady`] says that it answers, and that there is no such table.
     pub(super) async fn ping(&self) -> Result<(), StoreError> {
-        let Table { client, name, layout } = &self.table;
+        let Table { client, name, layout, .. } = &self.table;
         let item = self.items.first().copied().unwrap_or_default();
         match client.get_item().table_name(&**name).key(layout.key, text(item)).send().await {
             Ok(_) => Ok(()),
@@ -157,7 +157,7 @@ impl Schema {
 
     /// Gives everything that is to be there an item.
     async fn add_missing(&self) -> Result<(), StoreError> {
-        let Table { client, name, layout } = &self.table;
+        let Table { client, name, layout, .. } = &self.table;
         let found = self.table.read(&self.items, "look for missing items").await?;
         let is_there = |item: &&&str| found.iter().any(|(name, _)| name == *item);
         for item in self.items.iter().filter(|item| !is_there(item)) {

@@ -36,6 +36,8 @@ pub(super) struct Table {
     pub(super) client: Client,
     pub(super) name: Arc<str>,
     pub(super) layout: &'static Layout,
+    /// For how long a vote's key is known.
+    pub(super) keys_kept: Duration,
 }
 
 impl Table {

@@ -1,7 +1,8 @@
 //! A session for batches: with PostgreSQL itself, or with a pooler that lends a server's session for one transaction.
 
 use sqlx::postgres::{PgConnectOptions, Postgres};
-use sqlx::{Connection, PgConnection, Transaction};
+use sqlx::{AssertSqlSafe, Connection, PgConnection, Transaction};
+use tokio::time::Instant;
 
 /// What holds for every statement of a batch.
 ///
@@ -9,12 +10,15 @@ use sqlx::{Connection, PgConnection, Transaction};
 /// another session's lock is not counted later. The exception is a batch that waited more than 0.6 s for a login: its 2.4 s
 /// end first, and the database may still count its votes.
 ///
+/// A wait for a row ends before that, so that there is time for the votes of the batch that are for other rows.
+///
 /// A statement is planned when it is first used, which on a new database is when there is no key yet, and the plan is kept:
 /// one that reads the whole table for each batch. At 40,000 keys a batch of 256 took 240 ms by it instead of 4.
 ///
 /// A role may have a stricter isolation by default, by which batches of two app servers would make each other fail.
-const SETTINGS: [(&str, &str); 3] = [
+const SETTINGS: [(&str, &str); 4] = [
     ("statement_timeout", TIMEOUT),
+    ("lock_timeout", "1200ms"),
     ("enable_seqscan", "off"),
     ("default_transaction_isolation", "read committed"),
 ];
@@ -26,12 +30,12 @@ const COMMIT: &str = "select set_config('synchronous_commit', 'on', false) \
 /// server compiles the statement first, each time: half a second for a vote on a table that was made by hand.
 const NO_COMPILER: &str = "set jit = off";
 const COMPILER_SINCE: u32 = 110_000;
-/// All of it for one transaction, after which another client has the session. A timeout as [`TIMEOUT`] is.
+/// All of it for one transaction, after which another client has the session. Values are those of [`SETTINGS`].
 macro_rules! begin {
     ($compiler:literal) => {
         concat!(
             "begin isolation level read committed; ",
-            "set local statement_timeout = '1800ms'; set local enable_seqscan = off; ",
+            "set local statement_timeout = '1800ms'; set local lock_timeout = '1200ms'; set local enable_seqscan = off; ",
             $compiler,
             "select set_config('synchronous_commit', 'on', true) where current_setting('synchronous_commit') = 'off'",
         )
@@ -76,12 +80,25 @@ impl BatchSession {
         Self { connection, begin: Some(begin) }
     }
 
-    /// Begins one try of a batch. A single statement is a transaction of its own, and needs none around it.
-    pub(super) async fn attempt(&mut self) -> Result<Attempt<'_>, sqlx::Error> {
-        match self.begin {
-            Some(begin) => self.connection.begin_with(begin).await.map(Attempt::Pooled),
-            None => Ok(Attempt::Direct(&mut self.connection)),
-        }
+    /// Begins one try of a batch, which the server gives up at the moment `end`, or as the session has it. A single statement
+    /// is a transaction of its own, and needs one around it only for settings.
+    pub(super) async fn attempt(
+        &mut self,
+        end: Option<Instant>,
+    ) -> Result<Attempt<'_>, sqlx::Error> {
+        let keeps_statements = self.begin.is_none();
+        let begin = match (self.begin, end) {
+            (None, None) => return Ok(Attempt::Direct(&mut self.connection)),
+            (Some(begin), None) => AssertSqlSafe(begin.to_owned()),
+            (begin, Some(end)) => {
+                // 0 would be no limit.
+                let limit = end.duration_since(Instant::now()).as_millis().max(1);
+                let begin = begin.unwrap_or("begin");
+                AssertSqlSafe(format!("{begin}; set local statement_timeout = {limit}"))
+            }
+        };
+        let transaction = self.connection.begin_with(begin).await?;
+        Ok(Attempt::Transaction { transaction, keeps_statements })
     }
 
     /// Whether the server is a standby, or a primary that is being replaced.
@@ -103,7 +120,7 @@ impl BatchSession {
 /// One try of a batch.
 pub(super) enum Attempt<'a> {
     Direct(&'a mut PgConnection),
-    Pooled(Transaction<'a, Postgres>),
+    Transaction { transaction: Transaction<'a, Postgres>, keeps_statements: bool },
 }
 
 impl Attempt<'_> {
@@ -111,21 +128,23 @@ impl Attempt<'_> {
     pub(super) fn connection(&mut self) -> &mut PgConnection {
         match self {
             Self::Direct(connection) => connection,
-            Self::Pooled(transaction) => transaction,
+            Self::Transaction { transaction, .. } => transaction,
         }
     }
 
     /// Whether a statement that was prepared in it is there in the next one.
     pub(super) fn keeps_statements(&self) -> bool {
-        matches!(self, Self::Direct(_))
+        matches!(self, Self::Direct(_) | Self::Transaction { keeps_statements: true, .. })
     }
 
     /// Ends it: what it has done holds if `outcome` is good.
     pub(super) async fn end<T>(self, outcome: Result<T, sqlx::Error>) -> Result<T, sqlx::Error> {
         match (self, outcome) {
             (Self::Direct(_), outcome) => outcome,
-            (Self::Pooled(transaction), Ok(done)) => transaction.commit().await.map(|()| done),
-            (Self::Pooled(transaction), Err(error)) => {
+            (Self::Transaction { transaction, .. }, Ok(done)) => {
+                transaction.commit().await.map(|()| done)
+            }
+            (Self::Transaction { transaction, .. }, Err(error)) => {
                 // The first error says more than a second one.
                 let _ = transaction.rollback().await;
                 Err(error)

@@ -8,7 +8,7 @@ use yelb_db::{Location, Migrate, ViewLocation, VoteLocation};
 use yelb_poll::Poll;
 use yelb_resolver::Resolver;
 
-use crate::server::{Server, TABLE, options};
+use crate::server::{KEYS_KEPT, Server, TABLE, options};
 use crate::{outcomes, tally, vote};
 
 fn emulator(server: &Server) -> &Emulator {
@@ -110,6 +110,7 @@ async fn a_table_is_made_once() {
         votes: VoteLocation::DynamoDb(options(&emulator)),
         views: ViewLocation::Sqlite("sqlite::memory:".to_owned()),
         migrate: Migrate::Never,
+        keys_kept: KEYS_KEPT,
     };
     let resolver = Resolver::default();
     let migrate = || yelb_db::migrate(&location, Poll::default(), &resolver);

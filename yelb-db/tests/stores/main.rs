@@ -4,9 +4,11 @@
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod dynamodb;
+mod keys;
 mod postgres;
 mod refusals;
 mod server;
+mod settling;
 
 use std::time::Duration;
 
@@ -144,7 +146,7 @@ async fn app_servers_that_count_the_same_keys_at_once_count_each_once(server: &S
     let answers = app_servers.join_all().await;
     assert!(
         answers.windows(2).all(|pair| pair[0] == pair[1]),
-        "a key has one answer, whoever is asked"
+        "a key has one answer, whichever server is asked"
     );
     assert_eq!(server.count("ihop"), ROUNDS * 3);
     assert_eq!(server.count("outback"), ROUNDS * 3);

@@ -11,7 +11,7 @@ async fn a_batch_is_one_statement_and_nothing_is_asked_between_two() {
     postgres.create_original_schema();
     let server = Server::Postgres(postgres);
     let store = server.app_server().await;
-    let Server::Postgres(postgres) = &server else { unreachable!("it is the one from above") };
+    let postgres = server.postgres_itself();
     // Once a second the writer asks whether the server can be written to, and the reader whether it is there.
     let pings = ["show transaction_read_only", "SQLx ping"];
     let statements = |until: &str| {
@@ -39,7 +39,7 @@ async fn on_a_new_database_keys_are_looked_up_as_on_one_with_many() {
     for round in 0..20 {
         vote(&store, &[("ihop", Some(&round.to_string()))]).await;
     }
-    let Server::Postgres(postgres) = &server else { unreachable!("it is the one from above") };
+    let postgres = server.postgres_itself();
     // The server counts a moment later what was done, and up to PostgreSQL 14 once the session does something more, such as
     // to end. (One key a round: since PostgreSQL 17 one scan finds several.)
     store.close().await;

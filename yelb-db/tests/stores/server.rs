@@ -11,11 +11,13 @@ use yelb_db::{
 use yelb_poll::Poll;
 use yelb_resolver::Resolver;
 
+/// As by default.
+pub(crate) const KEYS_KEPT: Duration = Duration::from_hours(24);
 /// The database and the table that the tests vote in.
-const DATABASE: &str = "yelbdatabase";
+pub(crate) const DATABASE: &str = "yelbdatabase";
 pub(crate) const TABLE: &str = "yelb-votes";
 
-/// A server with the original's database, or its table, and nobody's votes.
+/// A server with the original's database, or its table, and no votes.
 pub(crate) enum Server {
     Postgres(PostgresServer),
     DynamoDb(Emulator),
@@ -34,15 +36,27 @@ impl Server {
         Self::DynamoDb(server)
     }
 
+    /// The server, to be asked what others cannot be.
+    pub(crate) fn postgres_itself(&self) -> &PostgresServer {
+        match self {
+            Self::Postgres(server) => server,
+            Self::DynamoDb(_) => panic!("the test is one of Postgres"),
+        }
+    }
+
     /// An app server's stores, once they have reached the server and prepared it. Its page views are its own.
     pub(crate) async fn app_server(&self) -> Stores {
-        app_server(match self {
+        app_server(self.location()).await
+    }
+
+    /// Where the votes are.
+    pub(crate) fn location(&self) -> VoteLocation {
+        match self {
             Self::Postgres(server) => VoteLocation::Server(
                 PostgresOptions::from_url(&server.url(DATABASE).parse().unwrap()).unwrap(),
             ),
             Self::DynamoDb(server) => VoteLocation::DynamoDb(options(server)),
-        })
-        .await
+        }
     }
 
     pub(crate) fn count(&self, restaurant: &str) -> i64 {
@@ -92,7 +106,7 @@ pub(crate) fn options(server: &Emulator) -> DynamoDbOptions {
 /// An app server's stores with its votes there, once it has reached and prepared them.
 pub(crate) async fn app_server(votes: VoteLocation) -> Stores {
     let views = ViewLocation::Sqlite("sqlite::memory:".to_owned());
-    let location = Location { votes, views, migrate: Migrate::Auto };
+    let location = Location { votes, views, migrate: Migrate::Auto, keys_kept: KEYS_KEPT };
     let stores = yelb_db::open(&location, Poll::default(), &Resolver::default()).await.unwrap();
     let status = stores.votes.status();
     let prepared = async {

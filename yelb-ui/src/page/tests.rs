@@ -1,4 +1,5 @@
-use super::{CONTENT_SECURITY_POLICY, router};
+use super::CONTENT_SECURITY_POLICY;
+use crate::config::PageConfig;
 use axum::body::Body;
 use bytes::Bytes;
 use http::{HeaderName, Method, Request, Response, StatusCode, header};
@@ -26,7 +27,7 @@ async fn the_page_and_its_files_have_the_right_types() {
         assert_eq!(field(&response, header::REFERRER_POLICY), "no-referrer", "{path}");
         assert_eq!(
             field(&response, header::CONTENT_SECURITY_POLICY),
-            CONTENT_SECURITY_POLICY,
+            format!("{CONTENT_SECURITY_POLICY}'none'"),
             "{path}"
         );
     }
@@ -140,7 +141,8 @@ async fn head_answers_like_get_without_a_body() {
 
 #[tokio::test]
 async fn other_paths_are_the_caller_s() {
-    let app = router().fallback(async || (StatusCode::IM_A_TEAPOT, "the caller's"));
+    let app = super::router(&PageConfig::default())
+        .fallback(async || (StatusCode::IM_A_TEAPOT, "the caller's"));
     for path in ["/nothing", "/static/", "/static/yelb.js", "/api/ihop"] {
         let response =
             app.clone().oneshot(Request::get(path).body(Body::empty()).unwrap()).await.unwrap();
@@ -223,8 +225,11 @@ async fn send(method: Method, path: &str, headers: &[(HeaderName, &str)]) -> Res
     for (name, value) in headers.iter().filter(|(_, value)| !value.is_empty()) {
         request = request.header(name, *value);
     }
-    let (parts, body) =
-        router().oneshot(request.body(Body::empty()).unwrap()).await.unwrap().into_parts();
+    let (parts, body) = super::router(&PageConfig::default())
+        .oneshot(request.body(Body::empty()).unwrap())
+        .await
+        .unwrap()
+        .into_parts();
     Response::from_parts(parts, body.collect().await.unwrap().to_bytes())
 }
 

@@ -1,6 +1,7 @@
 // A visit when everything works: one process, the store embedded.
 
 import assert from "node:assert/strict";
+import { createServer, request } from "node:http";
 import { test } from "node:test";
 import { complaintsOf, newVisitor } from "./support/browser.js";
 import { startYelb } from "./support/servers.js";
@@ -328,4 +329,86 @@ test("without JavaScript the page says what is missing, in the place of the butt
   assert.equal(await said.count(), 4);
   assert.match(await said.first().textContent(), /^Voting needs JavaScript/);
   await context.close();
+});
+
+test("an address with a name and a password in it votes as well", async () => {
+  const page = await newVisitor(on.browser);
+  const shown = new YelbPage(page);
+  await page.goto(on.yelb.url.replace("http://", "http://visitor:secret@"));
+  await shown.untilTotalsAre("fresh");
+  const before = (await counts()).ihop;
+  await shown.button("ihop").click();
+  await shown.untilCounted("ihop", before + 1);
+  assert.equal((await counts()).ihop, before + 1);
+});
+
+test("a page of another origin votes with a key and a trace of its own", async (context) => {
+  const page = await newVisitor(on.browser);
+  const other = createServer((_, response) => response.setHeader("Content-Type", "text/html").end("<title>another</title>"));
+  await new Promise((listening) => other.listen(0, "127.0.0.1", listening));
+  context.after(() => other.close());
+  await page.goto(`http://127.0.0.1:${other.address().port}/`);
+  const before = (await counts()).ihop;
+  const headers = {
+    "Idempotency-Key": "another-origin",
+    traceparent: "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01",
+    tracestate: "vendor=1",
+    "X-Amzn-Trace-Id": "Root=1-4bf92f35-77b34da6a3ce929d0e0e4736",
+  };
+  const vote = async ([url, headers]) => (await fetch(url, { headers })).text();
+  const answer = await page.evaluate(vote, [`${on.yelb.url}/api/ihop`, headers]);
+  assert.equal(answer, String(before + 1));
+});
+
+for (const [balancer, prefix] of [["keeps", "/yelb"], ["takes off", ""]]) {
+  test(`below a path that the load balancer ${balancer}, the page is whole and votes`, async (context) => {
+    const yelb = await startYelb({ YELB_BASE_PATH: "/yelb" });
+    context.after(() => yelb.stop());
+    const port = new URL(yelb.url).port;
+    // Another site has the rest of the paths.
+    const site = createServer((asked, answer) => {
+      if (!asked.url.startsWith("/yelb")) return answer.writeHead(404).end();
+      const path = prefix + (asked.url.slice("/yelb".length) || (prefix ? "" : "/"));
+      const { method, headers } = asked;
+      const passed = request({ host: "127.0.0.1", port, path, method, headers }, (got) => {
+        answer.writeHead(got.statusCode, got.headers);
+        got.pipe(answer);
+      });
+      asked.pipe(passed);
+      answer.on("close", () => passed.destroy());
+      passed.on("error", () => answer.destroy());
+    });
+    await new Promise((listening) => site.listen(0, "127.0.0.1", listening));
+    context.after(() => site.closeAllConnections());
+    context.after(() => site.close());
+
+    const page = await newVisitor(on.browser);
+    const complaints = complaintsOf(page);
+    const shown = new YelbPage(page);
+    const origin = `http://127.0.0.1:${site.address().port}`;
+    await page.goto(`${origin}/yelb${prefix ? "" : "/"}`);
+    assert.equal(page.url(), `${origin}/yelb/`);
+    await shown.untilTotalsAre("fresh");
+    await shown.button("ihop").click();
+    await shown.untilCounted("ihop", 1);
+    assert.match(await page.locator("meta[property='og:image']").getAttribute("content"), new RegExp(`^${origin}/yelb/static/`));
+    assert.deepEqual(complaints, []);
+  });
+}
+
+test("only a site that a setting names may show the page in a frame", async (context) => {
+  const site = createServer((_, answer) => {
+    const frame = (url) => `<iframe src="${url}"></iframe>`;
+    answer.setHeader("Content-Type", "text/html").end(frame(on.yelb.url) + frame(framed.url));
+  });
+  await new Promise((listening) => site.listen(0, "127.0.0.1", listening));
+  context.after(() => site.close());
+  const origin = `http://127.0.0.1:${site.address().port}`;
+  const framed = await startYelb({ YELB_FRAME_ANCESTORS: origin });
+  context.after(() => framed.stop());
+
+  const page = await newVisitor(on.browser);
+  await page.goto(origin);
+  await page.frameLocator(`iframe[src="${framed.url}"]`).locator(".ballot h2").first().waitFor();
+  assert.equal(await page.frameLocator(`iframe[src="${on.yelb.url}"]`).locator(".ballot h2").count(), 0);
 });

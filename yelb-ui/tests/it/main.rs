@@ -31,7 +31,7 @@ fn start_ui_of(appserver: SocketAddr) -> (Running, SocketAddr) {
     (running, address)
 }
 
-/// An address at which nobody listens.
+/// An address without a listener.
 fn nowhere() -> SocketAddr {
     ([127, 0, 0, 1], 1).into()
 }

@@ -382,11 +382,12 @@ fn large_bodies_flow_through_both_ways_as_they_come() {
         let ears = ears.lock().expect("there is one connection");
         let (upstream_has, client_got) = &*ears;
         conversation.hear_head();
+        // At once, because an answer has to begin within some time, and a body may take any.
+        conversation.say(format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n", PART * PARTS));
         for part in 0..PARTS {
             let intact = conversation.hear_bytes(PART).is_some_and(|bytes| bytes == of(part, PART));
             let _ = upstream_has.send(intact);
         }
-        conversation.say(format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n", PART * PARTS));
         for part in 0..PARTS {
             conversation.say(of(part, PART));
             let _ = client_got.recv_timeout(PATIENCE);
@@ -401,10 +402,6 @@ fn large_bodies_flow_through_both_ways_as_they_come() {
         PART * PARTS
     );
     client.write_all(head.as_bytes()).unwrap();
-    for part in 0..PARTS {
-        client.write_all(&of(part, PART)).unwrap();
-        assert_eq!(upstream_got.recv_timeout(PATIENCE), Ok(true), "part {part} on its way there");
-    }
     let mut head = Vec::new();
     while !head.ends_with(b"\r\n\r\n") {
         let mut byte = [0];
@@ -412,6 +409,10 @@ fn large_bodies_flow_through_both_ways_as_they_come() {
         head.extend(byte);
     }
     assert!(head.starts_with(b"HTTP/1.1 200 OK\r\n"));
+    for part in 0..PARTS {
+        client.write_all(&of(part, PART)).unwrap();
+        assert_eq!(upstream_got.recv_timeout(PATIENCE), Ok(true), "part {part} on its way there");
+    }
     for part in 0..PARTS {
         let mut bytes = vec![0; PART];
         client.read_exact(&mut bytes).unwrap();
@@ -628,7 +629,7 @@ fn a_client_that_goes_away_does_not_leave_its_request_behind() {
 
 #[test]
 fn the_page_is_there_and_ready_while_the_app_server_is_away_and_votes_work_once_it_is_back() {
-    // Nobody has asked yet, so nobody knows.
+    // There was no request yet, so it is not known.
     let upstream = Upstream::saying(OK);
     let address = upstream.address();
     let (ui, page) = start_ui_of(address);
@@ -636,9 +637,9 @@ fn the_page_is_there_and_ready_while_the_app_server_is_away_and_votes_work_once_
     assert_eq!(http::get(page, "/api/ihop").status, 200);
     reports(page, "up");
 
-    // It closes its connections before the proxy does, so that nobody is given its port meanwhile.
+    // It closes its connections before the proxy does, so that no program is given its port meanwhile.
     drop(upstream);
-    eventually(PATIENCE, "nobody listens any more", || TcpStream::connect(address).is_err());
+    eventually(PATIENCE, "there is no listener any more", || TcpStream::connect(address).is_err());
     is_problem(&http::get(page, "/api/ihop"), 502);
     reports(page, "down");
     assert!(http::get(page, "/").text().contains("<html"));

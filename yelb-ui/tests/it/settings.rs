@@ -14,6 +14,9 @@ const AT_ONCE: Duration = Duration::from_secs(2);
 /// Variables that cannot be used, and how the line begins that says so.
 const NONSENSE: &str = "
     YELB_APPSERVER_ENDPOINT=ftp://api                   => YELB_APPSERVER_ENDPOINT: expected http:// or https://, or a host without a scheme
+    YELB_BASE_PATH=yelb                                 => YELB_BASE_PATH: expected a path such as /yelb, of letters, digits and - . _ ~, got \"yelb\"
+    YELB_BASE_PATH=/api                                 => YELB_BASE_PATH: expected a path that is neither /api nor /static
+    YELB_FRAME_ANCESTORS=example.com                    => YELB_FRAME_ANCESTORS: expected none, self, or origins such as https://workshop.example.com, with spaces between them, got \"example.com\"
     YELB_APPSERVER_ENDPOINT=http://                     => YELB_APPSERVER_ENDPOINT: expected a host name or an IP address
     YELB_APPSERVER_ENDPOINT=http://:4567                => YELB_APPSERVER_ENDPOINT: expected a host name or an IP address
     YELB_APPSERVER_ENDPOINT=http://a pi                 => YELB_APPSERVER_ENDPOINT: expected a host name or an IP address
@@ -63,9 +66,9 @@ fn a_flag_that_cannot_be_used_is_told_as_the_flag() {
 }
 
 #[test]
-fn a_port_that_somebody_else_has_is_told_by_its_setting() {
-    let somebody = TcpListener::bind("127.0.0.1:0").unwrap();
-    let port = somebody.local_addr().unwrap().port().to_string();
+fn a_port_that_occupant_else_has_is_told_by_its_setting() {
+    let occupant = TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = occupant.local_addr().unwrap().port().to_string();
     for setting in ["PORT", "YELB_ADMIN_PORT"] {
         let program = ui().env(setting, &port);
         program.refuses(&format!("{setting}: cannot listen on 127.0.0.1:{port} "));

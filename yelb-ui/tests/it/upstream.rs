@@ -122,15 +122,15 @@ impl Drop for Upstream {
 
 impl Heard {
     fn requests(&self) -> MutexGuard<'_, Vec<Request>> {
-        self.requests.lock().expect("nobody panics who notes a request")
+        self.requests.lock().expect("no thread panics that notes a request")
     }
 
     fn connections(&self) -> MutexGuard<'_, Vec<TcpStream>> {
-        self.connections.lock().expect("nobody panics who notes a connection")
+        self.connections.lock().expect("no thread panics that notes a connection")
     }
 }
 
-/// A connection, as a script sees it. Whoever has gone is not heard, and what is said to them is lost.
+/// A connection, as a script sees it. A client that has gone is not heard, and what is said to it is lost.
 pub(crate) struct Conversation {
     stream: BufReader<TcpStream>,
     heard: Arc<Heard>,

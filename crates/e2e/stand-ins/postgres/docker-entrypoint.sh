@@ -38,7 +38,7 @@ query() {
 }
 
 complete_database() {
-    # Only the socket is listened on: whoever waits for the database does not meet a half-made one.
+    # Only the socket is listened on: a client that waits for the database does not meet a half-made one.
     pg_ctl --pgdata "$PGDATA" --wait --options "-c listen_addresses=''" start
 
     # Scripts call psql as well.

@@ -29,7 +29,7 @@ fn a_program_inside_has_its_names_its_home_and_the_user_it_was_given() {
     fs::write(program.home().join("secret"), "told\n").unwrap();
     let output = program.run_to_end(PATIENCE);
     assert_eq!(output.stdout, "10.0.64.12 yelb-appserver\n1337\ntold\n", "{output:?}");
-    // Nobody else's names are changed.
+    // The names of other programs are as before.
     assert!(!fs::read_to_string("/etc/hosts").unwrap().contains("10.0.64.12 yelb-appserver"));
 }
 
@@ -43,7 +43,7 @@ fn a_namespace_is_gone_with_its_last_handle_and_its_last_program() {
     assert!(sleeper.is_running());
     assert!(is_used(&itself));
     drop(sleeper);
-    eventually(PATIENCE, "nobody is in the namespace", || !is_used(&itself));
+    eventually(PATIENCE, "the namespace is empty", || !is_used(&itself));
 }
 
 /// Whether any process is in this namespace. That is what keeps one that has no name.

@@ -99,14 +99,14 @@ impl Task {
     #[track_caller]
     pub(crate) fn app(&self) -> Program {
         /// Whom our images run as.
-        const NOBODY: u32 = 65532;
+        const UNPRIVILEGED: u32 = 65532;
 
         Program::of_workspace(self.node.service)
             .env("PORT", self.node.port.to_string())
             .env("YELB_BIND", "0.0.0.0")
             .env("SEARCH_DOMAIN", self.node.search_domain())
             .env("AWS_XRAY_DAEMON_ADDRESS", self.xray.address())
-            .as_user(NOBODY)
+            .as_user(UNPRIVILEGED)
             .inside(&self.namespace)
     }
 

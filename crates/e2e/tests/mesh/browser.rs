@@ -5,7 +5,7 @@ use testbed::{Program, Running};
 use crate::docker::{provided, root};
 use crate::stack::{Stack, TO_NOTICE};
 
-/// Somebody who keeps the page open. What they do and see is in visitor.js.
+/// A visitor who keeps the page open. What they do and see is in visitor.js.
 pub(crate) struct Visitor(Running);
 
 impl Visitor {

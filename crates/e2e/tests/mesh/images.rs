@@ -89,7 +89,7 @@ fn the_page_has_port_80_without_being_root_where_low_ports_are_roots() {
 #[test]
 fn the_servers_run_without_any_capability_as_anybody_on_a_read_only_file_system() {
     for server in SERVERS {
-        // Stores that are away: it lives all the same.
+        // Stores that are down: it lives all the same.
         let stores = ["--env", "RACK_ENV=production"];
         let run = [&CONFINED[..], &stores, &["--user", "4242:4242", server]].concat();
         Container::run(&run).is_healthy();

@@ -7,7 +7,7 @@
 #![expect(
     clippy::print_stdout,
     clippy::print_stderr,
-    reason = "figures, and logs of what failed, are for whoever reads the run"
+    reason = "figures, and logs of what failed, are for the reader of the run"
 )]
 
 mod browser;

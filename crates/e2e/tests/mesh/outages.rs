@@ -1,4 +1,4 @@
-//! What works while something is away, and that all of it comes back by itself.
+//! What works while a part is down, and that all of it comes back by itself.
 
 use testbed::eventually;
 
@@ -7,16 +7,16 @@ use crate::docker::{docker, said};
 use crate::load::Load;
 use crate::stack::{NODES, Stack, TO_NOTICE};
 
-/// What a path is answered while something is away.
+/// What a path is answered while a part is down.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Answer {
     /// As always.
     Works,
-    /// 503 of the app server, with problem details: a store is away.
+    /// 503 of the app server, with problem details: a store is down.
     StoreAway,
-    /// 502 of a gateway, with problem details: an app is away.
+    /// 502 of a gateway, with problem details: an app is down.
     AppAway,
-    /// Nobody is at the front door.
+    /// The front door does not answer.
     Nothing,
 }
 

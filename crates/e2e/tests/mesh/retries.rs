@@ -15,7 +15,7 @@ const KEY: (&str, &str) = ("Idempotency-Key", "a-vote-of-this-test");
 /// An app server that reads each request and then does this with its connection.
 type Script = fn(&mut TcpStream);
 
-/// Nobody knows whether it was counted.
+/// It is not known whether it was counted.
 fn hangs_up(_: &mut TcpStream) {}
 
 fn has_lost_its_store(stream: &mut TcpStream) {

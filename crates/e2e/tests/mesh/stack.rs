@@ -16,7 +16,7 @@ pub(crate) const NODES: [&str; 4] = ["yelb-ui", "yelb-appserver", "yelb-db", "re
 /// How long a stack may take to be healthy once its images are there.
 pub(crate) const TO_BE_HEALTHY: Duration = Duration::from_mins(1);
 
-/// How long it may take until it has noticed that something is away, or is there again.
+/// How long it may take until it has noticed that a part is down, or up again.
 pub(crate) const TO_NOTICE: Duration = Duration::from_secs(30);
 
 /// All services of docker-compose.yml that run on their own, as a Compose project. Dropping it takes it down.
@@ -69,7 +69,7 @@ impl Stack {
         self.page
     }
 
-    /// The status and the body of an answer to a GET at the front door, 0 if nobody answers.
+    /// The status and the body of an answer to a GET at the front door, 0 if there is no answer.
     pub(crate) fn get(&self, path: &str) -> (u16, String) {
         let Ok(mut connection) = http::Raw::try_connect(self.page) else {
             return (0, String::new());

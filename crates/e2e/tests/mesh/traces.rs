@@ -97,7 +97,7 @@ fn two_hundred_requests_are_two_hundred_whole_traces() {
     });
 
     for number in 0..REQUESTS {
-        // Whoever is asked for the name of its host asks nobody.
+        // An app server that is asked for the name of its host calls no other server.
         let hops =
             HOPS_OF_A_VOTE.len() - usize::from(paths[number % paths.len()] == "/api/hostname");
         let trace = collectors.whole_trace(&root(number), hops);

@@ -56,7 +56,7 @@ fn from_the_frontend_there_is_no_way_to_the_stores_but_through_the_sidecars() {
             !reaches(&stack, "account-frontend", &frontend, port),
             "{store} by the app server's sidecar"
         );
-        // And in its own account nobody gets past its sidecar.
+        // And in its own account no client gets past its sidecar.
         assert!(
             !reaches(&stack, "account-backend", &backend, port),
             "{store}:{port} in its account"
@@ -128,7 +128,7 @@ fn every_hop_goes_through_both_its_sidecars() {
         let came = stack.counter(node, "tcp.ingress.downstream_cx_total");
         assert!(sent > 0 && came > 0, "{node}: {sent} sent, {came} came");
     }
-    // Whom the database knows are its own sidecar and nobody else.
+    // The only client that the database knows is its own sidecar.
     let clients = "select distinct client_addr from pg_stat_activity where datname = 'yelbdatabase' and client_addr is not null";
     assert_eq!(stack.sql(clients), "127.0.0.1");
 }

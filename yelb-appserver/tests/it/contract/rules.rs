@@ -171,7 +171,8 @@ fn options(case: &mut Case, index: usize) -> bool {
 }
 
 fn preflight(answer: Answer, methods: &str) -> Answer {
-    let fields = "Authorization,Accepts,Content-Type,X-CSRF-Token,X-Requested-With,Idempotency-Key";
+    let fields = "Authorization,Accepts,Content-Type,X-CSRF-Token,X-Requested-With,\
+                  Idempotency-Key,traceparent,tracestate,X-Amzn-Trace-Id";
     answer
         .with("Allow", methods)
         .with("Access-Control-Allow-Methods", methods)

@@ -13,16 +13,16 @@ import { fileURLToPath } from "node:url";
 const START_LIMIT = 15_000;
 
 const yelb = process.env.YELB_BIN ?? fileURLToPath(new URL("../../../../target/debug/yelb", import.meta.url));
-/** Nobody else listens, scrapes or has to notice that a server stops. */
+/** No other client listens, scrapes or has to notice that a server stops. */
 const ALONE = { YELB_BIND: "127.0.0.1", YELB_ADMIN_PORT: "off", YELB_STOP_WAIT: "0" };
 
 /** One build puts them side by side. */
 const [yelbAppserver, yelbUi] = ["yelb-appserver", "yelb-ui"].map((name) => join(dirname(yelb), name));
 
 /** The whole application in one process. */
-export async function startYelb() {
+export async function startYelb(settings = {}) {
   const data = await dataFile();
-  const server = start(yelb, ["--port", "0", "--api-port", "0"], data.env);
+  const server = start(yelb, ["--port", "0", "--api-port", "0"], { ...data.env, ...settings });
   const url = await server.says("stdout", (line) => line.match(/http:\/\/127\.0\.0\.1:\d+/)?.[0]);
   return {
     url,

@@ -1,0 +1,209 @@
+//! One connection: HTTP/1.1 in, a service's answers out.
+
+mod refusal;
+mod watched;
+
+use std::convert::Infallible;
+use std::future::{pending, poll_fn};
+use std::io;
+use std::mem;
+use std::net::SocketAddr;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Poll, ready};
+use std::time::Duration;
+
+use axum::body::Body;
+use axum::extract::ConnectInfo;
+use axum::http::{HeaderValue, Request, header};
+use axum::response::Response;
+use futures_util::FutureExt;
+use hyper::body::{Body as _, Incoming};
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
+use tokio::time::{sleep, timeout};
+use tokio_util::sync::CancellationToken;
+
+use crate::app::App;
+use crate::connections::Entry;
+use crate::health::Health;
+use watched::{Client, Watched};
+
+/// How long a connection may take from one answer to the whole head of the next request. hyper has one timer for the idle
+/// time and the head. Longer than the 60 s after which an ALB drops its side, so that the balancer never sends a request
+/// into a connection that we are closing.
+const HEAD_LIMIT: Duration = Duration::from_secs(75);
+/// The room for a head: request line and fields together.
+const HEAD_ROOM: usize = 64 * 1024;
+/// How long a connection beyond the limit may last, for one request.
+const TURNED_AWAY_TIME: Duration = Duration::from_secs(5);
+/// How long a closing connection is still read from: to close a socket that has bytes to read resets the connection, and
+/// the reset may overtake the answer (RFC 9112 section 9.6).
+const LINGER: Duration = Duration::from_secs(1);
+
+/// What becomes of a request whose client closes its side before it is answered.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum OnDisconnect {
+    /// It is cancelled.
+    Cancel,
+    /// It is completed, and answered if the client still listens.
+    Complete,
+}
+
+/// What a connection is served with.
+pub(crate) struct Session {
+    pub(crate) peer: SocketAddr,
+    pub(crate) app: App,
+    pub(crate) on_disconnect: OnDisconnect,
+    pub(crate) health: Health,
+    pub(crate) entry: Arc<Entry>,
+    /// There are too many connections: all that is answered is how we are.
+    pub(crate) is_turned_away: bool,
+    /// After how long an idle connection rests.
+    pub(crate) rest_after: Duration,
+}
+
+impl Session {
+    /// How long the client may take to send anything.
+    pub(crate) fn first_byte_time(&self) -> Duration {
+        if self.is_turned_away { TURNED_AWAY_TIME } else { HEAD_LIMIT }
+    }
+}
+
+/// What is next on a connection.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Next {
+    /// The client's next request, some time.
+    Rest,
+    /// Nothing.
+    End,
+}
+
+/// Serves a connection until either side closes it, or until it has to make room for another one. After `stop` it closes as
+/// soon as it is idle. What is idle without an end rests: hyper keeps 16 KiB for it.
+pub(crate) async fn serve(
+    stream: &mut impl Client,
+    session: &Session,
+    stop: &CancellationToken,
+) -> hyper::Result<Next> {
+    let watch_for_end = session.on_disconnect == OnDisconnect::Cancel;
+    let stream = Watched::new(stream, Arc::clone(&session.entry), watch_for_end);
+    let time = session.is_turned_away.then_some(TURNED_AWAY_TIME);
+    tokio::select! {
+        outcome = converse(stream, session, stop) => outcome,
+        // Nothing is under way on it.
+        () = session.entry.closed() => Ok(Next::End),
+        () = pause(time) => Ok(Next::End),
+    }
+}
+
+/// For ever, if there is no limit.
+async fn pause(time: Option<Duration>) {
+    match time {
+        Some(time) => sleep(time).await,
+        None => pending().await,
+    }
+}
+
+async fn converse(
+    stream: Watched<impl Client>,
+    session: &Session,
+    stop: &CancellationToken,
+) -> hyper::Result<Next> {
+    let service = service_fn(|request| answer(session, request));
+    let mut connection = http1().serve_connection(TokioIo::new(stream), service);
+    let mut next = Next::End;
+    let ended = tokio::select! {
+        outcome = poll_fn(|cx| connection.poll_without_shutdown(cx)) => Some(outcome),
+        () = session.entry.rested(session.rest_after) => {
+            next = Next::Rest;
+            None
+        }
+        () = stop.cancelled() => None,
+    };
+    let outcome = match ended {
+        Some(outcome) => outcome,
+        None => {
+            Pin::new(&mut connection).graceful_shutdown();
+            poll_fn(|cx| connection.poll_without_shutdown(cx)).await
+        }
+    };
+    // What was read of a large head is not kept any longer.
+    let (stream, has_more) = {
+        let parts = connection.into_parts();
+        (parts.io.into_inner(), !parts.read_buf.is_empty())
+    };
+    if next == Next::Rest && outcome.is_ok() && !has_more {
+        return Ok(next);
+    }
+    tokio::select! {
+        // Our side is closed in any case.
+        biased;
+        // What the client does from now on is its own business.
+        _ = timeout(LINGER, linger(stream)) => {}
+        () = stop.cancelled() => {}
+    }
+    outcome.map(|()| Next::End)
+}
+
+/// Answers one request. A request that has a body is the last one on its connection: where a body ends, two parsers may see
+/// differently, and what follows it must never be read as a request (RFC 9112 section 11.2). So is each while we drain, so
+/// that the client sends the next one elsewhere.
+///
+/// A request that was sent ahead, before the answer to the one before it, lets the other connections go first. hyper answers
+/// sixteen of them at a time: with thousands of such clients it is seconds until another one has its turn.
+fn answer(
+    session: &Session,
+    request: Request<Incoming>,
+) -> impl Future<Output = Result<Response, Infallible>> + Unpin {
+    let has_body = !request.body().is_end_stream();
+    let mut request = request.map(|body| if has_body { Body::new(body) } else { Body::empty() });
+    let refusal = refusal::of(&request, session.is_turned_away);
+    let is_last = has_body || refusal.is_some() || session.is_turned_away;
+    session.entry.begin_request(is_last);
+    let mut answer = match refusal {
+        Some(problem) => refusal::answer(request, problem),
+        None => {
+            request.extensions_mut().insert(ConnectInfo(session.peer));
+            session.app.answer(request)
+        }
+    };
+    let mut others_first = !session.entry.was_awaited();
+    poll_fn(move |cx| {
+        if mem::take(&mut others_first) {
+            cx.waker().wake_by_ref();
+            return Poll::Pending;
+        }
+        let mut response = ready!(answer.poll_unpin(cx));
+        if is_last || session.health.is_draining() {
+            response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
+        }
+        session.entry.end_request();
+        Poll::Ready(Ok(response))
+    })
+}
+
+/// Closes our side, then drops what the client still sends until it closes its own.
+async fn linger(mut stream: impl AsyncRead + AsyncWrite + Unpin) -> io::Result<()> {
+    stream.shutdown().await?;
+    tokio::io::copy(&mut stream, &mut tokio::io::sink()).await?;
+    Ok(())
+}
+
+fn http1() -> http1::Builder {
+    let mut builder = http1::Builder::new();
+    builder
+        .timer(TokioTimer::new())
+        .header_read_timeout(HEAD_LIMIT)
+        .max_buf_size(HEAD_ROOM)
+        // If hyper watched for the end while a request is answered, that would take a read that finds nothing and 8 KiB for it.
+        .half_close(true)
+        // The original's spelling of field names, which people read in `curl -i`.
+        .title_case_headers(true);
+    builder
+}
+
+#[cfg(test)]
+mod tests;
