@@ -3,6 +3,9 @@
 use std::fmt;
 use std::str::FromStr;
 
+const NONE: &str = "'none'";
+const SELF: &str = "'self'";
+
 /// A list for `frame-ancestors` of the page's content security policy (CSP Level 3, section 6.4.2).
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct FrameAncestors(String);
@@ -10,7 +13,7 @@ pub struct FrameAncestors(String);
 impl Default for FrameAncestors {
     /// No site: a page in another site's frame can be made to vote without its visitor seeing it.
     fn default() -> Self {
-        Self("none".to_owned())
+        Self(NONE.to_owned())
     }
 }
 
@@ -19,11 +22,11 @@ impl FromStr for FrameAncestors {
     type Err = &'static str;
 
     fn from_str(text: &str) -> Result<Self, &'static str> {
-        let sources: Vec<_> = text.split_whitespace().map(unquoted).collect();
+        let sources: Vec<_> = text.split_whitespace().map(quoted).collect();
         let is_list = match sources.as_slice() {
             [] => false,
-            ["none"] => true,
-            sources => sources.iter().all(|source| *source == "self" || is_origin(source)),
+            [NONE] => true,
+            sources => sources.iter().all(|source| *source == SELF || is_origin(source)),
         };
         if is_list {
             Ok(Self(sources.join(" ")))
@@ -36,8 +39,12 @@ impl FromStr for FrameAncestors {
 }
 
 /// A policy has its keywords in quotation marks, which a shell takes off.
-fn unquoted(source: &str) -> &str {
-    source.strip_prefix('\'').and_then(|rest| rest.strip_suffix('\'')).unwrap_or(source)
+fn quoted(source: &str) -> &str {
+    match source {
+        "none" => NONE,
+        "self" => SELF,
+        origin => origin,
+    }
 }
 
 /// Whether it is a scheme and a host, perhaps with a port; `*` stands for every name below a domain. Nothing that could begin
@@ -54,12 +61,7 @@ fn is_origin(source: &str) -> bool {
 impl fmt::Display for FrameAncestors {
     /// As in the policy.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let keyword = |source| if matches!(source, "none" | "self") { "'" } else { "" };
-        for (place, source) in self.0.split(' ').enumerate() {
-            let (gap, mark) = (if place == 0 { "" } else { " " }, keyword(source));
-            write!(f, "{gap}{mark}{source}{mark}")?;
-        }
-        Ok(())
+        f.write_str(&self.0)
     }
 }
 

@@ -8,8 +8,6 @@ mod origin;
 
 use std::sync::Arc;
 
-use crate::base_path::BasePath;
-use crate::config::PageConfig;
 use askama::Template;
 use assets::{Asset, Files};
 use axum::Router;
@@ -21,6 +19,9 @@ use tower_http::compression::CompressionLayer;
 use tower_http::set_header::SetResponseHeaderLayer;
 use yelb_poll::{Choice, ChoiceId, Poll};
 use yelb_service::problem::Problem;
+
+use crate::base_path::BasePath;
+use crate::config::PageConfig;
 
 /// The page may load from, talk to and be driven by its own server alone. `style-src 'self'` also forbids `style`
 /// attributes in the page; what its scripts set is not concerned. Who may frame the page is added.

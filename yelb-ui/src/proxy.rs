@@ -76,7 +76,7 @@ impl From<UpstreamError> for Problem {
             UpstreamError::Unreachable { .. } => {
                 (StatusCode::BAD_GATEWAY, "The app server cannot be reached.")
             }
-            UpstreamError::HungUp { .. } => (
+            UpstreamError::Disconnected { .. } => (
                 StatusCode::BAD_GATEWAY,
                 "The app server hung up before it answered. A vote was not confirmed.",
             ),

@@ -58,7 +58,7 @@ pub(crate) enum UpstreamError {
     #[error("the app server at {endpoint} cannot be reached")]
     Unreachable { endpoint: uri::Authority, source: io::Error },
     #[error("the app server at {endpoint} hung up")]
-    HungUp { endpoint: uri::Authority, source: hyper::Error },
+    Disconnected { endpoint: uri::Authority, source: hyper::Error },
     #[error("the app server at {endpoint} did not answer in time")]
     Silent { endpoint: uri::Authority },
 }
@@ -69,7 +69,7 @@ impl UpstreamError {
         match self {
             Self::Body { .. } => "body",
             Self::Unreachable { .. } => "unreachable",
-            Self::HungUp { .. } => "hung_up",
+            Self::Disconnected { .. } => "hung_up",
             Self::Silent { .. } => "timeout",
         }
     }
@@ -139,7 +139,7 @@ impl Upstream {
                 Ok(response) => {
                     return Ok(response.map(|body| Body::new(Answer::new(body, connection, self))));
                 }
-                // It was closed before a byte of the request was written: nobody has seen it.
+                // It was closed before a byte of the request was written: no server has seen it.
                 Err(mut error) if error.message().is_some() && !connection.is_new() => {
                     request = error.take_message().expect("it is there");
                 }
@@ -153,7 +153,7 @@ impl Upstream {
         if source.is_user() {
             UpstreamError::Body { source }
         } else {
-            UpstreamError::HungUp { endpoint: self.0.origin.authority(), source }
+            UpstreamError::Disconnected { endpoint: self.0.origin.authority(), source }
         }
     }
 

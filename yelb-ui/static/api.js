@@ -72,8 +72,8 @@ export async function castVote(id, key) {
 }
 
 /**
- * Where the API is, without the name and the password that the page's address may have: `fetch` refuses an address with them,
- * and the browser sends them anyway.
+ * Where the API is, without the name and the password that the page's address may have: `fetch` refuses an address with them.
+ * The browser knows them from the page, and sends them where a login is asked for.
  * @param {string} path below `api/`
  * @returns {string}
  */

@@ -1,7 +1,5 @@
 //! The oldest and the newest PostgreSQL that Yelb is made for, from the Node.js package index: Debian has one version.
 
-use std::env;
-use std::ffi::OsString;
 use std::fs;
 use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
@@ -50,12 +48,11 @@ fn make_links(package: &Path) -> Result<()> {
 
 /// Runs the tests on one of them. Its programs are the first ones on the path; the client is the machine's.
 pub(crate) fn tests(release: &str) -> Result<Outcome> {
-    let path = run::variable("PATH").context("there is a path")?;
-    let directories = [programs(release)].into_iter().chain(env::split_paths(&path));
-    let path: OsString = env::join_paths(directories)?;
     // The same features as in the other tests, so that nothing is built anew.
     let mut tests = run::cargo(&["test", "--workspace", "--test", "stores", "--test", "it", "--"]);
-    count::by_libtest(tests.args(TESTS).env("PATH", path))
+    count::by_libtest(
+        tests.args(TESTS).env("PATH", run::path_that_begins_with(&programs(release))?),
+    )
 }
 
 fn programs(release: &str) -> PathBuf {

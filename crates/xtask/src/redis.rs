@@ -1,11 +1,10 @@
 //! The oldest Redis and the newest Valkey that the Python package index has as a program, in packages that embed it.
 
-use std::env;
 use std::fs;
 use std::os::unix::fs::symlink;
 use std::path::PathBuf;
 
-use anyhow::{Context, Result};
+use anyhow::Result;
 
 use crate::report::Outcome;
 use crate::{count, python, run};
@@ -70,12 +69,11 @@ impl Server {
 
     /// Runs the tests on it. The client is the machine's.
     pub(crate) fn tests(&self) -> Result<Outcome> {
-        let path = run::variable("PATH").context("there is a path")?;
-        let directories = [self.alone()].into_iter().chain(env::split_paths(&path));
-        let path = env::join_paths(directories)?;
         // The same features as in the other tests, so that nothing is built anew.
         let mut tests = run::cargo(&["test", "--workspace", "--test", "it", "--"]);
-        count::by_libtest(tests.args(self.tests).env("PATH", path))
+        count::by_libtest(
+            tests.args(self.tests).env("PATH", run::path_that_begins_with(&self.alone())?),
+        )
     }
 
     /// Where the server is without the package's client: tests take the first `redis-server` and `redis-cli` on the path, and

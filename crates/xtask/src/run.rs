@@ -120,6 +120,13 @@ pub(crate) fn all(program: &str) -> impl Iterator<Item = PathBuf> {
     files.filter(|file| file.is_file())
 }
 
+/// A path on which the programs of this directory are the first ones.
+pub(crate) fn path_that_begins_with(first: &Path) -> Result<OsString> {
+    let path = variable("PATH").unwrap_or_default();
+    let directories = [first.to_owned()].into_iter().chain(env::split_paths(&path));
+    Ok(env::join_paths(directories)?)
+}
+
 /// The first of [`all`].
 pub(crate) fn find(program: &str) -> Option<PathBuf> {
     all(program).next()
@@ -152,5 +159,14 @@ mod tests {
         assert_eq!(error, format!("testing: failed, see {}", log.display()));
         assert_eq!(std::fs::read_to_string(&log).unwrap(), "one\ntwo\n");
         succeed_logged("testing", &log, &mut command("true", &[])).unwrap();
+    }
+
+    #[test]
+    fn a_path_begins_with_the_directory_and_goes_on_as_before() {
+        let path = path_that_begins_with(Path::new("/first")).unwrap();
+        let directories: Vec<_> = env::split_paths(&path).collect();
+        let before = variable("PATH").unwrap();
+        assert_eq!(directories[0], Path::new("/first"));
+        assert_eq!(directories[1..], env::split_paths(&before).collect::<Vec<_>>());
     }
 }

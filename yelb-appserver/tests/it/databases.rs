@@ -79,16 +79,22 @@ fn through_a_pooler_every_vote_is_counted_and_nothing_stays_in_a_session() {
     }
 }
 
+/// A ready app server on this database, directly or through a pooler, and where its API is.
+fn serving(postgres: &Postgres, pooled: bool) -> (Option<Pooler>, Running, SocketAddr) {
+    let pooler = pooled.then(|| Pooler::start(postgres, ""));
+    let url = pooler.as_ref().map_or_else(|| postgres.url(DATABASE), |it| it.url.clone());
+    let server = on(postgres).env("DATABASE_URL", url).spawn();
+    let api = server.address("api");
+    await_ready(api);
+    (pooler, server, api)
+}
+
 #[test]
 fn votes_that_share_a_batch_with_those_for_a_locked_row_are_counted_also_through_a_pooler() {
     for pooled in [false, true] {
         let postgres = Postgres::start();
         postgres.create_original_schema();
-        let pooler = pooled.then(|| Pooler::start(&postgres, ""));
-        let url = pooler.as_ref().map_or_else(|| postgres.url(DATABASE), |it| it.url.clone());
-        let server = on(&postgres).env("DATABASE_URL", url).spawn();
-        let api = server.address("api");
-        await_ready(api);
+        let (_pooler, _server, api) = serving(&postgres, pooled);
         let voting = |path: &'static str| move || http::get(api, path);
         thread::scope(|scope| {
             let lock = RowLock::take(scope, &postgres, DATABASE);
@@ -135,11 +141,7 @@ fn what_a_role_does_not_wait_for_is_in_the_database_all_the_same() {
     for pooled in [false, true] {
         let postgres = Postgres::start_with(&["wal_writer_delay=10s", "synchronous_commit=off"]);
         postgres.create_original_schema();
-        let pooler = pooled.then(|| Pooler::start(&postgres, ""));
-        let url = pooler.as_ref().map_or_else(|| postgres.url(DATABASE), |it| it.url.clone());
-        let server = on(&postgres).env("DATABASE_URL", url).spawn();
-        let api = server.address("api");
-        await_ready(api);
+        let (_pooler, _server, api) = serving(&postgres, pooled);
         let last = (0..20).map(|_| http::get(api, "/api/ihop").text().parse().unwrap_or(0)).max();
         postgres.kill();
         postgres.start_again();

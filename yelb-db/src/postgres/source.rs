@@ -3,7 +3,7 @@
 //! A name may come to lead to another database, a backup may be restored, and a standby that was promoted may lack the last
 //! votes. Then counting goes on, and an operator is told.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::session::BatchSession;
 use crate::status::StatusSender;
@@ -38,11 +38,11 @@ impl Source {
         names: &[&str],
     ) -> Result<(), sqlx::Error> {
         // At first there is nothing to compare with, and a migration may have locked the table.
-        let is_first = self.known.lock().unwrap_or_else(PoisonError::into_inner).is_none();
+        let is_first = self.known().is_none();
         let found = find(session, if is_first { &[] } else { names }).await?;
-        let before = self.known.lock().unwrap_or_else(PoisonError::into_inner).replace(found);
-        let known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
-        let difference = before.zip(known.as_ref()).and_then(|(it, now)| it.difference(now, names));
+        let mut known = self.known();
+        let difference = known.as_ref().and_then(|before| before.difference(&found, names));
+        *known = Some(found);
         if let Some(difference) = difference {
             self.status.changed(difference);
         }
@@ -51,7 +51,7 @@ impl Source {
 
     /// Remembers the counts that voters are told.
     pub(super) fn acknowledge(&self, votes: &[Vote], outputs: &[Result<Recorded, impl Sized>]) {
-        let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut known = self.known();
         let Some(Place { counts, .. }) = known.as_mut() else { return };
         for (vote, output) in votes.iter().zip(outputs) {
             if let Ok(Ok(count)) = output {
@@ -60,6 +60,11 @@ impl Source {
                 counts[place] = counts[place].max(*count);
             }
         }
+    }
+
+    fn known(&self) -> MutexGuard<'_, Option<Place>> {
+        // Every change is whole before anything can panic.
+        self.known.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

@@ -2,8 +2,9 @@
 
 import assert from "node:assert/strict";
 import { test } from "node:test";
+import { setTimeout } from "node:timers/promises";
 import { newLiveVisitor, newVisitor } from "./support/browser.js";
-import { startYelb } from "./support/servers.js";
+import { forward, serve, startYelb } from "./support/servers.js";
 import { stage } from "./support/stage.js";
 import { storeDown, YelbPage } from "./support/yelb-page.js";
 
@@ -30,6 +31,17 @@ async function network(page) {
     if (url !== undefined && !cached.has(requestId)) seen.sent.push(url);
   });
   return seen;
+}
+
+/** In the page: notes what moves, and how far. */
+function noteShifts() {
+  globalThis.shifts = [];
+  new PerformanceObserver((list) => {
+    for (const shift of list.getEntries()) {
+      const moved = shift.sources.map(({ node }) => node?.className?.baseVal ?? node?.className ?? node?.nodeName);
+      globalThis.shifts.push(`${shift.value}: ${moved}`);
+    }
+  }).observe({ type: "layout-shift", buffered: true });
 }
 
 const isApi = (url) => url.includes("/api/");
@@ -61,18 +73,28 @@ test("a reload asks for the page alone", async () => {
   assert.deepEqual(seen.sent.filter((url) => !isApi(url)), [`${on.yelb.url}/`]);
 });
 
+test("a page that arrives in two parts is shown as a whole", async (context) => {
+  const document = await (await fetch(on.yelb.url)).text();
+  const middle = document.indexOf('<section class="card result"');
+  assert.ok(middle > 0);
+  const site = await serve(context, async (asked, answer) => {
+    if (asked.url !== "/") return forward(on.yelb.url + asked.url, asked, answer);
+    answer.writeHead(200, { "Content-Type": "text/html; charset=utf-8" }).write(document.slice(0, middle));
+    // Far more than the browser takes to paint what it has.
+    await setTimeout(1000);
+    answer.end(document.slice(middle));
+  });
+  const page = await newVisitor(on.browser, { viewport: { width: 820, height: 900 } });
+  await page.addInitScript(noteShifts);
+  await page.goto(site);
+  await new YelbPage(page).untilTotalsAre("fresh");
+  assert.deepEqual(await page.evaluate(() => globalThis.shifts), []);
+});
+
 test("nothing on the page shifts: while it loads, at votes of others, in an outage and after it", async () => {
   for (const width of [320, 390, 820, 1024, 1440]) {
     const page = await newVisitor(on.browser, { viewport: { width, height: 900 } });
-    await page.addInitScript(() => {
-      globalThis.shifts = [];
-      new PerformanceObserver((list) => {
-        for (const shift of list.getEntries()) {
-          const moved = shift.sources.map(({ node }) => node?.className?.baseVal ?? node?.className ?? node?.nodeName);
-          globalThis.shifts.push(`${shift.value}: ${moved}`);
-        }
-      }).observe({ type: "layout-shift", buffered: true });
-    });
+    await page.addInitScript(noteShifts);
     const shown = new YelbPage(page);
     await page.goto(on.yelb.url);
     await shown.untilTotalsAre("fresh");

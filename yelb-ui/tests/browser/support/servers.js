@@ -3,7 +3,8 @@
 import { spawn } from "node:child_process";
 import { existsSync } from "node:fs";
 import { mkdtemp, rm } from "node:fs/promises";
-import { connect, createServer } from "node:net";
+import { createServer, request } from "node:http";
+import { connect, createServer as createTcpServer } from "node:net";
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import { createInterface } from "node:readline";
@@ -87,7 +88,7 @@ export async function startUi(address) {
 
 /** A TCP balancer that takes the first server that lets it in. */
 async function startBalancer(addresses) {
-  const server = createServer((client) => {
+  const server = createTcpServer((client) => {
     const tryNext = ([address, ...others]) => {
       if (!address) return client.destroy();
       const [host, port] = address.split(":");
@@ -105,6 +106,39 @@ async function startBalancer(addresses) {
   await new Promise((resolve) => server.listen(0, "127.0.0.1", resolve));
   server.unref();
   return { address: `127.0.0.1:${server.address().port}`, stop: () => server.close() };
+}
+
+/**
+ * A server of the test's own, for as long as the test runs.
+ * @param {import("node:test").TestContext} context
+ * @param {import("node:http").RequestListener} answer
+ * @returns {Promise<string>} its URL, without a slash at the end
+ */
+export async function serve(context, answer) {
+  const server = createServer(answer);
+  await new Promise((listening) => server.listen(0, "127.0.0.1", listening));
+  context.after(() => {
+    server.closeAllConnections();
+    server.close();
+  });
+  return `http://127.0.0.1:${server.address().port}`;
+}
+
+/**
+ * Passes a request on, as a proxy does.
+ * @param {string} url where to
+ * @param {import("node:http").IncomingMessage} asked
+ * @param {import("node:http").ServerResponse} answer
+ */
+export function forward(url, asked, answer) {
+  const { method, headers } = asked;
+  const passed = request(url, { method, headers }, (got) => {
+    answer.writeHead(got.statusCode, got.headers);
+    got.pipe(answer);
+  });
+  asked.pipe(passed);
+  answer.on("close", () => passed.destroy());
+  passed.on("error", () => answer.destroy());
 }
 
 async function dataFile() {
