@@ -74,11 +74,11 @@ export async function castVote(id, key) {
 /**
  * Where the API is, without the name and the password that the page's address may have: `fetch` refuses an address with them.
  * The browser knows them from the page, and sends them where a login is asked for.
- * @param {string} path below `api/`
+ * @param {string} path below the page's
  * @returns {string}
  */
-function addressOf(path) {
-  const address = new URL(`api/${path}`, document.baseURI);
+export function addressOf(path) {
+  const address = new URL(path, document.baseURI);
   address.username = "";
   address.password = "";
   return address.href;
@@ -96,7 +96,7 @@ async function ask(path, headers = {}) {
   let response, text;
   try {
     // Not from the cache, and not in line behind an equal request for the sake of the cache either.
-    response = await fetch(addressOf(path), { headers, cache: "no-store", signal: limit.signal });
+    response = await fetch(addressOf(`api/${path}`), { headers, cache: "no-store", signal: limit.signal });
     text = await response.text();
   } catch {
     throw new Trouble(limit.signal.aborted ? "silence" : "page-server");

@@ -1,6 +1,6 @@
-// The live stream, for as long as the page is visible.
+// The live stream, for as long as the page is visible, and how streams are read.
 
-import { checkedCounts, checkedName, isCount, parsed, Trouble } from "./api.js";
+import { addressOf, checkedCounts, checkedName, isCount, parsed, Trouble } from "./api.js";
 
 /** The page's server sends something every 15 s at least. */
 const SILENCE = 40_000;
@@ -15,7 +15,7 @@ const SILENCE = 40_000;
  */
 
 /**
- * Reads the stream until it ends, fails or is silent.
+ * Reads the live stream until it ends, fails or is silent.
  * @param {string[]} ids
  * @param {AbortController} ending ends it
  * @param {object} to
@@ -23,7 +23,20 @@ const SILENCE = 40_000;
  * @param {(event: Event) => void} to.onEvent
  * @returns {Promise<boolean>} false if there is none here
  */
-export async function follow(ids, ending, { onSign, onEvent }) {
+export function follow(ids, ending, { onSign, onEvent }) {
+  return readEvents("api/stream", ending, { onSign, onData: (data) => onEvent(eventOf(data, ids)) });
+}
+
+/**
+ * Reads server-sent events, each of them JSON.
+ * @param {string} path
+ * @param {AbortController} ending
+ * @param {object} to
+ * @param {() => void} [to.onSign]
+ * @param {(data: any) => void} to.onData
+ * @returns {Promise<boolean>}
+ */
+export async function readEvents(path, ending, { onSign, onData }) {
   let silence = 0;
   function listen() {
     clearTimeout(silence);
@@ -32,7 +45,7 @@ export async function follow(ids, ending, { onSign, onEvent }) {
 
   try {
     listen();
-    const response = await fetch("api/stream", { cache: "no-store", signal: ending.signal });
+    const response = await fetch(addressOf(path), { cache: "no-store", signal: ending.signal });
     if (!response.ok && response.status !== 404) throw new Trouble("refusal");
     if (!/event-stream/.test(response.headers.get("Content-Type") ?? "")) return false;
     const reader = response.body.getReader();
@@ -42,10 +55,10 @@ export async function follow(ids, ending, { onSign, onEvent }) {
       const { done, value } = await reader.read();
       if (done) return true;
       listen();
-      onSign();
+      onSign?.();
       const parts = (text + decoder.decode(value, { stream: true })).split("\n\n");
       text = parts.pop();
-      for (const part of parts) if (part.startsWith("data: ")) onEvent(eventOf(parsed(part.slice(6)), ids));
+      for (const part of parts) if (part.startsWith("data: ")) onData(parsed(part.slice(6)));
     }
   } finally {
     clearTimeout(silence);

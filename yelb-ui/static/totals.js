@@ -191,7 +191,18 @@ function pace(reads) {
   return Math.max(0, (1000 * (last.total - first.total)) / Math.max(1, last.at - first.at));
 }
 
+/**
+ * What the root says: how old the totals are, and whether there is a vote.
+ * @param {Totals} totals
+ * @returns {"down" | "waiting" | "zero" | "live"}
+ */
+export function stateOf({ counts, trouble }) {
+  if (trouble) return "down";
+  if (counts === null) return "waiting";
+  return sum(counts) === 0 ? "zero" : "live";
+}
+
 /** @param {Map<string, number>} counts */
-function sum(counts) {
+export function sum(counts) {
   return [...counts.values()].reduce((total, count) => total + count, 0);
 }

@@ -3,7 +3,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { setTimeout } from "node:timers/promises";
-import { newLiveVisitor, newVisitor } from "./support/browser.js";
+import { newLiveVisitor, newVisitor, noteShifts } from "./support/browser.js";
 import { forward, serve, startYelb } from "./support/servers.js";
 import { stage } from "./support/stage.js";
 import { storeDown, YelbPage } from "./support/yelb-page.js";
@@ -31,17 +31,6 @@ async function network(page) {
     if (url !== undefined && !cached.has(requestId)) seen.sent.push(url);
   });
   return seen;
-}
-
-/** In the page: notes what moves, and how far. */
-function noteShifts() {
-  globalThis.shifts = [];
-  new PerformanceObserver((list) => {
-    for (const shift of list.getEntries()) {
-      const moved = shift.sources.map(({ node }) => node?.className?.baseVal ?? node?.className ?? node?.nodeName);
-      globalThis.shifts.push(`${shift.value}: ${moved}`);
-    }
-  }).observe({ type: "layout-shift", buffered: true });
 }
 
 const isApi = (url) => url.includes("/api/");

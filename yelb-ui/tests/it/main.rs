@@ -1,5 +1,6 @@
 //! The UI's server as browsers, app servers and orchestrators see it: the program itself, over real sockets.
 
+mod answers;
 mod backends;
 mod hostile;
 mod lifecycle;

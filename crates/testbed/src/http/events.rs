@@ -18,11 +18,17 @@ pub struct Events {
 }
 
 impl Events {
-    /// Asks for the stream.
+    /// Asks for the live stream.
     #[track_caller]
     pub fn open(server: SocketAddr) -> Self {
+        Self::open_at(server, "/api/stream")
+    }
+
+    /// Asks for the stream of this path.
+    #[track_caller]
+    pub fn open_at(server: SocketAddr, path: &str) -> Self {
         let mut connection = Raw::connect(server);
-        connection.send(format!("GET /api/stream HTTP/1.1\r\nHost: {server}\r\n\r\n"));
+        connection.send(format!("GET {path} HTTP/1.1\r\nHost: {server}\r\n\r\n"));
         let head = connection.read_head_of_response();
         assert_eq!((head.status, head.header("content-type")), (200, Some("text/event-stream")));
         Self { connection, received: String::new(), head }

@@ -63,3 +63,14 @@ export function complaintsOf(page) {
   });
   return complaints;
 }
+
+/** In the page: notes what moves, and how far. */
+export function noteShifts() {
+  globalThis.shifts = [];
+  new PerformanceObserver((list) => {
+    for (const shift of list.getEntries()) {
+      const moved = shift.sources.map(({ node }) => node?.className?.baseVal ?? node?.className ?? node?.nodeName);
+      globalThis.shifts.push(`${shift.value}: ${moved}`);
+    }
+  }).observe({ type: "layout-shift", buffered: true });
+}

@@ -70,6 +70,7 @@ export async function startReplicas() {
   const front = await startBalancer(addresses);
   const uis = await Promise.all([startUi(front.address), startUi(addresses[1])]);
   return {
+    addresses,
     urls: uis.map(({ url }) => url),
     killFirst: () => appServers[0].kill(),
     async stop() {
