@@ -33,7 +33,7 @@ const CONTENT_SECURITY_POLICY: &str = "default-src 'none'; script-src 'self'; st
 const DESCRIPTION: &str = "Where is lunch? One vote at a time.";
 
 /// The scripts that only the page has.
-const OF_THE_PAGE: [&str; 5] = ["card.js", "status.js", "visit.js", "voting.js", "yelb.js"];
+const OF_THE_PAGE: [&str; 4] = ["card.js", "visit.js", "voting.js", "yelb.js"];
 /// The scripts that only the big screen has.
 const OF_THE_SCREEN: [&str; 3] = ["answers.js", "pace.js", "screen.js"];
 

@@ -4,9 +4,9 @@ import { announcer } from "./announce.js";
 import { answers } from "./answers.js";
 import { getStats } from "./api.js";
 import { savedKeepsKeys, saveKeepsKeys } from "./memory.js";
-import { outageBanner } from "./outage.js";
 import { pace } from "./pace.js";
 import { result, standingsOf } from "./result.js";
+import { outageBanner } from "./status.js";
 import { currentTotals, stateOf, sum } from "./totals.js";
 import { clock, down, number, roughly } from "./words.js";
 
@@ -23,7 +23,7 @@ const [pageViews, total] = ["#page-views", ".top__total"].map((part) => document
 let now = { counts: null, asOf: 0, pace: 0, trouble: null };
 /** Whether pages keep votes in an outage: they do if the app server counts a vote once, however often it is sent. */
 let areKept = savedKeepsKeys() === true;
-/** How many votes there were when the outage began. */
+/** How many votes there were in the last outage. */
 let before = 0;
 let hasAsked = false;
 
@@ -37,7 +37,8 @@ const banner = outageBanner(document.querySelector("#banner"), {
     const since = now.counts ? sum(now.counts) - before : 0;
     return since > 0 ? `Votes count again.\n${number(since)} counted since.` : "Votes count again.";
   },
-  onBegin: () => (before = now.counts ? sum(now.counts) : 0),
+  otherwise: () => null,
+  onDraw() {},
 });
 
 const totals = currentTotals(choices.map(({ id }) => id), {
@@ -77,6 +78,7 @@ async function heard(host) {
 
 function draw() {
   document.documentElement.dataset.state = stateOf(now);
+  if (now.trouble) before = now.counts ? sum(now.counts) : 0;
   banner.update(now.trouble && down(now.trouble, "Database"), now.counts !== null);
   if (!now.counts) return;
   const standings = standingsOf(choices, now.counts);

@@ -1,8 +1,11 @@
-// The slot below the bar: the welcome, or the banner of an outage and of its end; and whether the totals are live.
+// The banner of an outage and of its end; and on the page, the slot below the bar, where it takes the place of the welcome.
 
-import { outageBanner } from "./outage.js";
+import { saveOutage, savedOutage } from "./memory.js";
 import { stateOf } from "./totals.js";
-import { age, clock, down, votes } from "./words.js";
+import { age, clock, down, stopwatch, votes } from "./words.js";
+
+/** How long the end of an outage is shown. */
+const SHOW_BACK = 20_000;
 
 const WELCOME = "Welcome to Yelb, where lunch is put to the vote";
 const NO_VOTES_YET = "No votes yet. Yours decides lunch.";
@@ -20,7 +23,7 @@ export function status(announce) {
   const asOfWord = document.querySelector(".live__as-of");
   /** @type {Situation} */
   let now;
-  /** How many votes waited when the last outage ended. */
+  /** How many votes waited in the last outage. */
   let waited = 0;
 
   const banner = outageBanner(document.querySelector("#banner"), {
@@ -31,7 +34,6 @@ export function status(announce) {
       const { unsure } = now.own;
       return unsure === 0 ? null : { kind: "unsure", what: `${votes(unsure)} not confirmed`, then: doubt(unsure) };
     },
-    onEnd: () => (waited = now.own.waiting),
     onDraw(face) {
       // Screen readers keep the page's heading.
       welcome.classList.toggle("visually-hidden", face !== null);
@@ -58,8 +60,9 @@ export function status(announce) {
     /** @param {Situation} situation */
     update(situation) {
       now = situation;
-      const { totals, votesTrouble } = now;
+      const { totals, votesTrouble, own } = now;
       const title = totals.trouble ? down(totals.trouble, "Database") : votesTrouble ? "Votes not counted" : null;
+      if (title) waited = own.waiting;
       banner.update(title, totals.counts !== null);
     },
 
@@ -68,6 +71,97 @@ export function status(announce) {
       return banner.isOn && now.own.keepsKeys !== false;
     },
   };
+}
+
+/** @typedef {{kind: "down" | "back" | "unsure", what: string, then: string}} Face what the banner shows */
+
+/**
+ * @param {HTMLElement} banner
+ * @param {object} to `during` and `after` say what becomes of votes; of several lines the first is announced
+ */
+export function outageBanner(banner, { announce, during, after, otherwise, onDraw }) {
+  /** @type {{title: string, since: number} | null} */
+  let outage = null;
+  /** @type {{after: number, until: number} | null} the end of the last outage */
+  let back = null;
+  let ticking = 0;
+  /** The last sentence about an outage and its end: changes are announced, not the seconds. */
+  let said = "";
+
+  function begin(title) {
+    outage = { title, since: outage?.since ?? savedOutage() ?? Date.now() };
+    back = null;
+    saveOutage(outage.since);
+    clearInterval(ticking);
+    ticking = setInterval(draw, 1_000);
+  }
+
+  function end() {
+    back = { after: Date.now() - outage.since, until: Date.now() + SHOW_BACK };
+    outage = null;
+    saveOutage(null);
+    setTimeout(draw, SHOW_BACK);
+    clearInterval(ticking);
+  }
+
+  /** @returns {Face | null} */
+  function face() {
+    if (outage) {
+      const lasts = stopwatch(Date.now() - outage.since);
+      return { kind: "down", what: `${outage.title} for ${lasts}`, then: during() };
+    }
+    if (back && Date.now() < back.until) {
+      return { kind: "back", what: `Back after ${stopwatch(back.after)}`, then: after() };
+    }
+    return otherwise();
+  }
+
+  function announceChange() {
+    const shown = face();
+    const [then] = shown?.then.split("\n") ?? [];
+    const about = outage ? `${outage.title}. ${then}` : shown ? `${shown.what}. ${then}` : "";
+    if (about !== "" && about !== said) announce(about);
+    said = about;
+  }
+
+  function draw() {
+    const shown = face();
+    banner.hidden = shown === null;
+    if (shown) fill(banner, shown);
+    onDraw(shown);
+  }
+
+  return {
+    /**
+     * @param {string | null} title what is down
+     * @param {boolean} isKnown whether it is known that nothing is
+     */
+    update(title, isKnown) {
+      if (title && title !== outage?.title) begin(title);
+      else if (!title && outage) end();
+      // One that was over before a reload.
+      else if (!title && isKnown) saveOutage(null);
+      draw();
+      announceChange();
+    },
+
+    get isOn() {
+      return outage !== null;
+    },
+  };
+}
+
+function fill(banner, { kind, what, then }) {
+  const words = banner.querySelector(".banner__words");
+  if (banner.dataset.kind !== kind || words.lastElementChild.textContent !== then) {
+    // Other words are other elements, so that nothing that is read moves.
+    const others = words.cloneNode(true);
+    others.lastElementChild.textContent = then;
+    words.replaceWith(others);
+  }
+  banner.dataset.kind = kind;
+  banner.style.setProperty("--characters", `${what.length}`);
+  banner.querySelector(".banner__what").textContent = what;
 }
 
 /** What happens to votes during an outage. */

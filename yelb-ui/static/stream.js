@@ -27,15 +27,7 @@ export function follow(ids, ending, { onSign, onEvent }) {
   return readEvents("api/stream", ending, { onSign, onData: (data) => onEvent(eventOf(data, ids)) });
 }
 
-/**
- * Reads server-sent events, each of them JSON.
- * @param {string} path
- * @param {AbortController} ending
- * @param {object} to
- * @param {() => void} [to.onSign]
- * @param {(data: any) => void} to.onData
- * @returns {Promise<boolean>}
- */
+/** The same for any stream of events in JSON. */
 export async function readEvents(path, ending, { onSign, onData }) {
   let silence = 0;
   function listen() {

@@ -191,11 +191,7 @@ function pace(reads) {
   return Math.max(0, (1000 * (last.total - first.total)) / Math.max(1, last.at - first.at));
 }
 
-/**
- * What the root says: how old the totals are, and whether there is a vote.
- * @param {Totals} totals
- * @returns {"down" | "waiting" | "zero" | "live"}
- */
+/** @param {Totals} totals */
 export function stateOf({ counts, trouble }) {
   if (trouble) return "down";
   if (counts === null) return "waiting";

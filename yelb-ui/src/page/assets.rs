@@ -47,7 +47,6 @@ impl Files {
             file!("card.js", JAVASCRIPT),
             file!("memory.js", JAVASCRIPT),
             file!("order.js", JAVASCRIPT),
-            file!("outage.js", JAVASCRIPT),
             file!("pace.js", JAVASCRIPT),
             file!("result.js", JAVASCRIPT),
             file!("screen.js", JAVASCRIPT),

@@ -90,10 +90,12 @@ test("all of it is in the picture and nothing shifts: at zero, few and many vote
     }
     for (const status of [503, 500]) {
       await page.route("**/api/**", (route) => route.fulfill({ ...storeDown(), status }));
+      const title = status === 503 ? "Database down for" : "App server failing (500) for";
       await screen.timePasses();
+      await screen.untilSays(screen.notice, title);
       // An hour is longer to read than some seconds.
       await page.clock.fastForward(3_600_000);
-      await screen.untilSays(screen.notice, status === 503 ? "Database down for 1:" : "App server failing (500) for 2:");
+      await screen.untilSays(screen.notice, `${title} ${status === 503 ? 1 : 2}:`);
       await fits(`status ${status}`);
     }
     await page.unroute("**/api/**");
