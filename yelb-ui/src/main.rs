@@ -73,8 +73,7 @@ async fn run(config: Config, names: &Names) -> anyhow::Result<()> {
     let resolver = config.process.resolver();
     let upstream = || Upstream::new(origin.clone(), resolver.clone(), contact.clone());
     let live = Live::start(upstream(), contact.clone(), &health);
-    let app =
-        || router::app(live.clone().before(proxy::app(upstream())), &health, &config.page);
+    let app = || router::app(live.clone().before(proxy::app(upstream())), &health, &config.page);
     // If the client disconnects, the call of the app server is cancelled.
     let page = Server::on_workers("page", page, &Workers::start()?, app, OnDisconnect::Cancel)?;
     let mut servers = vec![page];
