@@ -1,8 +1,8 @@
 //! Yelb's API: votes, page views and stats.
 //!
 //! Start at [`router`], which has every route and layer on one screen. Handlers are in [`api`]; they know the [`stores`], and
-//! [`config`] says where these are, and [`live`] shows what is in them while there are viewers. [`request`] is what happens to a request before it meets a route, [`cors`]
-//! what happens to an answer after it.
+//! [`config`] says where these are. [`live`] shows what is in them while there are viewers. [`request`] is what happens to a
+//! request before it meets a route, [`cors`] what happens to an answer after it.
 
 pub mod api;
 pub mod config;

@@ -1,7 +1,7 @@
 //! The live stream: totals, page views and the stores that are down, for as long as there are viewers.
 //!
-//! One task reads for all viewers, so that what the stores have to do grows neither with viewers nor with votes. While there is no viewer
-//! it reads nothing.
+//! One task reads for all viewers, so that what the stores have to do grows neither with viewers nor with votes. While there is
+//! no viewer it reads nothing.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering::Relaxed};

@@ -53,7 +53,8 @@ impl Input for View {
     }
 }
 
-/// The outputs of a batch whose views were added in one step, when all of them together made the count `after`. Reads get that count.
+/// The outputs of a batch whose views were added in one step, when all of them together made the count `after`. Reads get that
+/// count.
 pub(crate) fn outputs(batch: &[View], after: i64) -> Vec<Result<i64, StoreError>> {
     let mut count = after - counted(batch);
     let output = |view: &View| match view {

@@ -55,7 +55,7 @@ export function visit() {
     begin: count,
 
     /**
-     * @param {number | null} views of everybody, as they are now
+     * @param {number | null} views of all visitors, as they are now
      * @param {boolean} isDown whether their store is down
      */
     told(views, isDown) {

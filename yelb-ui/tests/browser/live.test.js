@@ -1,10 +1,9 @@
 // The live stream: what others do shows at once, whatever becomes of the servers.
 
 import assert from "node:assert/strict";
-import { createServer } from "node:http";
 import { test } from "node:test";
 import { complaintsOf, newLiveVisitor } from "./support/browser.js";
-import { startPair, startReplicas, startUi } from "./support/servers.js";
+import { serve, startPair, startReplicas, startUi } from "./support/servers.js";
 import { stage } from "./support/stage.js";
 import { YelbPage } from "./support/yelb-page.js";
 
@@ -148,32 +147,40 @@ test("a replica is killed: the stream goes on from the other one", async () => {
   assert.equal(one.times("/api/stream"), 1);
 });
 
-test("the original app server has no stream: the page reads every few seconds, and complains of nothing", async () => {
+test("the original app server has no stream: the page reads every few seconds, and complains of nothing", async (context) => {
   let ihop = 7;
-  const original = createServer(({ url }, response) => {
+  const original = await serve(context, ({ url }, response) => {
     const rows = ["outback", "bucadibeppo", "ihop", "chipotle"].map((name) => ({ name, value: name === "ihop" ? ihop : 0 }));
     const answers = { "/api/getvotes": JSON.stringify(rows), "/api/getstats": '{"hostname": "original", "pageviews":1}' };
     response.writeHead(answers[url] ? 200 : 404).end(answers[url] ?? "<h1>Not Found</h1>");
   });
-  await new Promise((resolve) => original.listen(0, "127.0.0.1", resolve));
-  const { ui, url } = await startUi(`127.0.0.1:${original.address().port}`);
-  try {
-    const page = await newLiveVisitor(on.browser);
-    const complaints = complaintsOf(page);
-    const shown = new YelbPage(page);
-    let streams = 0;
-    page.on("request", (request) => (streams += request.url().endsWith("/api/stream") ? 1 : 0));
-    await page.goto(url);
-    await shown.untilCounted("ihop", 7);
-    for (const count of [8, 9]) {
-      ihop = count;
-      await shown.nextRead();
-      await shown.untilCounted("ihop", count);
-    }
-    assert.equal(streams, 1);
-    assert.deepEqual(complaints, []);
-  } finally {
-    await ui.stop();
-    original.close();
+  const { ui, url } = await startUi(new URL(original).host);
+  context.after(() => ui.stop());
+  const page = await newLiveVisitor(on.browser);
+  const complaints = complaintsOf(page);
+  const shown = new YelbPage(page);
+  let streams = 0;
+  page.on("request", (request) => (streams += request.url().endsWith("/api/stream") ? 1 : 0));
+  await page.goto(url);
+  await shown.untilCounted("ihop", 7);
+  for (const count of [8, 9]) {
+    ihop = count;
+    await shown.nextRead();
+    await shown.untilCounted("ihop", count);
   }
+  assert.equal(streams, 1);
+  assert.deepEqual(complaints, []);
+});
+
+test("below a path, the stream is there as well", async (context) => {
+  const pair = await startPair({ YELB_BASE_PATH: "/yelb" });
+  context.after(() => pair.stop());
+  const { page, shown, times } = await visit(`${pair.url}/yelb/`);
+  await shown.untilSays(shown.pageViews, /^1 page view/);
+  const reads = times("/yelb/api/getvotes");
+  await fetch(`${pair.url}/yelb/api/ihop`);
+  await shown.untilCounted("ihop", 1);
+  await page.clock.runFor(30_000);
+  assert.equal(times("/yelb/api/getvotes"), reads, "the page does not read");
+  assert.equal(times("/yelb/api/stream"), 1);
 });

@@ -35,13 +35,13 @@ export async function startYelb(settings = {}) {
 }
 
 /** UI and app server as two processes, so that one can go and come back. */
-export async function startPair() {
+export async function startPair(settings = {}) {
   const data = await dataFile();
   const startAppServer = (port) => start(yelbAppserver, ["--port", port], data.env);
 
   let appServer = startAppServer("0");
   const address = await appServer.says("stderr", listening("api"));
-  const { ui, url } = await startUi(address);
+  const { ui, url } = await startUi(address, settings);
 
   return {
     url,
@@ -81,9 +81,9 @@ export async function startReplicas() {
   };
 }
 
-/** A UI in front of a server of the test's own. */
-export async function startUi(address) {
-  const ui = start(yelbUi, ["--port", "0"], { YELB_APPSERVER_ENDPOINT: `http://${address}` });
+/** A UI in front of an app server that the test has started. */
+export async function startUi(address, settings = {}) {
+  const ui = start(yelbUi, ["--port", "0"], { YELB_APPSERVER_ENDPOINT: `http://${address}`, ...settings });
   return { ui, url: `http://${await ui.says("stderr", listening("page"))}` };
 }
 
