@@ -74,16 +74,15 @@ def test_who_keeps_certificates_may_fail_without_the_task(flavour: str, node: st
     assert environment(keeper)["CERTIFICATE"].startswith("arn:aws:secretsmanager:")
 
 
-def routes(node: str) -> Iterator[dict[str, Any]]:
-    """The first route that takes the live stream, of every listener that speaks HTTP."""
+def routes(node: str, path: str) -> Iterator[dict[str, Any]]:
+    """The first route that takes the path, of every listener that speaks HTTP."""
     for listener in bootstrap(node)["listeners"]:
         for filters in (chain["filters"] for chain in listener["filter_chains"]):
             for host in filters[0]["typed_config"].get("route_config", {}).get("virtual_hosts", []):
-                yield next(route["route"] for route in host["routes"] if takes_the_stream(route["match"]))
+                yield next(route["route"] for route in host["routes"] if takes(route["match"], path))
 
 
-def takes_the_stream(match: dict[str, Any]) -> bool:
-    path = "/api/stream"
+def takes(match: dict[str, Any], path: str) -> bool:
     if "headers" in match:
         return False
     regex = match.get("safe_regex", {}).get("regex")
@@ -92,7 +91,12 @@ def takes_the_stream(match: dict[str, Any]) -> bool:
 
 @pytest.mark.parametrize(("node", "listeners"), [("yelb-ui", 2), ("yelb-appserver", 1)])
 def test_no_limit_of_time_ends_the_live_stream(node: str, listeners: int) -> None:
-    assert [route["timeout"] for route in routes(node)] == ["0s"] * listeners
+    assert [route["timeout"] for route in routes(node, "/api/stream")] == ["0s"] * listeners
+
+
+def test_no_limit_of_time_ends_the_stream_of_the_big_screen() -> None:
+    to_the_page = (route for route in routes("yelb-ui", "/screen/answers") if route["cluster"] == "yelb-ui")
+    assert [route["timeout"] for route in to_the_page] == ["0s"]
 
 
 def test_the_front_door_has_room_for_every_viewer() -> None:

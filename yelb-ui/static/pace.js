@@ -2,7 +2,7 @@
 
 const SECONDS = 120;
 /** What a point is the mean of: votes come one by one, and reads of the totals every few seconds. */
-const SMOOTH_OVER = 3;
+const SMOOTH_OVER = 6;
 /** What the figure is the mean of. */
 const FIGURE_OVER = 10;
 /** A lower peak would fill the chart with next to nothing. */

@@ -58,6 +58,7 @@ impl Site {
 }
 
 fn unknown() -> Response {
-    let detail = "The screen shows the address of the page, and this request has no Host that is a host name.";
+    let detail = "The screen shows the page's address, and the Host of this request is no host name. \
+         Open it by a host name or an IP address.";
     Problem::new(StatusCode::BAD_REQUEST, detail).into_response()
 }
