@@ -16,7 +16,7 @@ fn answer(status: &str, host: &str) -> String {
 }
 
 fn votes(event: &Value) -> u64 {
-    event["votes"].as_array().unwrap().iter().filter_map(Value::as_u64).sum()
+    event["votes"].as_array().expect("a list").iter().filter_map(Value::as_u64).sum()
 }
 
 #[test]
