@@ -74,6 +74,38 @@ def test_who_keeps_certificates_may_fail_without_the_task(flavour: str, node: st
     assert environment(keeper)["CERTIFICATE"].startswith("arn:aws:secretsmanager:")
 
 
+def routes(node: str, path: str) -> Iterator[dict[str, Any]]:
+    """The first route that takes the path, of every listener that speaks HTTP."""
+    for listener in bootstrap(node)["listeners"]:
+        for filters in (chain["filters"] for chain in listener["filter_chains"]):
+            for host in filters[0]["typed_config"].get("route_config", {}).get("virtual_hosts", []):
+                yield next(route["route"] for route in host["routes"] if takes(route["match"], path))
+
+
+def takes(match: dict[str, Any], path: str) -> bool:
+    if "headers" in match:
+        return False
+    regex = match.get("safe_regex", {}).get("regex")
+    return match.get("path") == path or path.startswith(match.get("prefix", "-")) or bool(regex and re.fullmatch(regex, path))
+
+
+@pytest.mark.parametrize(("node", "listeners"), [("yelb-ui", 2), ("yelb-appserver", 1)])
+def test_no_limit_of_time_ends_the_live_stream(node: str, listeners: int) -> None:
+    assert [route["timeout"] for route in routes(node, "/api/stream")] == ["0s"] * listeners
+
+
+def test_no_limit_of_time_ends_the_stream_of_the_big_screen() -> None:
+    to_the_page = (route for route in routes("yelb-ui", "/screen/answers") if route["cluster"] == "yelb-ui")
+    assert [route["timeout"] for route in to_the_page] == ["0s"]
+
+
+def test_the_front_door_has_room_for_every_viewer() -> None:
+    clusters = {cluster["name"]: cluster for cluster in bootstrap("yelb-ui")["clusters"]}
+    (limits,) = clusters["yelb-ui"]["circuit_breakers"]["thresholds"]
+    # What yelb-ui lets in unless told otherwise, and some to be told that there is no room.
+    assert limits["max_connections"] > 10240 and limits["max_requests"] > 10240
+
+
 @pytest.mark.parametrize("node", NODES)
 def test_the_task_publishes_what_envoy_listens_on(node: str) -> None:
     listening = {port for host, port in addresses(bootstrap(node)["listeners"]) if host == "0.0.0.0"}

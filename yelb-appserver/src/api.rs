@@ -16,6 +16,7 @@ use yelb_db::{Vote, VoteKey};
 use yelb_poll::{ChoiceId, Poll};
 
 use crate::error::ApiError;
+use crate::live::Live;
 use crate::stores::{PageViews, Votes};
 
 /// Who answers: the name of the host, as the container or the machine has it.
@@ -33,6 +34,11 @@ impl Hostname {
 
     fn new(name: &str) -> Self {
         Self { name: name.into(), in_header: HeaderValue::from_str(name).ok() }
+    }
+
+    /// The name.
+    pub(crate) fn name(&self) -> &str {
+        &self.name
     }
 
     /// The name as a header's value; none if it has characters that a header cannot have.
@@ -98,9 +104,14 @@ pub async fn hostname(State(hostname): State<Hostname>) -> impl IntoResponse {
     Json(hostname.name.to_string())
 }
 
+/// `GET /api/stream`: all that changes, as it changes.
+pub async fn watch(State(live): State<Live>) -> Response {
+    live.answer()
+}
+
 /// `[{"name": "a", "value": 1},{"name": "b", "value": 2}, {"name": "c", "value": 3}]`: with a space before the last one,
 /// and nowhere else between two.
-fn list(poll: &Poll, counts: &[i64]) -> String {
+pub(crate) fn list(poll: &Poll, counts: &[i64]) -> String {
     // Room for the original's names and counts below a million.
     let mut list = String::with_capacity(160);
     list.push('[');
@@ -129,6 +140,11 @@ pub async fn head_of_text() -> Response {
 /// `HEAD` of the votes, the page views or the stats.
 pub async fn head_of_json() -> Response {
     head(JSON)
+}
+
+/// `HEAD` of the stream.
+pub async fn head_of_stream() -> Response {
+    head("text/event-stream")
 }
 
 /// What `GET` answers without its length: no store is asked, so nothing is counted, and an outage of a store does not show

@@ -1,13 +1,14 @@
 //! Yelb's API: votes, page views and stats.
 //!
 //! Start at [`router`], which has every route and layer on one screen. Handlers are in [`api`]; they know the [`stores`], and
-//! [`config`] says where these are. [`request`] is what happens to a request before it meets a route, [`cors`]
-//! what happens to an answer after it.
+//! [`config`] says where these are. [`live`] shows what is in them while there are viewers. [`request`] is what happens to a
+//! request before it meets a route, [`cors`] what happens to an answer after it.
 
 pub mod api;
 pub mod config;
 pub mod cors;
 pub mod error;
+pub mod live;
 pub mod request;
 pub mod router;
 pub mod stores;
@@ -19,6 +20,7 @@ use yelb_service::health::{Check, Contact, Dependency, Health};
 use yelb_service::problem::Chain;
 use yelb_service::settings::{Names, SettingError};
 
+use crate::live::{Live, Sources};
 use crate::stores::{PageViews, Votes};
 
 /// What the routes share. A handler takes the part that it uses.
@@ -30,6 +32,8 @@ pub struct AppState {
     pub votes: Votes,
     /// The page views.
     pub page_views: PageViews,
+    /// The live stream of both.
+    pub live: Live,
     /// The name of the host, which is in the answers.
     pub hostname: api::Hostname,
 }
@@ -43,13 +47,18 @@ pub async fn start(
     let poll = Poll::default();
     let opened = yelb_db::open(location, poll, resolver).await;
     let stores = opened.map_err(|error| cannot_open(location, names, &error))?;
+    let health = Health::new([stores.votes.status(), stores.views.status()].map(check));
+    let hostname = api::Hostname::of_this_host();
+    let (votes, page_views) = (stores.votes.clone(), stores.views.clone());
+    let sources = Sources { poll, votes, page_views, hostname: hostname.clone() };
+    let live = Live::start(sources, &health);
     let state = AppState {
         poll,
-        votes: Votes::new(stores.votes.clone(), &poll),
+        votes: Votes::new(stores.votes.clone(), &poll, live.clone()),
         page_views: PageViews::new(stores.views.clone()),
-        hostname: api::Hostname::of_this_host(),
+        live,
+        hostname,
     };
-    let health = Health::new([stores.votes.status(), stores.views.status()].map(check));
     Ok((state, health, stores))
 }
 

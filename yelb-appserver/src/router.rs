@@ -44,6 +44,7 @@ fn router(state: AppState, health: &Health) -> Router {
         .route("/api/getvotes", get(api::tally).head(api::head_of_json).options(read))
         .route("/api/pageviews", get(api::view).head(api::head_of_json).options(read))
         .route("/api/getstats", get(api::view_stats).head(api::head_of_json).options(read))
+        .route("/api/stream", get(api::watch).head(api::head_of_stream).options(read))
         .route("/api/hostname", get(api::hostname).options(read))
         .method_not_allowed_fallback(async || {
             Problem::new(

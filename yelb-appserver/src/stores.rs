@@ -11,6 +11,7 @@ use yelb_poll::Poll;
 use yelb_service::telemetry::span;
 
 use crate::error::ApiError;
+use crate::live::Live;
 use measured::wait;
 
 pub use measured::METRICS;
@@ -24,26 +25,28 @@ struct TracedVotes {
     store: VoteStore,
     /// One for each choice of the poll: to look one up by its name takes longer than to count.
     acknowledged: Vec<Counter>,
+    live: Live,
 }
 
 impl Votes {
-    /// The votes of `poll`.
-    pub fn new(store: VoteStore, poll: &Poll) -> Self {
+    /// The votes of `poll`, each of which `live` is told of.
+    pub fn new(store: VoteStore, poll: &Poll, live: Live) -> Self {
         let counter = |name| metrics::counter!("yelb_votes_total", "restaurant" => name);
         let acknowledged = poll.names().into_iter().map(counter).collect();
-        Self(Arc::new(TracedVotes { store, acknowledged }))
+        Self(Arc::new(TracedVotes { store, acknowledged, live }))
     }
 
     /// Counts a vote and answers with its own count, once the store has committed it. A vote whose key was counted before
     /// is not counted again, and gets the answer of the first time.
     pub async fn record(&self, vote: Vote) -> Result<i64, ApiError> {
-        let TracedVotes { store, acknowledged } = &*self.0;
+        let TracedVotes { store, acknowledged, live } = &*self.0;
         let counter = &acknowledged[vote.choice.index()];
         let kind = store.description().kind;
         let recorded = wait(kind, kind.write, store.record(vote));
         let recorded = span::run(write(store.description()), recorded).await;
         let count = recorded.map_err(ApiError::Vote)?.map_err(|KeyReused| ApiError::KeyReused)?;
         counter.increment(1);
+        live.counted();
         Ok(count)
     }
 

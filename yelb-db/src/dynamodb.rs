@@ -226,9 +226,15 @@ impl Session for Adder {
     }
 
     async fn run(&mut self, batch: &[View]) -> Outputs<i64> {
-        let views = views::count(batch.len());
-        let after = self.0.table.add(PAGE_VIEWS, views, "count page views").await?;
-        Ok(views::outputs(batch.len(), after))
+        let (table, counted) = (&self.0.table, views::counted(batch));
+        let after = if counted == 0 {
+            let found = table.read(&[PAGE_VIEWS], "read the page views").await?;
+            // No item, no views yet.
+            found.first().map_or(0, |(_, count)| *count)
+        } else {
+            table.add(PAGE_VIEWS, counted, "count page views").await?
+        };
+        Ok(views::outputs(batch, after))
     }
 
     async fn ping(&mut self) -> Result<(), StoreError> {

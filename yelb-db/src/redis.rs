@@ -157,13 +157,18 @@ impl Session for Adder {
     }
 
     async fn run(&mut self, batch: &[View]) -> Outputs<i64> {
-        let after: i64 = redis::cmd("INCRBY")
-            .arg(KEY)
-            .arg(batch.len())
+        let counted = views::counted(batch);
+        let mut command = redis::cmd(if counted == 0 { "GET" } else { "INCRBY" });
+        command.arg(KEY);
+        if counted > 0 {
+            command.arg(counted);
+        }
+        let after: Option<i64> = command
             .query_async(&mut self.0)
             .await
             .map_err(StoreError::doing("count page views"))?;
-        Ok(views::outputs(batch.len(), after))
+        // No key, no views yet.
+        Ok(views::outputs(batch, after.unwrap_or(0)))
     }
 
     async fn ping(&mut self) -> Result<(), StoreError> {

@@ -206,12 +206,18 @@ impl Session for Adder {
 
     async fn run(&mut self, batch: &[View]) -> Outputs<i64> {
         self.0.place.check().map_err(StoreError::refused("count page views"))?;
-        let after = sqlx::query_scalar("update page_views set count = count + $1 returning count")
-            .bind(views::count(batch.len()))
+        let counted = views::counted(batch);
+        let query = if counted == 0 {
+            sqlx::query_scalar("select count from page_views")
+        } else {
+            sqlx::query_scalar("update page_views set count = count + $1 returning count")
+                .bind(counted)
+        };
+        let after = query
             .fetch_one(&mut *self.0.lock().await)
             .await
             .map_err(StoreError::doing("count page views"))?;
-        Ok(views::outputs(batch.len(), after))
+        Ok(views::outputs(batch, after))
     }
 
     async fn ping(&mut self) -> Result<(), StoreError> {

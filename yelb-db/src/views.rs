@@ -18,7 +18,12 @@ pub struct ViewStore {
 impl ViewStore {
     /// Counts one page view, and answers with the count that it made.
     pub async fn add(&self) -> Result<i64, StoreError> {
-        self.add.submit(View).await
+        self.add.submit(View::Counted).await
+    }
+
+    /// How many there were, without counting one.
+    pub async fn read(&self) -> Result<i64, StoreError> {
+        self.add.submit(View::Read).await
     }
 
     /// How the store is.
@@ -32,25 +37,39 @@ impl ViewStore {
     }
 }
 
-/// One page view.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct View;
+/// What is wanted of the page views.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum View {
+    /// One more of them.
+    Counted,
+    /// Their number.
+    Read,
+}
 
 impl Input for View {
-    /// Sent twice, it may be counted twice.
+    /// A view that is sent twice may be counted twice.
     fn is_repeatable(&self) -> bool {
-        false
+        *self == Self::Read
     }
 }
 
-/// The outputs of so many views that were added in one step, when all of them together made the count `after`.
-pub(crate) fn outputs(views: usize, after: i64) -> Vec<Result<i64, StoreError>> {
-    let before = after - count(views);
-    (1..=views).map(|position| Ok(before + count(position))).collect()
+/// The outputs of a batch whose views were added in one step, when all of them together made the count `after`. Reads get that
+/// count.
+pub(crate) fn outputs(batch: &[View], after: i64) -> Vec<Result<i64, StoreError>> {
+    let mut count = after - counted(batch);
+    let output = |view: &View| match view {
+        View::Counted => {
+            count += 1;
+            Ok(count)
+        }
+        View::Read => Ok(after),
+    };
+    batch.iter().map(output).collect()
 }
 
-/// So many views as a store counts them.
-pub(crate) fn count(views: usize) -> i64 {
+/// How many views of a batch are to be counted. If there are none, the store need not write.
+pub(crate) fn counted(batch: &[View]) -> i64 {
+    let views = batch.iter().filter(|view| **view == View::Counted).count();
     i64::try_from(views).unwrap_or(i64::MAX)
 }
 
@@ -60,7 +79,8 @@ mod tests {
 
     #[test]
     fn every_view_has_its_own_count() {
-        let counts: Vec<i64> = outputs(3, 103).into_iter().map(Result::unwrap).collect();
-        assert_eq!(counts, [101, 102, 103]);
+        let batch = [View::Counted, View::Read, View::Counted, View::Counted];
+        let counts: Vec<i64> = outputs(&batch, 103).into_iter().map(Result::unwrap).collect();
+        assert_eq!(counts, [101, 103, 102, 103]);
     }
 }

@@ -8,7 +8,7 @@ use http::Uri;
 use http::uri::PathAndQuery;
 
 /// Paths of the page itself, which would be mistaken for it.
-const TAKEN: [&str; 2] = ["/api", "/static"];
+const TAKEN: [&str; 3] = ["/api", "/static", "/screen"];
 
 /// Where the page is below the root of its host. Empty, or a path that begins with a slash and does not end with one.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -64,7 +64,7 @@ impl FromStr for BasePath {
         }
         if TAKEN.contains(&path) {
             return Err(
-                "expected a path that is neither /api nor /static, which are the page's own",
+                "expected a path other than /api, /static and /screen, which are the page's own",
             );
         }
         Ok(Self(path.to_owned()))
@@ -110,7 +110,7 @@ mod tests {
     fn what_is_no_path_is_refused() {
         for text in [
             "yelb", "//", "/a//b", "/../x", "/y{e}lb", "/y elb", "/y%65lb", "/a?b", "/api/",
-            "/static",
+            "/static", "/screen",
         ] {
             assert!(text.parse::<BasePath>().is_err(), "{text}");
         }

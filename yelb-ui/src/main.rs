@@ -12,8 +12,10 @@ use yelb_service::server::{self, OnDisconnect, Server, Workers};
 use yelb_service::settings::{self, Environment, Names};
 use yelb_service::stop::StopOptions;
 use yelb_service::{admin, telemetry};
+use yelb_ui::answers::Answers;
 use yelb_ui::config::{self, Config};
 use yelb_ui::contact::AppServerContact;
+use yelb_ui::live::Live;
 use yelb_ui::upstream::{Origin, Upstream};
 use yelb_ui::{proxy, router};
 
@@ -72,9 +74,12 @@ async fn run(config: Config, names: &Names) -> anyhow::Result<()> {
         "cannot use TLS to the app server; install ca-certificates, or set SSL_CERT_FILE",
     )?;
     let resolver = config.process.resolver();
+    let upstream = || Upstream::new(origin.clone(), resolver.clone(), contact.clone());
+    let live = Live::start(upstream(), contact.clone(), &health);
+    let answers = Answers::start(&health);
     let app = || {
-        let upstream = Upstream::new(origin.clone(), resolver.clone(), contact.clone());
-        router::app(proxy::app(upstream), &health, &config.page)
+        let api = live.clone().before(proxy::app(upstream()));
+        router::app(api, &answers, &health, &config.page)
     };
     // If the client disconnects, the call of the app server is cancelled.
     let page = Server::on_workers("page", page, &Workers::start()?, app, OnDisconnect::Cancel)?;

@@ -1,15 +1,17 @@
-//! The page: one document and the files it loads, all inside the binary.
+//! The page and the big screen: two documents and the files they load, all inside the binary.
 //!
 //! Nothing here knows the votes. The page's scripts ask the API for them, by URLs relative to the page, so that it also
 //! works below a path of another site.
 
 mod assets;
 mod origin;
+mod qr;
+mod screen;
 
 use std::sync::Arc;
 
 use askama::Template;
-use assets::{Asset, Files};
+use assets::{Asset, Files, HTML};
 use axum::Router;
 use axum::extract::{Path, State};
 use axum::response::{IntoResponse, Response};
@@ -30,15 +32,22 @@ const CONTENT_SECURITY_POLICY: &str = "default-src 'none'; script-src 'self'; st
 
 const DESCRIPTION: &str = "Where is lunch? One vote at a time.";
 
+/// The scripts that only the page has.
+const OF_THE_PAGE: [&str; 4] = ["card.js", "visit.js", "voting.js", "yelb.js"];
+/// The scripts that only the big screen has.
+const OF_THE_SCREEN: [&str; 3] = ["answers.js", "pace.js", "screen.js"];
+
 /// What the template has in the place of scheme and host, which each request brings.
 const ORIGIN: &str = "{origin}";
 
-/// `GET /`, `/favicon.ico` and `/static/…`. Any other path is left to the caller's fallback.
+/// `GET /`, `/screen…`, `/favicon.ico` and `/static/…`. Any other path is left to the caller's fallback.
 pub fn router(config: &PageConfig) -> Router {
     let policy = format!("{CONTENT_SECURITY_POLICY}{}", config.frame_ancestors);
     let policy = policy.parse().expect("its parts are of letters that a field may have");
     let routes = Router::new()
         .route("/", get(document))
+        .route("/screen", get(screen::document))
+        .route("/screen/code.svg", get(screen::code))
         .route("/favicon.ico", get(favicon))
         .route("/static/{digest}/{name}", get(file))
         .with_state(Arc::new(Site::new(Poll::default(), &config.base_path)));
@@ -56,22 +65,26 @@ fn always(name: HeaderName, value: HeaderValue) -> SetResponseHeaderLayer<Header
     SetResponseHeaderLayer::overriding(name, value)
 }
 
-/// The document and its files.
+/// The documents and their files.
 struct Site {
+    page: Page,
+    /// The page as it is served, but for its origin.
     document: String,
     files: Files,
+    base_path: BasePath,
 }
 
 impl Site {
     fn new(poll: Poll, base_path: &BasePath) -> Self {
         let files = Files::new();
         let page = Page::of(poll, &files, base_path);
-        Self { document: page.render().expect("a template of plain strings always renders"), files }
+        let document = page.render().expect("a template of plain strings always renders");
+        Self { page, document, files, base_path: base_path.clone() }
     }
 }
 
 async fn document(State(site): State<Arc<Site>>, request: HeaderMap) -> Response {
-    Asset::answer_html(site.document.replace(ORIGIN, &origin::of(&request)), &request)
+    Asset::answer_fresh(HTML, site.document.replace(ORIGIN, &origin::of(&request)), &request)
 }
 
 /// For browsers that ask for it whatever the page says.
@@ -128,7 +141,7 @@ impl Page {
                 _ => "many crowd",
             },
             files: files.folder(),
-            scripts: files.scripts().collect(),
+            scripts: files.scripts(&OF_THE_SCREEN).collect(),
             version: env!("CARGO_PKG_VERSION"),
             description: DESCRIPTION,
             address: format!("{ORIGIN}{}", base_path.as_str()),

@@ -11,12 +11,14 @@ use yelb_service::observe::observe;
 use yelb_service::problem::Problem;
 use yelb_service::server::App;
 
+use crate::answers::Answers;
 use crate::config::PageConfig;
 use crate::page;
 
 /// The whole service: the page, and `api` for what begins with `/api/`.
-pub fn app(api: App, health: &Health, config: &PageConfig) -> App {
-    let page = App::new(page(health, config));
+pub fn app(api: App, answers: &Answers, health: &Health, config: &PageConfig) -> App {
+    let api = answers.of(api);
+    let page = App::new(page(answers, health, config));
     let base_path = config.base_path.clone();
     App::from_fn(move |request| {
         let request = base_path.take_off(request);
@@ -26,9 +28,10 @@ pub fn app(api: App, health: &Health, config: &PageConfig) -> App {
     })
 }
 
-fn page(health: &Health, config: &PageConfig) -> Router {
+fn page(answers: &Answers, health: &Health, config: &PageConfig) -> Router {
     let base_path = config.base_path.clone();
     page::router(config)
+        .merge(answers.routes())
         .fallback(move |asked: Uri| {
             future::ready(if base_path.lacks_slash(asked.path()) {
                 Redirect::permanent(&format!("{base_path}/")).into_response()

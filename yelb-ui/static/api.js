@@ -42,10 +42,7 @@ export class Trouble extends Error {
  */
 export async function getVotes(ids) {
   const { text, host } = await ask("getvotes");
-  const rows = parsed(text);
-  if (!Array.isArray(rows)) throw new Trouble("nonsense");
-  const values = new Map(rows.map((row) => [row?.name, row?.value]));
-  return { counts: new Map(ids.map((id) => [id, checkedCount(values.get(id))])), host };
+  return { counts: checkedCounts(parsed(text), ids), host };
 }
 
 /**
@@ -77,11 +74,11 @@ export async function castVote(id, key) {
 /**
  * Where the API is, without the name and the password that the page's address may have: `fetch` refuses an address with them.
  * The browser knows them from the page, and sends them where a login is asked for.
- * @param {string} path below `api/`
+ * @param {string} path below the page's
  * @returns {string}
  */
-function addressOf(path) {
-  const address = new URL(`api/${path}`, document.baseURI);
+export function addressOf(path) {
+  const address = new URL(path, document.baseURI);
   address.username = "";
   address.password = "";
   return address.href;
@@ -99,7 +96,7 @@ async function ask(path, headers = {}) {
   let response, text;
   try {
     // Not from the cache, and not in line behind an equal request for the sake of the cache either.
-    response = await fetch(addressOf(path), { headers, cache: "no-store", signal: limit.signal });
+    response = await fetch(addressOf(`api/${path}`), { headers, cache: "no-store", signal: limit.signal });
     text = await response.text();
   } catch {
     throw new Trouble(limit.signal.aborted ? "silence" : "page-server");
@@ -140,12 +137,22 @@ function hostOf({ headers }) {
 }
 
 /** @param {string} text */
-function parsed(text) {
+export function parsed(text) {
   try {
     return JSON.parse(text);
   } catch {
     throw new Trouble("nonsense");
   }
+}
+
+/**
+ * @param {unknown} rows as `getvotes` and the stream have them
+ * @param {string[]} ids
+ */
+export function checkedCounts(rows, ids) {
+  if (!Array.isArray(rows)) throw new Trouble("nonsense");
+  const values = new Map(rows.map((row) => [row?.name, row?.value]));
+  return new Map(ids.map((id) => [id, checkedCount(values.get(id))]));
 }
 
 /** @param {unknown} value */
@@ -155,7 +162,7 @@ function checkedCount(value) {
 }
 
 /** @param {unknown} value */
-function checkedName(value) {
+export function checkedName(value) {
   if (!isName(value)) throw new Trouble("nonsense");
   return value;
 }

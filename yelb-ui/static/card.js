@@ -1,5 +1,6 @@
 // One restaurant's card: its result, its button, and what became of the visitor's votes for it.
 
+import { length } from "./result.js";
 import { clock, number, share, votes } from "./words.js";
 
 /**
@@ -68,15 +69,6 @@ function flash(card) {
   // Asking for the layout makes the browser see the state in between.
   void card.offsetWidth;
   card.dataset.mine = "now";
-}
-
-/**
- * @param {number} count
- * @param {number} most
- * @returns {string} percent of the leader's bar; a vote is never nothing
- */
-export function length(count, most) {
-  return `${count === 0 ? 0 : Math.max(0.5, (100 * count) / most)}`;
 }
 
 /**

@@ -1,6 +1,5 @@
 // The result: a ranked bar for each restaurant, and the donut in the poll's order.
 
-import { length } from "./card.js";
 import { number, roughly, share, votes } from "./words.js";
 
 /** Between two segments, in percent of the ring. */
@@ -87,6 +86,15 @@ function showRow(row, place, { count, rank }, { ranked, total, most }) {
   if (!isFirst) return;
   const by = count - ranked[1].count;
   lead.textContent = by === 0 ? "level with the next" : `leads by ${roughly(by)}`;
+}
+
+/**
+ * @param {number} count
+ * @param {number} most
+ * @returns {string} percent of the leader's bar; a vote is never nothing
+ */
+export function length(count, most) {
+  return `${count === 0 ? 0 : Math.max(0.5, (100 * count) / most)}`;
 }
 
 /**

@@ -1,6 +1,7 @@
-// The slot below the bar: the welcome, or the banner of an outage and of its end; and whether the totals are live.
+// The banner of an outage and of its end; and on the page, the slot below the bar, where it takes the place of the welcome.
 
 import { saveOutage, savedOutage } from "./memory.js";
+import { stateOf } from "./totals.js";
 import { age, clock, down, stopwatch, votes } from "./words.js";
 
 /** How long the end of an outage is shown. */
@@ -18,67 +19,31 @@ const NO_VOTES_YET = "No votes yet. Yours decides lunch.";
 
 /** @param {(sentence: string) => void} announce */
 export function status(announce) {
-  const [welcome, banner, live, note] = ["#welcome", "#banner", "#live", "#note"].map((id) => document.querySelector(id));
+  const [welcome, live, note] = ["#welcome", "#live", "#note"].map((id) => document.querySelector(id));
   const asOfWord = document.querySelector(".live__as-of");
   /** @type {Situation} */
   let now;
-  /** @type {{title: string, since: number} | null} */
-  let outage = null;
-  /** @type {{after: number, until: number, waited: number} | null} the end of the last outage */
-  let back = null;
-  let ticking = 0;
-  /** The last sentence about an outage and its end: changes are announced, not the seconds. */
-  let said = "";
+  /** How many votes waited in the last outage. */
+  let waited = 0;
 
-  function outageBegins(title) {
-    outage = { title, since: outage?.since ?? savedOutage() ?? Date.now() };
-    back = null;
-    saveOutage(outage.since);
-    clearInterval(ticking);
-    ticking = setInterval(draw, 1_000);
-  }
-
-  function outageEnds() {
-    back = { after: Date.now() - outage.since, until: Date.now() + SHOW_BACK, waited: now.own.waiting };
-    outage = null;
-    saveOutage(null);
-    setTimeout(draw, SHOW_BACK);
-    clearInterval(ticking);
-  }
-
-  /** @returns {{kind: "down" | "back" | "unsure", what: string, then: string} | null} */
-  function face() {
-    if (outage) {
-      const lasts = stopwatch(Date.now() - outage.since);
-      return { kind: "down", what: `${outage.title} for ${lasts}`, then: promise(now.own) };
-    }
-    if (back && Date.now() < back.until) {
-      return { kind: "back", what: `Back after ${stopwatch(back.after)}`, then: afterwards(now.own, back.waited) };
-    }
-    const { unsure } = now.own;
-    return unsure === 0 ? null : { kind: "unsure", what: `${votes(unsure)} not confirmed`, then: doubt(unsure) };
-  }
-
-  function announceChange() {
-    const shown = face();
-    const about = outage ? `${outage.title}. ${shown.then}` : shown ? `${shown.what}. ${shown.then}` : "";
-    if (about !== "" && about !== said) announce(about);
-    said = about;
-  }
-
-  function draw() {
-    const shown = face();
-    banner.hidden = shown === null;
-    // Screen readers keep the page's heading.
-    welcome.classList.toggle("visually-hidden", shown !== null);
-    if (shown) fill(banner, shown);
-    drawTotals();
-  }
+  const banner = outageBanner(document.querySelector("#banner"), {
+    announce,
+    during: () => promise(now.own),
+    after: () => afterwards(now.own, waited),
+    otherwise() {
+      const { unsure } = now.own;
+      return unsure === 0 ? null : { kind: "unsure", what: `${votes(unsure)} not confirmed`, then: doubt(unsure) };
+    },
+    onDraw(face) {
+      // Screen readers keep the page's heading.
+      welcome.classList.toggle("visually-hidden", face !== null);
+      drawTotals();
+    },
+  });
 
   function drawTotals() {
-    const { counts, asOf, pace, trouble } = now.totals;
-    const total = counts && [...counts.values()].reduce((sum, count) => sum + count, 0);
-    const state = trouble ? "down" : counts === null ? "waiting" : total === 0 ? "zero" : "live";
+    const { counts, asOf, pace } = now.totals;
+    const state = stateOf(now.totals);
     document.documentElement.dataset.state = state;
     live.textContent = { waiting: "Waiting", zero: "Live", live: "Live", down: counts ? clock(asOf) : "No totals yet" }[state];
     asOfWord.textContent = state === "down" && counts ? "As of " : "";
@@ -97,17 +62,91 @@ export function status(announce) {
       now = situation;
       const { totals, votesTrouble, own } = now;
       const title = totals.trouble ? down(totals.trouble, "Database") : votesTrouble ? "Votes not counted" : null;
-      if (title && title !== outage?.title) outageBegins(title);
-      else if (!title && outage) outageEnds();
-      // One that was over before a reload.
-      else if (!title && totals.counts) saveOutage(null);
-      draw();
-      announceChange();
+      if (title) waited = own.waiting;
+      banner.update(title, totals.counts !== null);
     },
 
     /** Whether votes are kept for later now. */
     get keeps() {
-      return outage !== null && now.own.keepsKeys !== false;
+      return banner.isOn && now.own.keepsKeys !== false;
+    },
+  };
+}
+
+/** @typedef {{kind: "down" | "back" | "unsure", what: string, then: string}} Face what the banner shows */
+
+/**
+ * @param {HTMLElement} banner
+ * @param {object} to `during` and `after` say what becomes of votes; of several lines the first is announced
+ */
+export function outageBanner(banner, { announce, during, after, otherwise, onDraw }) {
+  /** @type {{title: string, since: number} | null} */
+  let outage = null;
+  /** @type {{after: number, until: number} | null} the end of the last outage */
+  let back = null;
+  let ticking = 0;
+  /** The last sentence about an outage and its end: changes are announced, not the seconds. */
+  let said = "";
+
+  function begin(title) {
+    outage = { title, since: outage?.since ?? savedOutage() ?? Date.now() };
+    back = null;
+    saveOutage(outage.since);
+    clearInterval(ticking);
+    ticking = setInterval(draw, 1_000);
+  }
+
+  function end() {
+    back = { after: Date.now() - outage.since, until: Date.now() + SHOW_BACK };
+    outage = null;
+    saveOutage(null);
+    setTimeout(draw, SHOW_BACK);
+    clearInterval(ticking);
+  }
+
+  /** @returns {Face | null} */
+  function face() {
+    if (outage) {
+      const lasts = stopwatch(Date.now() - outage.since);
+      return { kind: "down", what: `${outage.title} for ${lasts}`, then: during() };
+    }
+    if (back && Date.now() < back.until) {
+      return { kind: "back", what: `Back after ${stopwatch(back.after)}`, then: after() };
+    }
+    return otherwise();
+  }
+
+  function announceChange() {
+    const shown = face();
+    const [then] = shown?.then.split("\n") ?? [];
+    const about = outage ? `${outage.title}. ${then}` : shown ? `${shown.what}. ${then}` : "";
+    if (about !== "" && about !== said) announce(about);
+    said = about;
+  }
+
+  function draw() {
+    const shown = face();
+    banner.hidden = shown === null;
+    if (shown) fill(banner, shown);
+    onDraw(shown);
+  }
+
+  return {
+    /**
+     * @param {string | null} title what is down
+     * @param {boolean} isKnown whether it is known that nothing is
+     */
+    update(title, isKnown) {
+      if (title && title !== outage?.title) begin(title);
+      else if (!title && outage) end();
+      // One that was over before a reload.
+      else if (!title && isKnown) saveOutage(null);
+      draw();
+      announceChange();
+    },
+
+    get isOn() {
+      return outage !== null;
     },
   };
 }
@@ -121,6 +160,7 @@ function fill(banner, { kind, what, then }) {
     words.replaceWith(others);
   }
   banner.dataset.kind = kind;
+  banner.style.setProperty("--characters", `${what.length}`);
   banner.querySelector(".banner__what").textContent = what;
 }
 

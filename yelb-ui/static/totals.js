@@ -1,14 +1,20 @@
-// The current totals. Nothing else knows where they come from: they are read every few seconds while the page is visible,
-// moved at once by this page's own votes, and recalled from before a reload when they cannot be read.
+// The current totals. Nothing else knows where they come from: from the live stream while the page is visible, and where there is
+// none, from a read every few seconds; they are moved at once by this page's own votes, and recalled from before a reload when they
+// cannot be read.
 
 import { getVotes } from "./api.js";
 import { savedTotals, saveTotals } from "./memory.js";
 import { ordered } from "./order.js";
+import { follow } from "./stream.js";
 
 /** Other people vote, too. */
 const READ_EVERY = 3_000;
 /** However long a server asks to be left alone, the page is back soon after the server is. */
 const READ_AT_LEAST_EVERY = 10_000;
+/** After a stream was cut. Not all pages ask at the same moment what the matter is. */
+const ASK_WITHIN = 1_000;
+/** An event of the stream may be older than the answer to a vote that came before it, by less than this. */
+const SETTLED_AFTER = 2_000;
 /** Shorter, and the pace would jump; longer, and it would lag. */
 const PACE_OVER = 10_000;
 
@@ -25,9 +31,10 @@ const PACE_OVER = 10_000;
  * @param {string[]} ids
  * @param {object} to
  * @param {(totals: Totals) => void} to.onChange
- * @param {() => boolean} to.isAwaited whether there is a reason to read while the page is hidden
+ * @param {(views: number | null, isDown: boolean) => void} to.onViews what the stream tells of the page views
+ * @param {() => boolean} to.isAwaited whether there is a reason to read although the stream tells all, or the page is hidden
  */
-export function currentTotals(ids, { onChange, isAwaited }) {
+export function currentTotals(ids, { onChange, onViews, isAwaited }) {
   const order = ordered();
   /** @type {{at: number, total: number}[]} */
   let reads = [];
@@ -35,6 +42,14 @@ export function currentTotals(ids, { onChange, isAwaited }) {
   let trouble = null;
   let nextRead = 0;
   let underWay = 0;
+  /** @type {AbortController | null} ends the stream that is open */
+  let stream = null;
+  /** Whether it has told anything. */
+  let isLive = false;
+  let hasStream = true;
+  let lastHost = null;
+  let lastVote = 0;
+  let idle = 0;
 
   function tell(host) {
     onChange({ counts: order.counts, asOf, pace: pace(reads), trouble, host });
@@ -50,19 +65,68 @@ export function currentTotals(ids, { onChange, isAwaited }) {
     const failed = answer instanceof Error;
     if (failed) pause = Math.min(Math.max(answer.retryAfter, READ_EVERY), READ_AT_LEAST_EVERY);
     clearTimeout(nextRead);
-    if (!document.hidden || isAwaited()) nextRead = setTimeout(read, pause);
+    if (isAwaited() || (!document.hidden && (failed || !isLive))) nextRead = setTimeout(read, pause);
     if (!order.readEnds(ticket)) return;
     if (failed) missed(answer);
     else took(ticket, answer);
+    if (!failed) watch();
   }
 
+  /** Opens the stream, unless it is open. Reading every few seconds goes on until it tells something, and begins again at its end. */
+  async function watch() {
+    if (stream || !hasStream || document.hidden) return;
+    const ending = (stream = new AbortController());
+    hasStream = await follow(ids, ending, { onSign, onEvent }).catch(() => true);
+    if (stream !== ending) return;
+    stream = null;
+    if (!isLive) return;
+    isLive = false;
+    clearTimeout(nextRead);
+    nextRead = setTimeout(read, Math.random() * ASK_WITHIN);
+  }
+
+  function leave() {
+    stream?.abort();
+    stream = null;
+    isLive = false;
+  }
+
+  function onSign() {
+    if (!trouble) asOf = Date.now();
+  }
+
+  /** @param {import("./stream.js").Event} event */
+  function onEvent(event) {
+    if (!isLive && !isAwaited()) clearTimeout(nextRead);
+    isLive = true;
+    onViews(event.views, event.viewsDown);
+    // A read that is under way began before.
+    const now = order.readBegins();
+    order.readEnds(now);
+    if (event.trouble) missed(event.trouble);
+    else took(Date.now() - lastVote < SETTLED_AFTER ? 0 : now, event);
+  }
+
+  /** @param {number} ticket 0 if it may be older than a vote's answer */
   function took(ticket, { counts, host }) {
+    // Of an app server that was heard of already there is nothing to tell at each event.
+    const isNews = !isLive || trouble !== null || host !== lastHost;
+    if (trouble) hasStream = true;
+    lastHost = host;
     order.readAnswers(ticket, counts);
     asOf = Date.now();
     trouble = null;
+    clearTimeout(idle);
+    if (isLive) idle = setTimeout(rest, PACE_OVER);
     reads = [...reads.filter(({ at }) => asOf - at <= PACE_OVER), { at: asOf, total: sum(counts) }];
     saveTotals(order.counts, asOf);
-    tell(host);
+    tell(isNews ? host : undefined);
+  }
+
+  /** The stream tells of changes alone: without one nothing moves any more. */
+  function rest() {
+    reads = [];
+    if (!trouble) tell();
   }
 
   function missed(error) {
@@ -76,6 +140,13 @@ export function currentTotals(ids, { onChange, isAwaited }) {
     tell();
   }
 
+  /** As at first: there may be a stream now where there was none, and one that seems open may be dead. */
+  function arrive() {
+    leave();
+    hasStream = true;
+    read();
+  }
+
   /** Not at the next turn, but now. Many votes that fail together have one read. */
   function check() {
     if (underWay === 0) read();
@@ -84,10 +155,13 @@ export function currentTotals(ids, { onChange, isAwaited }) {
   return {
     begin() {
       document.addEventListener("visibilitychange", () => {
-        if (!document.hidden) read();
-        else if (!isAwaited()) clearTimeout(nextRead);
+        if (!document.hidden) return arrive();
+        // Browsers allow six connections to a host, over all tabs.
+        leave();
+        if (!isAwaited()) clearTimeout(nextRead);
       });
-      addEventListener("online", read);
+      addEventListener("online", arrive);
+      addEventListener("offline", arrive);
       read();
     },
 
@@ -100,6 +174,7 @@ export function currentTotals(ids, { onChange, isAwaited }) {
      */
     voteCounted(id, count) {
       order.voteAnswers(id, count);
+      lastVote = Date.now();
       // A reload must not take back what the visitor was told.
       if (order.counts) saveTotals(order.counts, asOf);
       tell();
@@ -116,7 +191,14 @@ function pace(reads) {
   return Math.max(0, (1000 * (last.total - first.total)) / Math.max(1, last.at - first.at));
 }
 
+/** @param {Totals} totals */
+export function stateOf({ counts, trouble }) {
+  if (trouble) return "down";
+  if (counts === null) return "waiting";
+  return sum(counts) === 0 ? "zero" : "live";
+}
+
 /** @param {Map<string, number>} counts */
-function sum(counts) {
+export function sum(counts) {
   return [...counts.values()].reduce((total, count) => total + count, 0);
 }

@@ -9,6 +9,7 @@ export function visit() {
   const [pageViews, name, what] = ["#page-views", "#app-server", "#answered-what"].map((id) => document.querySelector(id));
   let isCounted = false;
   let nextTry = 0;
+  let shown = 0;
 
   function answered(host, to) {
     name.textContent = host;
@@ -33,6 +34,7 @@ export function visit() {
   }
 
   function showViews(views) {
+    shown = views;
     const figure = document.createElement("span");
     figure.className = "figure";
     figure.textContent = roughly(views);
@@ -51,6 +53,16 @@ export function visit() {
 
   return {
     begin: count,
+
+    /**
+     * @param {number | null} views of all visitors, as they are now
+     * @param {boolean} isDown whether their store is down
+     */
+    told(views, isDown) {
+      if (isDown) pageViews.textContent = "Page-view store down";
+      // Not less than this visit's own number, which may be newer.
+      else if (views !== null) showViews(Math.max(views, shown));
+    },
 
     /** @param {import("./api.js").Host} host null from the original's app server, which is asked instead */
     voted(host) {

@@ -53,6 +53,7 @@ const totals = currentTotals(ids, {
     draw();
     if (totals.host !== undefined) appServerWorks(totals.host, wasDown);
   },
+  onViews: thisVisit.told,
   isAwaited: () => own.waiting > 0,
 });
 

@@ -1,10 +1,12 @@
 //! A small HTTP client that hides nothing: a test sends bytes and sees the bytes that come back.
 
+mod events;
 mod raw;
 mod response;
 
 use std::net::SocketAddr;
 
+pub use events::Events;
 pub use raw::Raw;
 pub use response::Response;
 

@@ -7,6 +7,7 @@ mod page;
 mod plot;
 mod servers;
 mod stage;
+mod streams;
 mod wrk;
 
 use std::fs;
@@ -14,7 +15,7 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use anyhow::Result;
-use clap::Args;
+use clap::{Args, Subcommand};
 
 use crate::run;
 use crate::setup::{self, Step};
@@ -26,7 +27,10 @@ const FOLDER: &str = "bench";
 
 /// What `cargo xtask bench` can be told.
 #[derive(Args, Debug)]
+#[command(args_conflicts_with_subcommands = true)]
 pub(crate) struct Options {
+    #[command(subcommand)]
+    other: Option<Other>,
     /// Seconds of load for each figure in each pass
     #[arg(long, default_value_t = 2, value_parser = clap::value_parser!(u16).range(1..))]
     seconds: u16,
@@ -47,6 +51,13 @@ pub(crate) struct Options {
     redis_url: Option<String>,
 }
 
+/// What is measured by itself.
+#[derive(Subcommand, Debug)]
+enum Other {
+    /// What thousands of viewers of the live stream cost, and how soon a vote has reached them; prints the figures
+    Streams(streams::Options),
+}
+
 /// `cargo xtask bench`
 pub(crate) fn run(options: &Options) -> Result<ExitCode> {
     if let Some(code) = setup::provide(&[Step::Bench])? {
@@ -55,6 +66,9 @@ pub(crate) fn run(options: &Options) -> Result<ExitCode> {
     let packages = ["--package=yelb-appserver", "--package=yelb-ui", "--bins", "--examples"];
     run::succeed(run::cargo(&["build", "--release"]).args(packages))?;
 
+    if let Some(Other::Streams(options)) = &options.other {
+        return streams::run(options);
+    }
     let figures = measure(options)?;
     println!("\n{}", page::table(&figures));
     if !options.dry {

@@ -15,11 +15,13 @@ use axum::response::IntoResponse;
 use axum::routing::get;
 use axum::{Json, Router};
 use serde::Serialize;
+use tokio_util::sync::CancellationToken;
 
 /// The health of one process. Cloning it clones a handle.
 #[derive(Clone, Default)]
 pub struct Health {
     draining: Arc<AtomicBool>,
+    closed: CancellationToken,
     checks: Arc<[Check]>,
 }
 
@@ -59,12 +61,23 @@ pub enum Contact {
 impl Health {
     /// The health of a process with these dependencies.
     pub fn new(checks: impl IntoIterator<Item = Check>) -> Self {
-        Self { draining: Arc::default(), checks: checks.into_iter().collect() }
+        let checks = checks.into_iter().collect();
+        Self { draining: Arc::default(), closed: CancellationToken::new(), checks }
     }
 
     /// From now on `/readyz` says that no new traffic is wanted.
     pub fn drain(&self) {
         self.draining.store(true, Ordering::Release);
+    }
+
+    /// The listeners are closed: clients that connect again do so elsewhere.
+    pub(crate) fn close(&self) {
+        self.closed.cancel();
+    }
+
+    /// Resolves once the process takes no more connections. Answers that have no end of their own end then.
+    pub async fn closed(&self) {
+        self.closed.cancelled().await;
     }
 
     pub(crate) fn is_draining(&self) -> bool {

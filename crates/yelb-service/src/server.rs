@@ -236,6 +236,7 @@ async fn drain(health: &Health, wait: Duration, stopping: &CancellationToken, ta
     health.drain();
     sleep(wait).await;
     stopping.cancel();
+    health.close();
     tasks.close();
     if timeout(DRAIN_LIMIT, tasks.wait()).await.is_err() {
         tracing::warn!(

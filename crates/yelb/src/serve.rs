@@ -15,6 +15,7 @@ use yelb_service::server::{self, OnDisconnect, Server};
 use yelb_service::settings::{Environment, Names, SettingError};
 use yelb_service::stop::StopOptions;
 use yelb_service::{admin, telemetry};
+use yelb_ui::answers::Answers;
 use yelb_ui::base_path::BasePath;
 use yelb_ui::config::PageConfig;
 
@@ -61,7 +62,8 @@ async fn serve(config: &Config, location: &Location, names: &Names) -> anyhow::R
     let resolver = config.process.resolver();
     let (state, health, stores) = yelb_appserver::start(location, &resolver, names).await?;
     let api_app = yelb_appserver::router::app(state, &health);
-    let page_app = yelb_ui::router::app(api_app.clone(), &health, &config.page);
+    let answers = Answers::start(&health);
+    let page_app = yelb_ui::router::app(api_app.clone(), &answers, &health, &config.page);
     // A complete vote is counted, even if its client disconnects before the answer.
     let page = Server::new("page", page, page_app, OnDisconnect::Complete)?;
     let api = Server::new("api", api, api_app, OnDisconnect::Complete)?;

@@ -18,7 +18,10 @@ async fn vote(file: &Sqlite, votes: &[(&str, Option<&str>)]) -> Vec<i64> {
 }
 
 async fn view(file: &Sqlite) -> i64 {
-    Adder(file.clone()).run(&[View]).await.unwrap().remove(0).unwrap()
+    let counted = Adder(file.clone()).run(&[View::Counted]).await.unwrap().remove(0).unwrap();
+    let read = Adder(file.clone()).run(&[View::Read]).await.unwrap().remove(0).unwrap();
+    assert_eq!(read, counted);
+    read
 }
 
 #[tokio::test]

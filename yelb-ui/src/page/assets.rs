@@ -8,12 +8,12 @@ use bytes::Bytes;
 use http::{HeaderMap, StatusCode, header};
 use std::hash::{DefaultHasher, Hash, Hasher};
 
-const HTML: &str = "text/html; charset=utf-8";
+pub(super) const HTML: &str = "text/html; charset=utf-8";
 const CSS: &str = "text/css; charset=utf-8";
 const JAVASCRIPT: &str = "text/javascript; charset=utf-8";
 const MANIFEST: &str = "application/manifest+json";
 const PNG: &str = "image/png";
-const SVG: &str = "image/svg+xml";
+pub(super) const SVG: &str = "image/svg+xml";
 
 /// Not even a reload asks for the file again (RFC 8246).
 const FOR_GOOD: &str = "public, max-age=31536000, immutable";
@@ -39,14 +39,19 @@ impl Files {
     pub(super) fn new() -> Self {
         let files = vec![
             file!("yelb.css", CSS),
+            file!("screen.css", CSS),
             file!("unscripted.css", CSS),
             file!("announce.js", JAVASCRIPT),
+            file!("answers.js", JAVASCRIPT),
             file!("api.js", JAVASCRIPT),
             file!("card.js", JAVASCRIPT),
             file!("memory.js", JAVASCRIPT),
             file!("order.js", JAVASCRIPT),
+            file!("pace.js", JAVASCRIPT),
             file!("result.js", JAVASCRIPT),
+            file!("screen.js", JAVASCRIPT),
             file!("status.js", JAVASCRIPT),
+            file!("stream.js", JAVASCRIPT),
             file!("totals.js", JAVASCRIPT),
             file!("visit.js", JAVASCRIPT),
             file!("voting.js", JAVASCRIPT),
@@ -66,10 +71,10 @@ impl Files {
         format!("static/{}", self.digest)
     }
 
-    /// The names of the scripts.
-    pub(super) fn scripts(&self) -> impl Iterator<Item = &'static str> {
+    /// The names of the scripts without those that only the other document has.
+    pub(super) fn scripts(&self, others: &[&str]) -> impl Iterator<Item = &'static str> {
         let scripts = self.files.iter().filter(|(_, file)| file.content_type == JAVASCRIPT);
-        scripts.map(|(name, _)| *name)
+        scripts.map(|(name, _)| *name).filter(|name| !others.contains(name))
     }
 
     /// The file that a page of the build `digest` asks for, if there is one of that name.
@@ -96,9 +101,13 @@ impl Asset {
         Self { content_type, tag: digest(&body), body }
     }
 
-    /// The page itself.
-    pub(super) fn answer_html(body: String, request: &HeaderMap) -> Response {
-        Self::new(HTML, body).answer(request, ASK_EACH_TIME)
+    /// What was made for this request.
+    pub(super) fn answer_fresh(
+        content_type: &'static str,
+        body: String,
+        request: &HeaderMap,
+    ) -> Response {
+        Self::new(content_type, body).answer(request, ASK_EACH_TIME)
     }
 
     /// 200 with the file, or 304 if the browser holds a copy of it.

@@ -6,6 +6,10 @@ use http::{HeaderName, Method, Request, Response, StatusCode, header};
 use http_body_util::BodyExt;
 use tower::ServiceExt;
 
+const DOCUMENTS: [&str; 2] = ["/", "/screen"];
+
+const FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
+
 /// All that a first visit loads, compressed: the design's budget for the page.
 const FIRST_VISIT_BYTES: usize = 30_000;
 
@@ -13,6 +17,8 @@ const FIRST_VISIT_BYTES: usize = 30_000;
 async fn the_page_and_its_files_have_the_right_types() {
     for (path, content_type) in [
         ("/".to_owned(), "text/html; charset=utf-8"),
+        ("/screen".to_owned(), "text/html; charset=utf-8"),
+        ("/screen/code.svg".to_owned(), "image/svg+xml"),
         (file("yelb.css").await, "text/css; charset=utf-8"),
         (file("yelb.js").await, "text/javascript; charset=utf-8"),
         (file("icon.svg").await, "image/svg+xml"),
@@ -38,6 +44,8 @@ async fn a_file_is_kept_for_good_and_the_page_is_asked_for_each_time() {
     let caching = async |path: &str| field(&get(path, &[]).await, header::CACHE_CONTROL);
     assert_eq!(caching("/").await, "no-cache");
     assert_eq!(caching("/favicon.ico").await, "no-cache");
+    assert_eq!(caching("/screen").await, "no-cache");
+    assert_eq!(caching("/screen/code.svg").await, "no-cache");
     for name in ["yelb.css", "yelb.js", "icon.svg"] {
         assert!(caching(&file(name).await).await.contains("immutable"), "{name}");
     }
@@ -69,21 +77,54 @@ async fn the_manifest_s_addresses_answer() {
 }
 
 #[tokio::test]
-async fn nothing_on_the_page_needs_more_than_its_policy_allows() {
-    let page = text(get("/", &[]).await);
-    assert!(!page.contains("style="), "a style attribute would be blocked");
-    assert!(!page.contains("<style"), "an inline style sheet would be blocked");
-    assert_eq!(
-        page.matches("<script").count(),
-        page.matches("<script type=\"module\" src=").count()
-    );
-    let handler = page.split_whitespace().find(|word| word.starts_with("on") && word.contains('='));
-    assert_eq!(handler, None, "an event handler attribute would be blocked");
+async fn the_screen_s_address_is_that_of_the_page_and_its_code_another_for_each() {
+    let mut codes = Vec::new();
+    for (host, scheme, address) in [
+        ("192.168.1.20:8080", "", ">192.168.1.20:8080</p>"),
+        ("192.168.1.20:8080", "https", ">https://192.168.1.20:8080</p>"),
+        ("[::1]:8080", "", ">[::1]:8080</p>"),
+        ("yelb.example.com", "https", ">https://yelb.example.com</p>"),
+    ] {
+        let headers = [(header::HOST, host), (FORWARDED_PROTO, scheme)];
+        let screen = text(get("/screen", &headers).await);
+        assert_eq!(screen.matches(address).count(), 2, "{address}");
+        codes.push(text(get("/screen/code.svg", &headers).await));
+    }
+    codes.sort_unstable();
+    codes.dedup();
+    assert_eq!(codes.len(), 4);
 }
 
 #[tokio::test]
-async fn every_address_on_the_page_is_relative_and_answers() {
-    for path in files_of_the_page().await {
+async fn without_a_host_that_is_one_there_is_no_screen_and_no_code() {
+    for host in ["a\"><script>", "a/b", "a b", &"a".repeat(300)] {
+        for path in ["/screen", "/screen/code.svg"] {
+            let response = get(path, &[(header::HOST, host)]).await;
+            assert_eq!(response.status(), StatusCode::BAD_REQUEST, "{path} {host}");
+            assert!(!text(response).contains(host), "{path} {host}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn nothing_on_a_document_needs_more_than_its_policy_allows() {
+    for document in DOCUMENTS {
+        let page = text(get(document, &[]).await);
+        assert!(!page.contains("style="), "a style attribute would be blocked");
+        assert!(!page.contains("<style"), "an inline style sheet would be blocked");
+        assert_eq!(
+            page.matches("<script").count(),
+            page.matches("<script type=\"module\" src=").count()
+        );
+        let handler =
+            page.split_whitespace().find(|word| word.starts_with("on") && word.contains('='));
+        assert_eq!(handler, None, "an event handler attribute would be blocked");
+    }
+}
+
+#[tokio::test]
+async fn every_address_on_a_document_is_relative_and_answers() {
+    for path in [links_of("/").await, links_of("/screen").await].concat() {
         assert!(!path.starts_with('/'), "{path} would not work below a path of another site");
         assert_eq!(get(&format!("/{path}"), &[]).await.status(), StatusCode::OK, "{path}");
     }
@@ -162,10 +203,9 @@ async fn a_file_that_there_is_not_is_not_found() {
 async fn a_first_visit_is_small() {
     for coding in ["gzip", "br"] {
         let mut loaded = get("/", &[(header::ACCEPT_ENCODING, coding)]).await.into_body().len();
-        // All but what a phone's home screen asks for, on demand.
-        for path in
-            files_of_the_page().await.iter().filter(|path| !path.ends_with("touch-icon.png"))
-        {
+        // All but what a phone's home screen asks for, and what a visitor clicks on.
+        let on_demand = |path: &str| path.ends_with("touch-icon.png") || path == "screen";
+        for path in links_of("/").await.iter().filter(|path| !on_demand(path)) {
             loaded += get(&format!("/{path}"), &[(header::ACCEPT_ENCODING, coding)])
                 .await
                 .into_body()
@@ -175,17 +215,32 @@ async fn a_first_visit_is_small() {
     }
 }
 
+/// And no other one, which would be fetched in vain.
 #[tokio::test]
-async fn every_script_that_a_script_imports_is_fetched_with_the_page() {
-    let preloaded = files_of_the_page().await;
-    let scripts: Vec<_> = super::assets::Files::new().scripts().collect();
-    for path in preloaded.iter().filter(|path| scripts.iter().any(|script| path.ends_with(script)))
-    {
-        let script = text(get(&format!("/{path}"), &[]).await);
-        for import in script.lines().filter(|line| line.starts_with("import ")) {
-            let name = between(import, "\"./", "\"").next().expect("a relative import");
-            assert!(preloaded.iter().any(|it| it.ends_with(&format!("/{name}"))), "{path}: {name}");
+async fn a_document_names_every_script_that_its_scripts_import() {
+    for document in DOCUMENTS {
+        let links = links_of(document).await;
+        let mut preloaded: Vec<_> =
+            links.iter().filter_map(|link| link.rsplit_once('/')?.1.strip_suffix(".js")).collect();
+        preloaded.sort_unstable();
+        let mut imported = vec![if document == "/" { "yelb" } else { "screen" }];
+        let mut at = 0;
+        while let Some(name) = imported.get(at) {
+            let script = text(get(&file(&format!("{name}.js")).await, &[]).await);
+            for import in script.lines().filter(|line| line.starts_with("import ")) {
+                let name = between(import, "\"./", ".js\"").next().expect("a relative import");
+                let name = super::assets::Files::new()
+                    .scripts(&[])
+                    .find_map(|known| known.strip_suffix(".js").filter(|known| *known == name));
+                let name = name.expect("it is a file of the page's");
+                if !imported.contains(&name) {
+                    imported.push(name);
+                }
+            }
+            at += 1;
         }
+        imported.sort_unstable();
+        assert_eq!(preloaded, imported, "{document}");
     }
 }
 
@@ -196,9 +251,9 @@ async fn file(name: &str) -> String {
     format!("/{folder}/{name}")
 }
 
-/// What the page's own tags name, each once.
-async fn files_of_the_page() -> Vec<String> {
-    let page = text(get("/", &[]).await);
+/// What the document's own tags name, each once.
+async fn links_of(document: &str) -> Vec<String> {
+    let page = text(get(document, &[]).await);
     let mut files: Vec<_> = between(&page, "href=\"", "\"")
         .chain(between(&page, "src=\"", "\""))
         .filter(|url| !url.contains(':') && !url.starts_with('#'))
@@ -222,6 +277,9 @@ async fn get(path: &str, headers: &[(HeaderName, &str)]) -> Response<Bytes> {
 
 async fn send(method: Method, path: &str, headers: &[(HeaderName, &str)]) -> Response<Bytes> {
     let mut request = Request::builder().method(method).uri(path);
+    if headers.iter().all(|(name, _)| *name != header::HOST) {
+        request = request.header(header::HOST, "yelb.example.com");
+    }
     for (name, value) in headers.iter().filter(|(_, value)| !value.is_empty()) {
         request = request.header(name, *value);
     }

@@ -3,7 +3,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { setTimeout } from "node:timers/promises";
-import { newVisitor } from "./support/browser.js";
+import { newLiveVisitor, newVisitor, noteShifts } from "./support/browser.js";
 import { forward, serve, startYelb } from "./support/servers.js";
 import { stage } from "./support/stage.js";
 import { storeDown, YelbPage } from "./support/yelb-page.js";
@@ -33,37 +33,32 @@ async function network(page) {
   return seen;
 }
 
-/** In the page: notes what moves, and how far. */
-function noteShifts() {
-  globalThis.shifts = [];
-  new PerformanceObserver((list) => {
-    for (const shift of list.getEntries()) {
-      const moved = shift.sources.map(({ node }) => node?.className?.baseVal ?? node?.className ?? node?.nodeName);
-      globalThis.shifts.push(`${shift.value}: ${moved}`);
-    }
-  }).observe({ type: "layout-shift", buffered: true });
-}
-
 const isApi = (url) => url.includes("/api/");
 
 test("a first visit loads at most 30 KB, the first answers of the API included, all from one origin", async () => {
-  const page = await newVisitor(on.browser);
+  const page = await newLiveVisitor(on.browser);
   const seen = await network(page);
-  await page.goto(on.yelb.url, { waitUntil: "networkidle" });
-  await new YelbPage(page).untilTotalsAre("fresh");
+  const stream = page.waitForResponse("**/api/stream");
+  await page.goto(on.yelb.url);
+  await stream;
+  await new YelbPage(page).countedPageViews();
   assert.ok(seen.sent.length > 10, `${seen.sent}`);
   assert.ok(seen.bytes <= FIRST_VISIT, `${seen.bytes} bytes`);
   for (const url of seen.sent) assert.ok(url.startsWith(`${on.yelb.url}/`), url);
 });
 
 test("a reload asks for the page alone", async () => {
-  const page = await newVisitor(on.browser);
+  // A page with a route asks for everything each time.
+  const page = await newLiveVisitor(on.browser);
   const seen = await network(page);
   const shown = new YelbPage(page);
-  await page.goto(on.yelb.url, { waitUntil: "networkidle" });
+  await page.goto(on.yelb.url);
+  await shown.countedPageViews();
   seen.sent.length = 0;
-  await page.reload({ waitUntil: "networkidle" });
-  await shown.untilTotalsAre("fresh");
+  const stream = page.waitForResponse("**/api/stream");
+  await page.reload();
+  await stream;
+  await shown.countedPageViews();
   assert.deepEqual(seen.sent.filter((url) => !isApi(url)), [`${on.yelb.url}/`]);
 });
 

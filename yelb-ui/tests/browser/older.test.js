@@ -4,7 +4,7 @@ import assert from "node:assert/strict";
 import { readdir, readFile } from "node:fs/promises";
 import { test } from "node:test";
 import { parse } from "acorn";
-import { complaintsOf, newVisitor } from "./support/browser.js";
+import { complaintsOf, newLiveVisitor } from "./support/browser.js";
 import { startYelb } from "./support/servers.js";
 import { stage } from "./support/stage.js";
 import { YelbPage } from "./support/yelb-page.js";
@@ -14,7 +14,7 @@ const SCRIPTS = new URL("../../static/", import.meta.url);
 const on = stage(startYelb);
 
 test("votes are counted without the functions that Safari 14 lacks", async () => {
-  const page = await newVisitor(on.browser);
+  const page = await newLiveVisitor(on.browser);
   const complaints = complaintsOf(page);
   await page.addInitScript(() => {
     const lacking = [

@@ -220,10 +220,10 @@ test("a key that is held down is one vote", async () => {
 
 test("a reload is one more page view, and staying is none", async () => {
   const { page, shown, complaints } = await visit();
-  const asked = [];
-  page.on("request", (request) => asked.push(new URL(request.url()).pathname));
   await shown.untilTotalsAre("fresh");
   const views = await shown.countedPageViews();
+  const asked = [];
+  page.on("request", (request) => asked.push(new URL(request.url()).pathname));
 
   for (const _ of "123") await shown.nextRead();
   await page.reload();

@@ -1,11 +1,13 @@
 //! The UI's server as browsers, app servers and orchestrators see it: the program itself, over real sockets.
 
+mod answers;
 mod backends;
 mod hostile;
 mod lifecycle;
 mod proxy;
 mod settings;
 mod smuggling;
+mod stream;
 mod upstream;
 
 use std::net::SocketAddr;

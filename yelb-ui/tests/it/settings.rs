@@ -15,7 +15,7 @@ const AT_ONCE: Duration = Duration::from_secs(2);
 const NONSENSE: &str = "
     YELB_APPSERVER_ENDPOINT=ftp://api                   => YELB_APPSERVER_ENDPOINT: expected http:// or https://, or a host without a scheme
     YELB_BASE_PATH=yelb                                 => YELB_BASE_PATH: expected a path such as /yelb, of letters, digits and - . _ ~, got \"yelb\"
-    YELB_BASE_PATH=/api                                 => YELB_BASE_PATH: expected a path that is neither /api nor /static
+    YELB_BASE_PATH=/api                                 => YELB_BASE_PATH: expected a path other than /api, /static and /screen
     YELB_FRAME_ANCESTORS=example.com                    => YELB_FRAME_ANCESTORS: expected none, self, or origins such as https://workshop.example.com, with spaces between them, got \"example.com\"
     YELB_APPSERVER_ENDPOINT=http://                     => YELB_APPSERVER_ENDPOINT: expected a host name or an IP address
     YELB_APPSERVER_ENDPOINT=http://:4567                => YELB_APPSERVER_ENDPOINT: expected a host name or an IP address

@@ -172,7 +172,12 @@ impl Conversation {
 
     /// Sends these bytes and no others.
     pub(crate) fn say(&mut self, bytes: impl AsRef<[u8]>) {
-        drop(self.stream.get_mut().write_all(bytes.as_ref()));
+        self.try_say(bytes);
+    }
+
+    /// Sends these bytes. `false` if nothing listens any more.
+    pub(crate) fn try_say(&mut self, bytes: impl AsRef<[u8]>) -> bool {
+        self.stream.get_mut().write_all(bytes.as_ref()).is_ok()
     }
 
     /// Dropping it would not do: the server keeps a handle.

@@ -107,6 +107,26 @@ impl Raw {
         }
     }
 
+    /// Reads the head of the next response, whose body has no end.
+    #[track_caller]
+    pub(super) fn read_head_of_response(&mut self) -> Response {
+        match self.read_head(Instant::now() + self.limit) {
+            Ok(head) => head,
+            Err(error) => panic!("{error}"),
+        }
+    }
+
+    /// Reads the next chunk of such a body; nothing if it has ended after all, or was cut.
+    #[track_caller]
+    pub(super) fn read_chunk(&mut self) -> Option<Vec<u8>> {
+        let deadline = Instant::now() + self.limit;
+        match self.try_read_chunk(deadline) {
+            Ok(chunk) => chunk,
+            Err(error) if error.contains("the connection is closed") => None,
+            Err(error) => panic!("{error}"),
+        }
+    }
+
     /// Whether the server closes the connection, within three seconds, without sending anything more.
     pub fn is_closed(&mut self) -> bool {
         self.closes_within(CLOSING)
@@ -165,22 +185,29 @@ impl Raw {
 
     fn read_chunks(&mut self, deadline: Instant) -> Result<Vec<u8>, String> {
         let mut body = Vec::new();
-        loop {
-            let line = self.take_line(deadline)?;
-            let size = line.split(';').next().unwrap_or_default().trim();
-            let size = usize::from_str_radix(size, 16)
-                .map_err(|_| format!("a bad chunk size: {line:?}"))?;
-            if size == 0 {
-                // Trailers, if any, and the empty line.
-                while !self.take_line(deadline)?.is_empty() {}
-                return Ok(body);
-            }
-            body.extend(self.take(size, deadline, "a whole chunk")?);
-            let after = self.take_line(deadline)?;
-            if !after.is_empty() {
-                return Err(format!("a chunk is longer than announced: {after:?} follows it"));
-            }
+        while let Some(chunk) = self.try_read_chunk(deadline)? {
+            body.extend(chunk);
         }
+        Ok(body)
+    }
+
+    /// The next chunk; nothing after the last one.
+    fn try_read_chunk(&mut self, deadline: Instant) -> Result<Option<Vec<u8>>, String> {
+        let line = self.take_line(deadline)?;
+        let size = line.split(';').next().unwrap_or_default().trim();
+        let size =
+            usize::from_str_radix(size, 16).map_err(|_| format!("a bad chunk size: {line:?}"))?;
+        if size == 0 {
+            // Trailers, if any, and the empty line.
+            while !self.take_line(deadline)?.is_empty() {}
+            return Ok(None);
+        }
+        let chunk = self.take(size, deadline, "a whole chunk")?;
+        let after = self.take_line(deadline)?;
+        if !after.is_empty() {
+            return Err(format!("a chunk is longer than announced: {after:?} follows it"));
+        }
+        Ok(Some(chunk))
     }
 
     fn take(&mut self, length: usize, deadline: Instant, what: &str) -> Result<Vec<u8>, String> {

@@ -27,11 +27,22 @@ export async function startBrowser() {
  * @param {import("playwright-core").Browser} browser
  * @param {import("playwright-core").BrowserContextOptions} [options]
  */
-export async function newVisitor(browser, options) {
+export async function newLiveVisitor(browser, options) {
   const context = await browser.newContext(options);
   const page = await context.newPage();
   page.setDefaultTimeout(30_000);
   await page.clock.install();
+  return page;
+}
+
+/**
+ * The same where there is no live stream: a test can then say what each read of the totals finds.
+ * @param {import("playwright-core").Browser} browser
+ * @param {import("playwright-core").BrowserContextOptions} [options]
+ */
+export async function newVisitor(browser, options) {
+  const page = await newLiveVisitor(browser, options);
+  await page.route("**/api/stream", (route) => route.fulfill({ status: 204 }));
   return page;
 }
 
@@ -51,4 +62,15 @@ export function complaintsOf(page) {
     if (response.status() >= 400) complaints.push(`${response.url()}: ${response.status()}`);
   });
   return complaints;
+}
+
+/** In the page: notes what moves, and how far. */
+export function noteShifts() {
+  globalThis.shifts = [];
+  new PerformanceObserver((list) => {
+    for (const shift of list.getEntries()) {
+      const moved = shift.sources.map(({ node }) => node?.className?.baseVal ?? node?.className ?? node?.nodeName);
+      globalThis.shifts.push(`${shift.value}: ${moved}`);
+    }
+  }).observe({ type: "layout-shift", buffered: true });
 }

@@ -4,6 +4,7 @@ import { spawn } from "node:child_process";
 import { existsSync } from "node:fs";
 import { mkdtemp, rm } from "node:fs/promises";
 import { createServer, request } from "node:http";
+import { connect, createServer as createTcpServer } from "node:net";
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import { createInterface } from "node:readline";
@@ -34,14 +35,13 @@ export async function startYelb(settings = {}) {
 }
 
 /** UI and app server as two processes, so that one can go and come back. */
-export async function startPair() {
+export async function startPair(settings = {}) {
   const data = await dataFile();
   const startAppServer = (port) => start(yelbAppserver, ["--port", port], data.env);
 
   let appServer = startAppServer("0");
   const address = await appServer.says("stderr", listening("api"));
-  const ui = start(yelbUi, ["--port", "0"], { YELB_APPSERVER_ENDPOINT: `http://${address}` });
-  const url = `http://${await ui.says("stderr", listening("page"))}`;
+  const { ui, url } = await startUi(address, settings);
 
   return {
     url,
@@ -55,6 +55,58 @@ export async function startPair() {
       await data.remove();
     },
   };
+}
+
+/** Two app servers on one file, and a UI for each. The first UI has both, and uses the second when the first is gone. */
+export async function startReplicas() {
+  const data = await dataFile();
+  const [appServers, addresses] = [[], []];
+  // One after the other: the first makes the file.
+  for (const _ of "12") {
+    const appServer = start(yelbAppserver, ["--port", "0"], data.env);
+    appServers.push(appServer);
+    addresses.push(await appServer.says("stderr", listening("api")));
+  }
+  const front = await startBalancer(addresses);
+  const uis = await Promise.all([startUi(front.address), startUi(addresses[1])]);
+  return {
+    addresses,
+    urls: uis.map(({ url }) => url),
+    killFirst: () => appServers[0].kill(),
+    async stop() {
+      await Promise.all([...uis.map(({ ui }) => ui), ...appServers].map((it) => it.stop()));
+      front.stop();
+      await data.remove();
+    },
+  };
+}
+
+/** A UI in front of an app server that the test has started. */
+export async function startUi(address, settings = {}) {
+  const ui = start(yelbUi, ["--port", "0"], { YELB_APPSERVER_ENDPOINT: `http://${address}`, ...settings });
+  return { ui, url: `http://${await ui.says("stderr", listening("page"))}` };
+}
+
+/** A TCP balancer that takes the first server that lets it in. */
+async function startBalancer(addresses) {
+  const server = createTcpServer((client) => {
+    const tryNext = ([address, ...others]) => {
+      if (!address) return client.destroy();
+      const [host, port] = address.split(":");
+      const upstream = connect(Number(port), host);
+      upstream.once("error", () => (upstream.bytesRead === 0 ? tryNext(others) : client.destroy()));
+      upstream.once("connect", () => {
+        client.pipe(upstream).pipe(client);
+        upstream.once("close", () => client.destroy());
+        client.once("close", () => upstream.destroy());
+      });
+    };
+    client.on("error", () => client.destroy());
+    tryNext(addresses);
+  });
+  await new Promise((resolve) => server.listen(0, "127.0.0.1", resolve));
+  server.unref();
+  return { address: `127.0.0.1:${server.address().port}`, stop: () => server.close() };
 }
 
 /**
@@ -145,6 +197,10 @@ function start(program, args, env) {
         child.once("error", (error) => fail(`could not be started: ${error.message}`));
         exited.then((code) => fail(`ended with ${code}`));
       });
+    },
+    async kill() {
+      kill();
+      await exited;
     },
     async stop() {
       child.kill("SIGTERM");

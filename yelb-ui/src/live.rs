@@ -1,0 +1,224 @@
+//! `GET /api/stream`: the app server's live stream, read once for all viewers of this process.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::body::{Body, Bytes};
+use axum::extract::Request;
+use axum::http::{HeaderValue, Method, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use futures_util::FutureExt;
+use http_body_util::BodyExt;
+use tokio::sync::watch;
+use tokio::time::{Instant, sleep, sleep_until, timeout_at};
+use yelb_service::broadcast::Broadcast;
+use yelb_service::health::Health;
+use yelb_service::observe::{Route, observe_as};
+use yelb_service::server::App;
+
+use crate::contact::AppServerContact;
+use crate::upstream::{Upstream, UpstreamError};
+
+const PATH: &str = "/api/stream";
+/// Below the 60 s after which a load balancer gives up a connection that is silent.
+const HEARTBEAT: Duration = Duration::from_secs(15);
+/// The app server's heartbeat comes each second: three that are missed mean that it is down.
+const SILENCE: Duration = Duration::from_secs(3);
+/// From one try to the next.
+const TRY_AGAIN: Duration = Duration::from_secs(1);
+/// How long an app server without a stream, such as the original's, is not asked for one again.
+const ASK_AGAIN: Duration = Duration::from_secs(10);
+/// More than any event has, also of a poll with many restaurants.
+const MOST: usize = 256 * 1024;
+const END_OF_EVENT: &[u8] = b"\n\n";
+const DOWN: Bytes =
+    Bytes::from_static(b"data: {\"votes\": null, \"down\": [\"yelb-appserver\"]}\n\n");
+
+/// The live stream. Cloning it clones a handle.
+#[derive(Debug, Clone)]
+pub struct Live(Arc<Hub>);
+
+#[derive(Debug)]
+struct Hub {
+    upstream: Upstream,
+    contact: AppServerContact,
+    broadcast: Broadcast,
+    found: watch::Sender<Found>,
+}
+
+/// Whether the app server has a stream.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+enum Found {
+    /// It was not asked yet.
+    #[default]
+    Unknown,
+    /// It has one, or is down.
+    Stream,
+    Nothing,
+}
+
+/// How the reading of the app server's stream ended.
+enum Ended {
+    /// It was cut, or there is no viewer left.
+    Closed,
+    Silent,
+}
+
+impl Live {
+    /// Starts the task that reads for all viewers, while there are any. It ends their streams when this process takes no more
+    /// connections.
+    pub fn start(upstream: Upstream, contact: AppServerContact, health: &Health) -> Self {
+        let (broadcast, found) = (Broadcast::default(), watch::Sender::default());
+        let hub = Arc::new(Hub { upstream, contact, broadcast, found });
+        tokio::spawn(run(Arc::clone(&hub), health.clone()));
+        Self(hub)
+    }
+
+    /// Answers for the stream, and leaves all else to `api`.
+    #[must_use]
+    pub fn before(self, api: App) -> App {
+        App::from_fn(move |request| {
+            if request.method() != Method::GET || request.uri().path() != PATH {
+                return api.answer(request);
+            }
+            let hub = Arc::clone(&self.0);
+            let answer = move |_: Request| async move { hub.answer().await };
+            observe_as(request, Route::Known(PATH), answer).boxed()
+        })
+    }
+}
+
+async fn run(hub: Arc<Hub>, health: Health) {
+    tokio::select! {
+        () = health.closed() => {}
+        () = hub.broadcast.keep_alive(HEARTBEAT) => {}
+        () = hub.follow() => {}
+    }
+    hub.found.send_replace(Found::Nothing);
+    hub.broadcast.end();
+}
+
+impl Hub {
+    async fn answer(&self) -> Response {
+        // A viewer from now on, so that the app server is asked.
+        let mut answer = self.broadcast.answer();
+        let any_origin = HeaderValue::from_static("*");
+        answer.headers_mut().insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, any_origin);
+        match self.found.subscribe().wait_for(|found| *found != Found::Unknown).await.as_deref() {
+            Ok(Found::Stream) => answer,
+            // What ends a browser's tries.
+            _ => (StatusCode::NO_CONTENT, [(header::CACHE_CONTROL, "no-store")]).into_response(),
+        }
+    }
+
+    async fn follow(&self) {
+        loop {
+            if !self.broadcast.is_viewed() {
+                self.found.send_replace(Found::Unknown);
+            }
+            self.broadcast.viewer().await;
+            let began = Instant::now();
+            match self.subscribe().await {
+                Ok(stream) if is_stream(&stream) => {
+                    self.found.send_replace(Found::Stream);
+                    if let Ended::Silent = self.pass_on(stream.into_body()).await {
+                        self.contact.down(&"it is silent");
+                        self.broadcast.show(DOWN);
+                    }
+                }
+                Ok(other) if !other.status().is_server_error() => self.do_without().await,
+                _ => {
+                    self.found.send_replace(Found::Stream);
+                    self.broadcast.show(DOWN);
+                }
+            }
+            sleep_until(began + TRY_AGAIN).await;
+        }
+    }
+
+    async fn subscribe(&self) -> Result<Response, UpstreamError> {
+        let origin = self.upstream.origin();
+        let mut request = Request::new(Body::empty());
+        *request.uri_mut() = origin.target(&PATH.parse().expect("a path")).expect("a path");
+        request.headers_mut().insert(header::HOST, origin.host());
+        self.upstream.call(request).await
+    }
+
+    /// Viewers are told that there is no stream, and read by themselves.
+    async fn do_without(&self) {
+        self.found.send_replace(Found::Nothing);
+        self.broadcast.end();
+        sleep(ASK_AGAIN).await;
+        self.found.send_replace(Found::Unknown);
+        self.broadcast.begin_again();
+    }
+
+    /// Shows the newest event, as often as the number of viewers allows.
+    async fn pass_on(&self, mut stream: Body) -> Ended {
+        let (mut received, mut newest) = (Vec::new(), None);
+        let mut silent_at = Instant::now() + SILENCE;
+        let mut next = Instant::now();
+        loop {
+            tokio::select! {
+                frame = timeout_at(silent_at, stream.frame()) => match frame {
+                    Ok(Some(Ok(frame))) => {
+                        silent_at = Instant::now() + SILENCE;
+                        received.extend_from_slice(frame.data_ref().map_or(&[], |data| data));
+                        newest = newest_of(&mut received).or(newest);
+                        if received.len() > MOST {
+                            return Ended::Closed;
+                        }
+                    }
+                    Ok(_) => {
+                        if let Some(event) = newest {
+                            self.broadcast.show(event);
+                        }
+                        return Ended::Closed;
+                    }
+                    Err(_) => return Ended::Silent,
+                },
+                () = sleep_until(next), if newest.is_some() => {
+                    if let Some(event) = newest.take() {
+                        self.broadcast.show(event);
+                    }
+                    next = Instant::now() + self.broadcast.pause();
+                }
+                () = self.broadcast.left() => return Ended::Closed,
+            }
+        }
+    }
+}
+
+fn is_stream(response: &Response) -> bool {
+    let content_type = response.headers().get(header::CONTENT_TYPE);
+    let is_events = |kind: &HeaderValue| kind.as_bytes().starts_with(b"text/event-stream");
+    response.status() == StatusCode::OK && content_type.is_some_and(is_events)
+}
+
+/// Takes out what is whole of what was received, and gives the newest event of it. Comments are none.
+fn newest_of(received: &mut Vec<u8>) -> Option<Bytes> {
+    let mut newest = None;
+    while let Some(at) = received.windows(END_OF_EVENT.len()).position(|end| end == END_OF_EVENT) {
+        let event: Bytes = received.drain(..at + END_OF_EVENT.len()).collect();
+        if !event.starts_with(b":") {
+            newest = Some(event);
+        }
+    }
+    newest
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_newest_whole_event_is_taken_and_the_rest_waits() {
+        let mut received = b"data: 1\n\n:\n\ndata: 2\n\n:\n\nda".to_vec();
+        assert_eq!(newest_of(&mut received).unwrap(), "data: 2\n\n");
+        assert_eq!(received, b"da");
+        received.extend_from_slice(b"ta: 3\n\n");
+        assert_eq!(newest_of(&mut received).unwrap(), "data: 3\n\n");
+        received.extend_from_slice(b":\n\n");
+        assert_eq!(newest_of(&mut received), None);
+    }
+}

@@ -1,0 +1,64 @@
+//! The big screen: the result for a room, and the way to the page.
+
+use std::sync::Arc;
+
+use askama::Template;
+use axum::extract::State;
+use axum::response::{IntoResponse, Response};
+use http::{HeaderMap, StatusCode};
+use yelb_service::problem::Problem;
+
+use super::assets::{Asset, HTML, SVG};
+use super::{Entry, Site, origin, qr};
+
+/// The longest address that fits below the code in one line.
+const ONE_LINE: usize = 18;
+
+#[derive(Template)]
+#[template(path = "screen.html")]
+struct Screen<'a> {
+    entries: &'a [Entry],
+    files: &'a str,
+    scripts: Vec<&'static str>,
+    /// Of the page, as people type it.
+    address: &'a str,
+    is_long: bool,
+}
+
+/// `GET /screen`.
+pub(super) async fn document(State(site): State<Arc<Site>>, request: HeaderMap) -> Response {
+    let Some(address) = site.address(&request) else { return unknown() };
+    // Browsers add this scheme.
+    let address = address.strip_prefix("http://").unwrap_or(&address).trim_end_matches('/');
+    let screen = Screen {
+        entries: &site.page.entries,
+        files: &site.page.files,
+        scripts: site.files.scripts(&super::OF_THE_PAGE).collect(),
+        address,
+        is_long: address.len() > ONE_LINE,
+    };
+    let body = screen.render().expect("a template of plain strings always renders");
+    Asset::answer_fresh(HTML, body, &request)
+}
+
+/// `GET /screen/code.svg`.
+pub(super) async fn code(State(site): State<Arc<Site>>, request: HeaderMap) -> Response {
+    match site.address(&request).and_then(|address| qr::svg(&address).ok()) {
+        Some(picture) => Asset::answer_fresh(SVG, picture, &request),
+        None => unknown(),
+    }
+}
+
+impl Site {
+    /// Where the page is, as the one sees it who asks; none if the request does not say.
+    fn address(&self, request: &HeaderMap) -> Option<String> {
+        let origin = origin::of(request);
+        (!origin.is_empty()).then(|| format!("{origin}{}/", self.base_path.as_str()))
+    }
+}
+
+fn unknown() -> Response {
+    let detail = "The screen shows the page's address, and the Host of this request is no host name. \
+         Open it by a host name or an IP address.";
+    Problem::new(StatusCode::BAD_REQUEST, detail).into_response()
+}

@@ -1,0 +1,76 @@
+// Who answered: the hosts of the app servers, with the number of their answers, as the page's server has counted them.
+
+import { checkedName, isCount } from "./api.js";
+import { length } from "./result.js";
+import { readEvents } from "./stream.js";
+import { roughly } from "./words.js";
+
+const TRY_AGAIN_AFTER = 3_000;
+/** Longer names lose their middle: replicas differ at the end. */
+const LONGEST = 20;
+
+/**
+ * @param {Element} root
+ * @param {(votes: number[]) => void} onVotes the votes of the last seconds, as far as the page's server knows them
+ */
+export function answers(root, onVotes) {
+  const rows = [...root.querySelectorAll(".host")];
+  const more = root.querySelector(".hosts__more");
+  let isKnown = false;
+  let isFollowing = false;
+  let ending = new AbortController();
+
+  function onData({ hosts, votes }) {
+    const known = hosts.map(([name, answers]) => ({ name: checkedName(name), answers }));
+    if (known.length > 0) show(known);
+    onVotes(votes.filter(isCount));
+  }
+
+  /** @param {{name: string, answers: number | null}[]} hosts the newest first */
+  function show(hosts) {
+    isKnown = true;
+    const most = Math.max(...hosts.map(({ answers }) => answers ?? 0));
+    rows.forEach((row, place) => {
+      const host = hosts[place];
+      row.hidden = host === undefined;
+      if (host === undefined) return;
+      const [name, bar, answers] = row.children;
+      name.textContent = shortened(host.name);
+      bar.style.setProperty("--length", length(host.answers ?? 0, most));
+      answers.textContent = host.answers === null ? "" : roughly(host.answers);
+    });
+    more.textContent = hosts.length > rows.length ? `these and ${hosts.length - rows.length} more` : "";
+  }
+
+  async function follow() {
+    if (isFollowing) return;
+    isFollowing = true;
+    while (!document.hidden) {
+      ending = new AbortController();
+      await readEvents("screen/answers", ending, { onData }).catch(() => {});
+      await new Promise((resolve) => setTimeout(resolve, TRY_AGAIN_AFTER));
+    }
+    isFollowing = false;
+  }
+
+  return {
+    begin() {
+      document.addEventListener("visibilitychange", () => (document.hidden ? ending.abort() : follow()));
+      // A stream that seems open may be dead: the next one follows.
+      addEventListener("online", () => ending.abort());
+      follow();
+    },
+
+    /** @param {string} name of an app server that says it only when it is asked */
+    heard(name) {
+      if (!isKnown) show([{ name, answers: null }]);
+    },
+  };
+}
+
+/** @param {string} host */
+function shortened(host) {
+  // The domain is the same for all.
+  const name = /^[\d.:]+$/.test(host) ? host : host.split(".")[0];
+  return name.length <= LONGEST ? name : `${name.slice(0, LONGEST / 2 - 1)}…${name.slice(-LONGEST / 2)}`;
+}
