@@ -52,6 +52,7 @@ mod redis;
 mod running;
 mod server;
 mod spawner;
+mod stand_in;
 mod wait;
 pub mod xray;
 
@@ -65,4 +66,5 @@ pub use postgres::Postgres;
 pub use program::{Output, Program, SECRET};
 pub use redis::Redis;
 pub use running::Running;
+pub use stand_in::StandIn;
 pub use wait::{PATIENCE, eventually, happens};

@@ -278,7 +278,7 @@ fn migrating_without_a_database_says_so_in_one_line() {
 
 /// Runs `yelb-appserver migrate`, which must succeed.
 #[track_caller]
-fn migrate(postgres: &Postgres) {
+pub(crate) fn migrate(postgres: &Postgres) {
     let program: Program = on(postgres).arg("migrate");
     let output = program.run_to_end(PATIENCE);
     assert!(output.status.success(), "{output:?}");

@@ -6,6 +6,7 @@ mod lifecycle;
 mod proxy;
 mod settings;
 mod smuggling;
+mod stand_in;
 mod upstream;
 
 use std::net::SocketAddr;
