@@ -5,6 +5,7 @@ use std::thread;
 
 use testbed::{PATIENCE, Postgres, Program, Running, eventually, free_port, http};
 
+use crate::drop_in::migrate;
 use crate::outages::{RowLock, WAITING_FOR_A_LOCK};
 use crate::{DATABASE, await_ready, bare, on};
 
@@ -234,6 +235,60 @@ fn a_login_that_is_refused_is_told_in_the_words_of_the_server() {
         http::get(api, "/readyz").text().contains("too many connections for role")
     });
     assert_eq!(http::get(api, "/api/ihop").status, 503);
+}
+
+/// What a role needs that owns nothing, without the right to truncate or to delete keys.
+const RIGHTS: &str = "CREATE ROLE yelb LOGIN PASSWORD 'yelb';
+    GRANT SELECT ON _sqlx_migrations TO yelb;
+    GRANT SELECT, UPDATE ON restaurants, vote_keys_turn TO yelb;
+    GRANT SELECT, INSERT ON vote_keys, vote_keys_2 TO yelb";
+
+/// Whether a vote is counted.
+fn is_counted(api: SocketAddr, key: &str) -> bool {
+    let key = [("Idempotency-Key", key)];
+    let headers = if key[0].1.is_empty() { &[] } else { &key[..] };
+    let vote = http::request(api, "GET", "/api/ihop", headers, b"");
+    assert!(vote.status == 200 || vote.text().contains("was not counted"), "{vote:?}");
+    vote.status == 200
+}
+
+#[test]
+fn a_right_that_the_role_lacks_is_named_and_votes_without_a_key_are_counted() {
+    let postgres = Postgres::start();
+    postgres.create_original_schema();
+    migrate(&postgres);
+    postgres.sql(DATABASE, RIGHTS);
+    let right = "INSERT ON vote_keys_2";
+    postgres.sql(DATABASE, &format!("REVOKE {right} FROM yelb"));
+    let server = on(&postgres).env("DATABASE_URL", url_as(&postgres, "yelb")).spawn();
+    let api = server.address("api");
+    eventually(PATIENCE, "the right is named", || {
+        let readiness = http::get(api, "/readyz");
+        let told =
+            "the role of the app server lacks rights; run `grant insert on vote_keys_2 to yelb`";
+        readiness.status == 503 && readiness.text().contains(told)
+    });
+    assert!(is_counted(api, "") && !is_counted(api, "one"));
+
+    postgres.sql(DATABASE, &format!("GRANT {right} TO yelb"));
+    await_ready(api);
+    assert!(is_counted(api, "one"));
+}
+
+#[test]
+fn keys_that_the_role_may_not_forget_are_reported_and_votes_go_on() {
+    let postgres = Postgres::start();
+    postgres.create_original_schema();
+    migrate(&postgres);
+    postgres.sql(DATABASE, RIGHTS);
+    postgres.sql(DATABASE, "UPDATE vote_keys_turn SET since = now() - interval '25 hours'");
+    let server = on(&postgres).env("DATABASE_URL", url_as(&postgres, "yelb")).spawn();
+    let api = server.address("api");
+    await_ready(api);
+    let told =
+        "; grant truncate (or delete) on vote_keys and vote_keys_2, and update on vote_keys_turn";
+    server.wait_for_line(|line| line.contains("take space") && line.contains(told), PATIENCE);
+    assert!(is_counted(api, "") && is_counted(api, "one"));
 }
 
 /// 160 votes from 8 clients, half of them with a key, by turns to each of these app servers; each must be confirmed.
