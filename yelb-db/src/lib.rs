@@ -14,6 +14,7 @@ mod maintenance;
 mod open;
 mod password;
 mod postgres;
+mod reason;
 mod redis;
 mod sqlite;
 mod status;

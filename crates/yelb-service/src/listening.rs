@@ -1,5 +1,6 @@
 //! Where a process listens.
 
+use std::io::ErrorKind;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::str::FromStr;
 use std::time::Duration;
@@ -76,9 +77,18 @@ impl Listening {
     ) -> Result<TcpListener, SettingError> {
         let address = SocketAddr::new(self.bind, port);
         privileged_port::listen(address).map_err(|error| {
-            let of_address = error.kind() == std::io::ErrorKind::AddrNotAvailable;
-            let name = names.of(if of_address { "YELB_BIND" } else { variable });
-            SettingError::new(name, format!("cannot listen on {address} ({error}); give another"))
+            let (variable, remedy) = match error.kind() {
+                ErrorKind::AddrNotAvailable => {
+                    ("YELB_BIND", "give an address of this host, or 0.0.0.0 for all")
+                }
+                ErrorKind::AddrInUse => {
+                    (variable, "stop the process that has the port, or give another port")
+                }
+                ErrorKind::PermissionDenied => (variable, "give a port above 1023"),
+                _ => (variable, "give another"),
+            };
+            let problem = format!("cannot listen on {address} ({error}); {remedy}");
+            SettingError::new(names.of(variable), problem)
         })
     }
 

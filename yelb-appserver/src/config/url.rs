@@ -36,7 +36,7 @@ impl<S: StoreServer> FromStr for StoreUrl<S> {
             "dynamodb" => Self::table(rest),
             scheme if S::SCHEMES.contains(&scheme) => Self::server(text),
             scheme if rest.starts_with("//") => Err(format!("{scheme}://")),
-            _ => Err("no such URL".to_owned()),
+            _ => Err("text that is no such URL".to_owned()),
         };
         read.map_err(|found| format!("expected {}{OTHERS}, got {found}", S::FORM))
     }

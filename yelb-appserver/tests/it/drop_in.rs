@@ -83,7 +83,9 @@ fn a_table_that_cannot_be_completed_is_voted_on_and_never_ready() {
     let api = server.address("api");
     eventually(PATIENCE, "it says what is wrong with the table", || {
         let readiness = http::get(api, "/readyz");
-        readiness.status == 503 && readiness.text().contains("could not create unique index")
+        let missing = &readiness.json()["dependencies"][0]["missing"];
+        let told = r#"cannot apply the migrations: migration 3: could not create unique index "restaurants_pkey""#;
+        readiness.status == 503 && missing == told
     });
     assert_eq!(http::get(api, "/api/ihop").text(), "8");
     assert_eq!(votes(api), Some(8));
