@@ -3,53 +3,24 @@
 use std::net::SocketAddr;
 use std::thread;
 
-use testbed::{PATIENCE, Postgres, Program, Running, eventually, free_port, http};
+use testbed::{PATIENCE, PgBouncer, Postgres, Program, Running, eventually, http};
 
 use crate::drop_in::migrate;
 use crate::outages::{RowLock, WAITING_FOR_A_LOCK};
 use crate::{DATABASE, await_ready, bare, on};
 
-/// Any user but root, which PgBouncer refuses to run as.
-const USER: u32 = 65_532;
-
-/// PgBouncer, which lends two sessions of the database to all of its clients, for a transaction each.
-struct Pooler {
-    url: String,
-    _program: Running,
+/// PgBouncer, with two sessions.
+fn pooler(postgres: &Postgres, setting: &str) -> PgBouncer {
+    PgBouncer::before(postgres, DATABASE, 2, setting)
 }
 
-impl Pooler {
-    fn start(postgres: &Postgres, setting: &str) -> Self {
-        let port = free_port();
-        let program = Program::installed("pgbouncer", "pgbouncer").as_user(USER);
-        let server = postgres.port();
-        let settings = format!(
-            "[databases]
-             {DATABASE} = host=127.0.0.1 port={server} user=postgres password=postgres_password
-             [pgbouncer]
-             listen_addr = 127.0.0.1
-             listen_port = {port}
-             unix_socket_dir =
-             auth_type = any
-             pool_mode = transaction
-             default_pool_size = 2
-             {setting}"
-        );
-        let file = program.home().join("pgbouncer.ini");
-        let settings: Vec<_> = settings.lines().map(str::trim).collect();
-        std::fs::write(&file, settings.join("\n")).expect("a temporary file can be written");
-        let program = program.arg(file).spawn();
-        program.wait_for_line(|line| line.contains("process up"), PATIENCE);
-        Self { url: format!("postgres://client@127.0.0.1:{port}/{DATABASE}"), _program: program }
-    }
-
-    /// What a statement of another client of it answers.
-    fn sql(&self, statement: &str) -> String {
-        let psql = Program::installed("psql", "postgresql-client");
-        let output = psql.args(["-XAtc", statement, &self.url]).run_to_end(PATIENCE);
-        assert!(output.status.success(), "{statement}: {output:?}");
-        output.stdout.trim().to_owned()
-    }
+/// What a statement of another client of a pooler answers.
+#[track_caller]
+fn sql(pooler: &PgBouncer, statement: &str) -> String {
+    let psql = Program::installed("psql", "postgresql-client");
+    let output = psql.args(["-XAtc", statement, &pooler.url()]).run_to_end(PATIENCE);
+    assert!(output.status.success(), "{statement}: {output:?}");
+    output.stdout.trim().to_owned()
 }
 
 #[test]
@@ -58,8 +29,8 @@ fn through_a_pooler_every_vote_is_counted_and_nothing_stays_in_a_session() {
     for setting in ["", "ignore_startup_parameters = extra_float_digits,options"] {
         let postgres = Postgres::start();
         postgres.create_original_schema();
-        let pooler = Pooler::start(&postgres, setting);
-        let program = || bare().env("DATABASE_URL", &pooler.url).env("REDIS_URL", "sqlite:views");
+        let pooler = &pooler(&postgres, setting);
+        let program = || bare().env("DATABASE_URL", pooler.url()).env("REDIS_URL", "sqlite:views");
         let servers = [program().spawn(), program().spawn()];
         let servers = servers.each_ref().map(|server| server.address("api"));
         servers.into_iter().for_each(await_ready);
@@ -72,7 +43,7 @@ fn through_a_pooler_every_vote_is_counted_and_nothing_stays_in_a_session() {
         thread::scope(|scope| {
             for _ in 0..2 {
                 let kept = format!("SELECT pg_sleep(2); {settings}");
-                scope.spawn(|| assert_eq!(pooler.sql(&{ kept }), "0|on|on|read committed|0"));
+                scope.spawn(move || assert_eq!(sql(pooler, &kept), "0|on|on|read committed|0"));
             }
         });
         let locks = "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory'";
@@ -81,9 +52,9 @@ fn through_a_pooler_every_vote_is_counted_and_nothing_stays_in_a_session() {
 }
 
 /// A ready app server on this database, directly or through a pooler, and where its API is.
-fn serving(postgres: &Postgres, pooled: bool) -> (Option<Pooler>, Running, SocketAddr) {
-    let pooler = pooled.then(|| Pooler::start(postgres, ""));
-    let url = pooler.as_ref().map_or_else(|| postgres.url(DATABASE), |it| it.url.clone());
+fn serving(postgres: &Postgres, pooled: bool) -> (Option<PgBouncer>, Running, SocketAddr) {
+    let pooler = pooled.then(|| pooler(postgres, ""));
+    let url = pooler.as_ref().map_or_else(|| postgres.url(DATABASE), PgBouncer::url);
     let server = on(postgres).env("DATABASE_URL", url).spawn();
     let api = server.address("api");
     await_ready(api);

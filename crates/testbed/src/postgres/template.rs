@@ -11,7 +11,7 @@ use crate::path;
 use crate::wait::PATIENCE;
 
 /// The superuser's password in the original's database image, which its app server has built in.
-pub(super) const PASSWORD: &str = "postgres_password";
+pub(crate) const PASSWORD: &str = "postgres_password";
 
 /// One for each version and recipe, made by the test that comes first and kept between runs.
 static TEMPLATE: LazyLock<PathBuf> = LazyLock::new(|| {
