@@ -77,19 +77,19 @@ pub struct StoreConfig {
 }
 
 impl StoreConfig {
-    /// Where the stores are. `default_file` is the `sqlite:` URL of the votes where no setting says where they are; without
-    /// one, they have to be said: two replicas on a file each would count apart.
+    /// Where the stores are. `default_file` is the `sqlite:` URL of the votes where no setting says where they are, or why there
+    /// is none; without a default, they have to be said: two replicas on a file each would count apart.
     pub fn location(
         &self,
         names: &Names,
         environment: &Environment,
-        default_file: Option<String>,
+        default_file: Option<Result<String, SettingError>>,
     ) -> Result<Location, SettingError> {
         let (votes, views) = (self.votes.store(names), self.views.store(names));
         let votes_at = match votes.locate(self.rack_env, environment)? {
             Some(location) => location,
             None => match default_file {
-                Some(file) => VoteLocation::Sqlite(file),
+                Some(file) => VoteLocation::Sqlite(file?),
                 None => return Err(no_votes(&votes, &views)),
             },
         };

@@ -7,6 +7,7 @@ mod client;
 mod options;
 mod record;
 mod schema;
+mod settle;
 mod table;
 
 use std::sync::Arc;
@@ -22,7 +23,7 @@ use crate::kind::{Description, StoreKind};
 use crate::maintenance::{self, Maintain};
 use crate::status::StatusSender;
 use crate::views::{self, View, ViewStore};
-use crate::votes::{Recorded, Tally, Vote, VoteBatch, VoteStore};
+use crate::votes::{Recorded, Tally, Vote, VoteStore};
 pub use options::{DynamoDbOptions, InvalidTableName, TableName};
 use schema::Schema;
 use table::{Layout, Table};
@@ -180,9 +181,7 @@ impl Session for Writer {
     }
 
     async fn run(&mut self, votes: &[Vote]) -> Outputs<Recorded> {
-        let batch = VoteBatch::new(&self.0.items, votes);
-        let counted = record::record(&self.0.table, &batch).await?;
-        Ok(batch.outputs(&counted))
+        settle::settle(&self.0.table, &self.0.items, votes).await
     }
 
     async fn ping(&mut self) -> Result<(), StoreError> {

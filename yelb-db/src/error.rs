@@ -2,6 +2,8 @@ use std::error::Error;
 use std::fmt::Display;
 use std::sync::Arc;
 
+use crate::reason::in_words;
+
 /// Why a store did not do what it was asked to. Cloning it is cheap: all inputs of a batch get the same error.
 #[derive(Debug, Clone, thiserror::Error)]
 pub enum StoreError {
@@ -40,7 +42,7 @@ impl StoreError {
     pub(crate) fn doing<E: Into<Box<dyn Error + Send + Sync>>>(
         doing: &'static str,
     ) -> impl FnOnce(E) -> Self {
-        move |source| Self::Failed { doing, source: Arc::from(source.into()) }
+        move |source| Self::Failed { doing, source: in_words(source.into()) }
     }
 
     /// As [`Self::doing`], for connecting: names the address, which drivers leave out.
@@ -48,14 +50,14 @@ impl StoreError {
         address: &impl Display,
     ) -> impl FnOnce(E) -> Self {
         let address = address.to_string();
-        move |source| Self::doing("connect")(AtAddress { address, source: source.into() })
+        move |source| Self::doing("connect")(AtAddress { address, source: in_words(source.into()) })
     }
 
     /// As [`Self::doing`], for what the store refused as a whole.
     pub(crate) fn refused<E: Into<Box<dyn Error + Send + Sync>>>(
         doing: &'static str,
     ) -> impl FnOnce(E) -> Self {
-        move |source| Self::Refused { doing, source: Arc::from(source.into()) }
+        move |source| Self::Refused { doing, source: in_words(source.into()) }
     }
 
     /// The error with all its causes, for `/readyz` and the log.
@@ -79,5 +81,5 @@ impl StoreError {
 #[error("{address}")]
 struct AtAddress {
     address: String,
-    source: Box<dyn Error + Send + Sync>,
+    source: Arc<dyn Error + Send + Sync>,
 }

@@ -15,6 +15,7 @@ mod migrations;
 mod open;
 mod password;
 mod postgres;
+mod reason;
 mod redis;
 mod sqlite;
 mod status;

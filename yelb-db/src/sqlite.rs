@@ -1,6 +1,7 @@
 //! The embedded store: one SQLite file for votes and page views.
 
 mod file;
+mod record;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -17,7 +18,7 @@ use crate::kind::{Description, StoreKind};
 use crate::maintenance::{self, Maintain, SWEEP_PAUSE};
 use crate::status::StatusSender;
 use crate::views::{self, View, ViewStore};
-use crate::votes::{CountedBatch, Recorded, Tally, Vote, VoteBatch, VoteStore};
+use crate::votes::{Recorded, Tally, Vote, VoteStore};
 
 static VOTES: StoreKind = StoreKind {
     keeps: "votes",
@@ -155,11 +156,10 @@ impl Session for Writer {
     }
 
     async fn run(&mut self, votes: &[Vote]) -> Outputs<Recorded> {
-        let batch = VoteBatch::new(&self.0.names, votes);
         self.0.place.check().map_err(StoreError::refused("count votes"))?;
-        let counted = record(&mut *self.0.lock().await, &batch).await?;
+        let outputs = record::record(&mut *self.0.lock().await, &self.0.names, votes).await?;
         self.0.place.check().map_err(StoreError::doing("count votes"))?;
-        Ok(batch.outputs(&counted))
+        Ok(outputs)
     }
 
     async fn ping(&mut self) -> Result<(), StoreError> {
@@ -223,74 +223,6 @@ impl Session for Adder {
     async fn ping(&mut self) -> Result<(), StoreError> {
         self.0.reach()
     }
-}
-
-/// Counts a batch in one transaction.
-async fn record(
-    connection: &mut SqliteConnection,
-    batch: &VoteBatch<'_>,
-) -> Result<CountedBatch, StoreError> {
-    let refused = || StoreError::refused("count votes");
-    let mut transaction = connection.begin_with(BEGIN).await.map_err(refused())?;
-    let counted = count(&mut transaction, batch).await.map_err(refused())?;
-    transaction.commit().await.map_err(StoreError::doing("count votes"))?;
-    Ok(counted)
-}
-
-async fn count(
-    connection: &mut SqliteConnection,
-    batch: &VoteBatch<'_>,
-) -> Result<CountedBatch, sqlx::Error> {
-    let mut counted = CountedBatch::default();
-    for (name, votes) in &batch.plain {
-        let count = add(&mut *connection, name, *votes).await?;
-        counted.before.push(count - votes);
-    }
-    for (key, name) in &batch.keyed {
-        let answer = match known(&mut *connection, key).await? {
-            Some(answer) => answer,
-            None => {
-                let count = add(&mut *connection, name, 1).await?;
-                remember(&mut *connection, key, name, count).await?;
-                ((*name).to_owned(), count)
-            }
-        };
-        counted.keyed.push(answer);
-    }
-    Ok(counted)
-}
-
-async fn add(
-    connection: &mut SqliteConnection,
-    name: &str,
-    votes: i64,
-) -> Result<i64, sqlx::Error> {
-    sqlx::query_scalar(
-        "insert into restaurants (name, count) values ($1, $2)
-         on conflict (name) do update set count = count + excluded.count returning count",
-    )
-    .bind(name)
-    .bind(votes)
-    .fetch_one(connection)
-    .await
-}
-
-async fn known(
-    connection: &mut SqliteConnection,
-    key: &str,
-) -> Result<Option<(String, i64)>, sqlx::Error> {
-    let query = sqlx::query_as("select name, count from vote_keys where key = $1");
-    query.bind(key).fetch_optional(connection).await
-}
-
-async fn remember(
-    connection: &mut SqliteConnection,
-    key: &str,
-    name: &str,
-    count: i64,
-) -> Result<(), sqlx::Error> {
-    let insert = sqlx::query("insert into vote_keys (key, name, count) values ($1, $2, $3)");
-    insert.bind(key).bind(name).bind(count).execute(connection).await.map(drop)
 }
 
 #[cfg(test)]

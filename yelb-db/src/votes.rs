@@ -1,6 +1,6 @@
 //! Votes: what is recorded, what is read, and how a batch of them is put together.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::str::FromStr;
 use std::sync::Arc;
 
@@ -122,6 +122,16 @@ pub struct VoteBatch<'a> {
     pub(crate) keyed: Vec<(&'a str, &'static str)>,
     /// Where each vote's own count comes from, in the order of the batch.
     places: Vec<Place>,
+}
+
+/// The places of the votes that stand or fall together where a store refuses a batch: those for one restaurant, with a key, for
+/// which there is one more table, or without.
+pub(crate) fn parts(votes: &[Vote]) -> Vec<Vec<usize>> {
+    let mut parts: BTreeMap<_, Vec<usize>> = BTreeMap::new();
+    for (place, vote) in votes.iter().enumerate() {
+        parts.entry((vote.key.is_some(), vote.choice)).or_default().push(place);
+    }
+    parts.into_values().collect()
 }
 
 /// Where a vote's own count comes from.

@@ -16,7 +16,8 @@ use crate::namespace::Namespace;
 use crate::program::{Output, Program};
 use crate::server::{Kind, Server};
 use crate::wait::PATIENCE;
-use template::PASSWORD;
+pub(crate) use installation::{account, own};
+pub(crate) use template::PASSWORD;
 
 /// Where a server listens that has a network for itself.
 const PORT: u16 = 5432;

@@ -14,8 +14,15 @@ use crate::{count, run};
 pub(crate) const VERSIONS: [(&str, &str); 2] = [("10", "10.23.0-beta.6"), ("18", "18.4.0-beta.17")];
 
 /// The tests of what is asked of the database: of the votes' store, and of votes through the app server.
-const TESTS: [&str; 6] =
-    ["on_postgres::", "postgres::", "settling::", "keys::", "databases::", "drop_in::"];
+const TESTS: [&str; 7] = [
+    "on_postgres::",
+    "postgres::",
+    "settling::",
+    "keys::",
+    "databases::",
+    "drop_in::",
+    "stand_in::",
+];
 
 /// Installs both for this checkout alone.
 pub(crate) fn provide() -> Result<()> {

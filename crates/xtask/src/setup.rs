@@ -34,15 +34,20 @@ type Need = (&'static str, &'static [&'static str]);
 
 /// For the memory allocator of yelb-ui. What else a build takes, Rust's toolchain takes, too.
 const BUILD: [Need; 1] = [("make", &["make"])];
-const SERVERS: [Need; 7] = [
+const DATABASES: [Need; 3] = [
     (POSTGRES, &["postgresql"]),
-    ("pgbouncer", &["pgbouncer"]),
     ("redis-server", &["redis-server"]),
     ("redis-cli", &["redis-tools"]),
+];
+const SERVERS: [Need; 4] = [
+    ("pgbouncer", &["pgbouncer"]),
     ("nginx", &["nginx"]),
     ("openssl", &["openssl"]),
     (VENV, &["python3-venv"]),
 ];
+/// For the stand-in for the original's app server.
+const STAND_IN: [Need; 4] =
+    [(SINATRA, &["ruby-sinatra"]), (PG, &["ruby-pg"]), (REDIS, &["ruby-redis"]), (PUMA, &["puma"])];
 const LINUX: [Need; 2] = [("setpriv", &["util-linux"]), ("nsenter", &["util-linux"])];
 const NPM: [Need; 1] = [("npm", &["npm"])];
 const BROWSER: [Need; 2] = [(CHROMIUM, &["chromium", "chromium-browser"]), (NODE, &["nodejs"])];
@@ -62,6 +67,10 @@ const CHROMIUM: &str = "Chromium";
 const NODE: &str = "Node.js 20.19 or newer";
 const ENGINE: &str = "Docker's engine";
 const COMPOSE: &str = "docker-compose 1.29";
+const SINATRA: &str = "Ruby's sinatra";
+const PG: &str = "Ruby's pg";
+const REDIS: &str = "Ruby's redis";
+const PUMA: &str = "Ruby's puma";
 
 impl Step {
     pub(crate) const OF_TESTS: [Self; 5] =
@@ -70,10 +79,11 @@ impl Step {
     fn needs(self) -> Vec<Need> {
         let lists: &[&[Need]] = match self {
             Self::Lint => &[&BUILD],
-            Self::Browser => &[&BUILD, &NPM, &BROWSER],
-            Self::Rust | Self::Infra => &[&BUILD, &SERVERS, &NPM],
-            Self::E2e => &[&BUILD, &SERVERS, &NPM, &BROWSER, &CONTAINERS],
-            Self::Bench => &[&BUILD, &SERVERS, &LOAD],
+            Self::Browser => &[&BUILD, &DATABASES, &STAND_IN, &NPM, &BROWSER],
+            Self::Rust => &[&BUILD, &DATABASES, &SERVERS, &STAND_IN, &NPM],
+            Self::Infra => &[&BUILD, &DATABASES, &SERVERS, &NPM],
+            Self::E2e => &[&BUILD, &DATABASES, &SERVERS, &NPM, &BROWSER, &CONTAINERS],
+            Self::Bench => &[&BUILD, &DATABASES, &SERVERS, &LOAD],
         };
         // macOS has no such programs, and the tests do without them there.
         let linux: &[Need] = if cfg!(target_os = "linux") { &LINUX } else { &[] };
@@ -156,8 +166,13 @@ fn is_there(name: &str) -> bool {
         // Its server may be another machine's, or run already.
         ENGINE => run::find("dockerd").is_some() || run::answer("docker", &["version"]).is_some(),
         COMPOSE => compose::first().is_some(),
+        SINATRA | PG | REDIS | PUMA => has_gem(name.trim_start_matches("Ruby's ")),
         program => run::find(program).is_some(),
     }
+}
+
+fn has_gem(name: &str) -> bool {
+    run::answer("ruby", &["-e", "gem ARGV[0]", name]).is_some()
 }
 
 /// Installs packages, if this user may: one installation for all of them. Whether it succeeded is seen afterwards.
@@ -195,6 +210,7 @@ mod tests {
         let needs = |step: Step, name| step.needs().iter().any(|need| need.0 == name);
         assert!(needs(Step::Rust, POSTGRES) && !needs(Step::Rust, ENGINE));
         assert!(needs(Step::E2e, ENGINE) && needs(Step::E2e, CHROMIUM));
+        assert!(needs(Step::Rust, SINATRA) && needs(Step::Browser, SINATRA));
         assert_eq!(missing(&[]), []);
     }
 }

@@ -81,7 +81,9 @@ impl Listening {
                 ErrorKind::AddrNotAvailable => {
                     ("YELB_BIND", "set an address of this host, or 0.0.0.0 or :: for all of them")
                 }
-                ErrorKind::AddrInUse => (variable, "stop the process that has it, or set another"),
+                ErrorKind::AddrInUse => {
+                    (variable, "stop the process that has the port, or set another")
+                }
                 ErrorKind::PermissionDenied => (variable, "set a port from 1024 on"),
                 _ => (variable, "set another"),
             };
@@ -129,7 +131,7 @@ mod tests {
         let refused = listening.bind("PORT", port, &Names::default()).unwrap_err().to_string();
         let expected = format!("PORT: cannot listen on 127.0.0.1:{port} ");
         assert!(refused.starts_with(&expected), "{refused}");
-        let remedy = "; that is the default; stop the process that has it, or set another";
+        let remedy = "; that is the default; stop the process that has the port, or set another";
         assert!(refused.ends_with(remedy), "{refused}");
     }
 }

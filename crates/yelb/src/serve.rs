@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 use std::io::Write as _;
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::Path;
 
 use tracing::Level;
 use yelb_appserver::config::StoreConfig;
@@ -18,6 +18,9 @@ use yelb_service::{admin, telemetry};
 use yelb_ui::answers::Answers;
 use yelb_ui::base_path::BasePath;
 use yelb_ui::config::PageConfig;
+
+const NO_FOLDER: &str = "not set, and the default is a file in the user's data folder, which is not known: neither XDG_DATA_HOME \
+     nor HOME is an absolute path; set DATABASE_URL to a file, such as sqlite:yelb.db, or one of the two others";
 
 /// The settings of both servers.
 #[derive(Debug, clap::Args)]
@@ -43,7 +46,7 @@ pub(crate) async fn run(
     environment: &Environment,
     names: &Names,
 ) -> anyhow::Result<()> {
-    let stores = config.stores.location(names, environment, Some(default_file(environment)?))?;
+    let stores = config.stores.location(names, environment, Some(default_file(environment)))?;
     // The servers' programs log one line for each request. This program is started in a terminal, where that is too much.
     let telemetry = telemetry::init(&config.process, environment, "yelb", Level::WARN);
     let outcome = serve(config, &stores, names).await;
@@ -93,13 +96,16 @@ fn greet(
     std::io::stdout().write_all(text.as_bytes())
 }
 
-/// The default file of the votes: in the user's data folder (XDG Base Directory Specification). So it does not depend on the
-/// folder that the program is started in.
+/// The default file of the votes: in the user's data folder, so that it does not depend on the folder that the program is
+/// started in. A relative path is ignored (XDG Base Directory Specification).
 fn default_file(environment: &Environment) -> Result<String, SettingError> {
-    let data = match (environment.text("XDG_DATA_HOME")?, environment.text("HOME")?) {
-        (Some(data), _) => PathBuf::from(data),
-        (None, Some(home)) => PathBuf::from(home).join(".local/share"),
-        (None, None) => PathBuf::from("."),
+    let folder = |name| -> Result<_, SettingError> {
+        Ok(environment.text(name)?.map(Path::new).filter(|folder| folder.is_absolute()))
+    };
+    let data = match (folder("XDG_DATA_HOME")?, folder("HOME")?) {
+        (Some(data), _) => data.to_owned(),
+        (None, Some(home)) => home.join(".local/share"),
+        (None, None) => return Err(SettingError::new("DATABASE_URL", NO_FOLDER)),
     };
     Ok(format!("sqlite:{}", data.join("yelb/yelb.db").display()))
 }

@@ -3,52 +3,24 @@
 use std::net::SocketAddr;
 use std::thread;
 
-use testbed::{PATIENCE, Postgres, Program, Running, eventually, free_port, http};
+use testbed::{PATIENCE, PgBouncer, Postgres, Program, Running, eventually, http};
 
+use crate::drop_in::migrate;
 use crate::outages::{RowLock, WAITING_FOR_A_LOCK};
 use crate::{DATABASE, await_ready, bare, on};
 
-/// Any user but root, which PgBouncer refuses to run as.
-const USER: u32 = 65_532;
-
-/// PgBouncer, which lends two sessions of the database to all of its clients, for a transaction each.
-struct Pooler {
-    url: String,
-    _program: Running,
+/// PgBouncer, with two sessions.
+fn pooler(postgres: &Postgres, setting: &str) -> PgBouncer {
+    PgBouncer::before(postgres, DATABASE, 2, setting)
 }
 
-impl Pooler {
-    fn start(postgres: &Postgres, setting: &str) -> Self {
-        let port = free_port();
-        let program = Program::installed("pgbouncer", "pgbouncer").as_user(USER);
-        let server = postgres.port();
-        let settings = format!(
-            "[databases]
-             {DATABASE} = host=127.0.0.1 port={server} user=postgres password=postgres_password
-             [pgbouncer]
-             listen_addr = 127.0.0.1
-             listen_port = {port}
-             unix_socket_dir =
-             auth_type = any
-             pool_mode = transaction
-             default_pool_size = 2
-             {setting}"
-        );
-        let file = program.home().join("pgbouncer.ini");
-        let settings: Vec<_> = settings.lines().map(str::trim).collect();
-        std::fs::write(&file, settings.join("\n")).expect("a temporary file can be written");
-        let program = program.arg(file).spawn();
-        program.wait_for_line(|line| line.contains("process up"), PATIENCE);
-        Self { url: format!("postgres://client@127.0.0.1:{port}/{DATABASE}"), _program: program }
-    }
-
-    /// What a statement of another client of it answers.
-    fn sql(&self, statement: &str) -> String {
-        let psql = Program::installed("psql", "postgresql-client");
-        let output = psql.args(["-XAtc", statement, &self.url]).run_to_end(PATIENCE);
-        assert!(output.status.success(), "{statement}: {output:?}");
-        output.stdout.trim().to_owned()
-    }
+/// What a statement of another client of a pooler answers.
+#[track_caller]
+fn sql(pooler: &PgBouncer, statement: &str) -> String {
+    let psql = Program::installed("psql", "postgresql-client");
+    let output = psql.args(["-XAtc", statement, &pooler.url()]).run_to_end(PATIENCE);
+    assert!(output.status.success(), "{statement}: {output:?}");
+    output.stdout.trim().to_owned()
 }
 
 #[test]
@@ -57,8 +29,8 @@ fn through_a_pooler_every_vote_is_counted_and_nothing_stays_in_a_session() {
     for setting in ["", "ignore_startup_parameters = extra_float_digits,options"] {
         let postgres = Postgres::start();
         postgres.create_original_schema();
-        let pooler = Pooler::start(&postgres, setting);
-        let program = || bare().env("DATABASE_URL", &pooler.url).env("REDIS_URL", "sqlite:views");
+        let pooler = &pooler(&postgres, setting);
+        let program = || bare().env("DATABASE_URL", pooler.url()).env("REDIS_URL", "sqlite:views");
         let servers = [program().spawn(), program().spawn()];
         let servers = servers.each_ref().map(|server| server.address("api"));
         servers.into_iter().for_each(await_ready);
@@ -71,7 +43,7 @@ fn through_a_pooler_every_vote_is_counted_and_nothing_stays_in_a_session() {
         thread::scope(|scope| {
             for _ in 0..2 {
                 let kept = format!("SELECT pg_sleep(2); {settings}");
-                scope.spawn(|| assert_eq!(pooler.sql(&{ kept }), "0|on|on|read committed|0"));
+                scope.spawn(move || assert_eq!(sql(pooler, &kept), "0|on|on|read committed|0"));
             }
         });
         let locks = "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory'";
@@ -80,9 +52,9 @@ fn through_a_pooler_every_vote_is_counted_and_nothing_stays_in_a_session() {
 }
 
 /// A ready app server on this database, directly or through a pooler, and where its API is.
-fn serving(postgres: &Postgres, pooled: bool) -> (Option<Pooler>, Running, SocketAddr) {
-    let pooler = pooled.then(|| Pooler::start(postgres, ""));
-    let url = pooler.as_ref().map_or_else(|| postgres.url(DATABASE), |it| it.url.clone());
+fn serving(postgres: &Postgres, pooled: bool) -> (Option<PgBouncer>, Running, SocketAddr) {
+    let pooler = pooled.then(|| pooler(postgres, ""));
+    let url = pooler.as_ref().map_or_else(|| postgres.url(DATABASE), PgBouncer::url);
     let server = on(postgres).env("DATABASE_URL", url).spawn();
     let api = server.address("api");
     await_ready(api);
@@ -231,9 +203,68 @@ fn a_login_that_is_refused_is_told_in_the_words_of_the_server() {
     let server = on(&postgres).env("DATABASE_URL", url_as(&postgres, "yelb")).spawn();
     let api = server.address("api");
     eventually(PATIENCE, "the reason is told", || {
-        http::get(api, "/readyz").text().contains("too many connections for role")
+        let reason = &http::get(api, "/readyz").json()["dependencies"][0]["reason"];
+        // Without what the driver adds to it.
+        reason.as_str().is_some_and(|reason| {
+            reason.starts_with("cannot connect: ")
+                && reason.ends_with(r#": too many connections for role "yelb""#)
+        })
     });
     assert_eq!(http::get(api, "/api/ihop").status, 503);
+}
+
+/// What a role needs that owns nothing, without the right to truncate or to delete keys.
+const RIGHTS: &str = "CREATE ROLE yelb LOGIN PASSWORD 'yelb';
+    GRANT SELECT ON _sqlx_migrations TO yelb;
+    GRANT SELECT, UPDATE ON restaurants, vote_keys_turn TO yelb;
+    GRANT SELECT, INSERT ON vote_keys, vote_keys_2 TO yelb";
+
+/// Whether a vote is counted.
+fn is_counted(api: SocketAddr, key: &str) -> bool {
+    let key = [("Idempotency-Key", key)];
+    let headers = if key[0].1.is_empty() { &[] } else { &key[..] };
+    let vote = http::request(api, "GET", "/api/ihop", headers, b"");
+    assert!(vote.status == 200 || vote.text().contains("was not counted"), "{vote:?}");
+    vote.status == 200
+}
+
+#[test]
+fn a_right_that_the_role_lacks_is_named_and_votes_without_a_key_are_counted() {
+    let postgres = Postgres::start();
+    postgres.create_original_schema();
+    migrate(&postgres);
+    postgres.sql(DATABASE, RIGHTS);
+    let right = "INSERT ON vote_keys_2";
+    postgres.sql(DATABASE, &format!("REVOKE {right} FROM yelb"));
+    let server = on(&postgres).env("DATABASE_URL", url_as(&postgres, "yelb")).spawn();
+    let api = server.address("api");
+    eventually(PATIENCE, "the right is named", || {
+        let readiness = http::get(api, "/readyz");
+        let told =
+            "the role of the app server lacks rights; run `grant insert on vote_keys_2 to yelb`";
+        readiness.status == 503 && readiness.text().contains(told)
+    });
+    assert!(is_counted(api, "") && !is_counted(api, "one"));
+
+    postgres.sql(DATABASE, &format!("GRANT {right} TO yelb"));
+    await_ready(api);
+    assert!(is_counted(api, "one"));
+}
+
+#[test]
+fn keys_that_the_role_may_not_forget_are_reported_and_votes_go_on() {
+    let postgres = Postgres::start();
+    postgres.create_original_schema();
+    migrate(&postgres);
+    postgres.sql(DATABASE, RIGHTS);
+    postgres.sql(DATABASE, "UPDATE vote_keys_turn SET since = now() - interval '25 hours'");
+    let server = on(&postgres).env("DATABASE_URL", url_as(&postgres, "yelb")).spawn();
+    let api = server.address("api");
+    await_ready(api);
+    let told =
+        "; grant truncate (or delete) on vote_keys and vote_keys_2, and update on vote_keys_turn";
+    server.wait_for_line(|line| line.contains("take space") && line.contains(told), PATIENCE);
+    assert!(is_counted(api, "") && is_counted(api, "one"));
 }
 
 /// 160 votes from 8 clients, half of them with a key, by turns to each of these app servers; each must be confirmed.

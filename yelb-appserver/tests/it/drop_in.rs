@@ -83,7 +83,9 @@ fn a_table_that_cannot_be_completed_is_voted_on_and_never_ready() {
     let api = server.address("api");
     eventually(PATIENCE, "it says what is wrong with the table", || {
         let readiness = http::get(api, "/readyz");
-        readiness.status == 503 && readiness.text().contains("could not create unique index")
+        let missing = &readiness.json()["dependencies"][0]["missing"];
+        let told = r#"cannot apply the migrations: migration 3: could not create unique index "restaurants_pkey""#;
+        readiness.status == 503 && missing == told
     });
     assert_eq!(http::get(api, "/api/ihop").text(), "8");
     assert_eq!(votes(api), Some(8));
@@ -278,7 +280,7 @@ fn migrating_without_a_database_says_so_in_one_line() {
 
 /// Runs `yelb-appserver migrate`, which must succeed.
 #[track_caller]
-fn migrate(postgres: &Postgres) {
+pub(crate) fn migrate(postgres: &Postgres) {
     let program: Program = on(postgres).arg("migrate");
     let output = program.run_to_end(PATIENCE);
     assert!(output.status.success(), "{output:?}");

@@ -15,6 +15,7 @@ mod redis_cluster;
 mod rotation;
 mod settings;
 mod shedding;
+mod stand_in;
 mod stream;
 
 use std::net::SocketAddr;

@@ -54,8 +54,7 @@ fn keys_at_once(votes: &[KeyedVote<'_>]) -> usize {
     MOST_WRITTEN.saturating_sub(names.len()).max(MOST_WRITTEN / 2)
 }
 
-/// Each item by itself: if one fails the others are counted all the same, which is an outcome that is not known, as after any
-/// failure.
+/// Each item by itself. [`super::settle`] asks for one at a time, because the others are counted if one fails.
 async fn add_plain(table: &Table, votes: &[(&str, i64)]) -> Result<Vec<i64>, StoreError> {
     let adding = votes
         .iter()

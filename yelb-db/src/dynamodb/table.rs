@@ -8,6 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use aws_sdk_dynamodb::Client;
+use aws_sdk_dynamodb::error::ProvideErrorMetadata;
 use aws_sdk_dynamodb::operation::update_item::UpdateItemError;
 use aws_sdk_dynamodb::types::{AttributeValue, KeysAndAttributes, ReturnValue};
 use tokio::time::sleep;
@@ -67,6 +68,10 @@ impl Table {
                 }
                 // Refused because of a transaction on the same item: nothing was added.
                 Err(error) if is_conflict(error.as_service_error()) => pause().await,
+                // What is there is no number.
+                Err(error) if error.code() == Some("ValidationException") => {
+                    return Err(StoreError::refused(doing)(error));
+                }
                 Err(error) => return Err(StoreError::doing(doing)(error)),
             }
         }
@@ -79,7 +84,10 @@ impl Table {
         items: &[&str],
         doing: &'static str,
     ) -> Result<Vec<(String, i64)>, StoreError> {
-        self.try_read(items).await.map_err(StoreError::doing(doing))
+        self.try_read(items).await.map_err(|error| match error.downcast::<StoreError>() {
+            Ok(error) => *error,
+            Err(error) => StoreError::doing(doing)(error),
+        })
     }
 
     async fn try_read(
@@ -121,7 +129,7 @@ impl Layout {
         };
         count.ok_or_else(|| {
             let odd = NotACount { item: item.to_owned(), attribute: self.count };
-            StoreError::doing("read a count")(odd)
+            StoreError::refused("read a count")(odd)
         })
     }
 }
@@ -157,7 +165,7 @@ struct Throttled;
 
 #[derive(Debug, thiserror::Error)]
 #[error("`{attribute}` of `{item}` is not a whole number")]
-struct NotACount {
+pub(super) struct NotACount {
     item: String,
     attribute: &'static str,
 }

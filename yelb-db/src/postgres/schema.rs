@@ -32,6 +32,7 @@ pub(super) async fn prepare(
         Migrate::Auto => apply(&mut transaction).await?,
     };
     add_missing(&mut transaction, poll).await?;
+    check_rights(&mut transaction).await?;
     end(transaction).await.map_err(StoreError::doing("commit what was prepared"))?;
     if !applied.is_empty() {
         tracing::info!(migrations = applied.join(", "), "schema is up to date");
@@ -97,6 +98,25 @@ async fn add_missing(connection: &mut PgConnection, poll: &Poll) -> Result<(), S
         .await
         .map(drop)
         .map_err(StoreError::doing("add the restaurants of the poll"))
+}
+
+/// The rights without which no vote with a key is counted, and so none of the page's: as the commands that grant them. (Another
+/// role may have made the tables, and a right on one column will do.)
+const MISSING_RIGHTS: &str = "select string_agg(format('grant %s on %s to %I', lower(privilege), relation, current_user), '; ' order by relation, privilege)
+     from (values ('restaurants', 'SELECT'), ('restaurants', 'UPDATE'), ('vote_keys', 'SELECT'), ('vote_keys', 'INSERT'),
+         ('vote_keys_2', 'SELECT'), ('vote_keys_2', 'INSERT'), ('vote_keys_turn', 'SELECT')) as needed (relation, privilege)
+     where not has_any_column_privilege(relation, privilege)";
+
+async fn check_rights(connection: &mut PgConnection) -> Result<(), StoreError> {
+    let missing: Option<String> = sqlx::query_scalar(MISSING_RIGHTS)
+        .fetch_one(connection)
+        .await
+        .map_err(StoreError::doing("ask for the rights of the role"))?;
+    missing.map_or(Ok(()), |grants| {
+        Err(StoreError::NotReady(format!(
+            "the role of the app server lacks rights; run `{grants}`"
+        )))
+    })
 }
 
 fn pending_error(pending: &[String]) -> StoreError {

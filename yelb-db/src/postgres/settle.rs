@@ -4,7 +4,6 @@
 //! trigger or the range of its type does not let change, would refuse everything that shares a batch with it. So what is
 //! refused together is counted again in parts.
 
-use std::collections::BTreeMap;
 use std::time::Duration;
 
 use sqlx::postgres::{PgDatabaseError, PgSeverity};
@@ -14,7 +13,7 @@ use super::record;
 use super::session::BatchSession;
 use crate::batcher::{BATCH_LIMIT, Outputs};
 use crate::error::StoreError;
-use crate::votes::{Recorded, Vote, VoteBatch};
+use crate::votes::{self, Recorded, Vote, VoteBatch};
 
 /// What is left of a batch's time for its answer to travel.
 const MARGIN: Duration = Duration::from_millis(200);
@@ -30,7 +29,7 @@ pub(super) async fn settle(
     let end = Instant::now() + BATCH_LIMIT - MARGIN;
     match count(session, names, votes, None).await {
         Err(refusal @ StoreError::Refused { .. }) => {
-            let parts = parts(votes);
+            let parts = votes::parts(votes);
             if parts.len() == 1 {
                 return Err(refusal);
             }
@@ -38,16 +37,6 @@ pub(super) async fn settle(
         }
         outcome => outcome,
     }
-}
-
-/// The places of the votes that stand or fall together: those for one restaurant, with a key, for which there is one more
-/// table, or without.
-fn parts(votes: &[Vote]) -> Vec<Vec<usize>> {
-    let mut parts: BTreeMap<_, Vec<usize>> = BTreeMap::new();
-    for (place, vote) in votes.iter().enumerate() {
-        parts.entry((vote.key.is_some(), vote.choice)).or_default().push(place);
-    }
-    parts.into_values().collect()
 }
 
 /// Counts one part after the other. Each may take a quarter of the time that is left, however many they are.

@@ -77,10 +77,16 @@ async fn add_missing(connection: &mut SqliteConnection, names: &[&str]) -> Resul
     Ok(())
 }
 
-/// `SQLITE_BUSY` and its extended codes, which have it in their lowest byte.
 fn is_busy(error: &sqlx::Error) -> bool {
-    let code = error.as_database_error().and_then(sqlx::error::DatabaseError::code);
-    code.and_then(|code| code.parse::<u32>().ok()).is_some_and(|code| code & 0xff == 5)
+    /// `SQLITE_BUSY`
+    const BUSY: u32 = 5;
+    primary_code(error) == Some(BUSY)
+}
+
+/// SQLite's result code of an error. Extended ones have it in their lowest byte.
+pub(super) fn primary_code(error: &sqlx::Error) -> Option<u32> {
+    let code = error.as_database_error().and_then(sqlx::error::DatabaseError::code)?;
+    code.parse().ok().map(|code: u32| code & 0xff)
 }
 
 /// Where an open database is: SQLite would go on writing to files that have no name any more, and all of it would be gone

@@ -9,6 +9,7 @@ use yelb_poll::Poll;
 use yelb_resolver::Resolver;
 
 use crate::server::{KEYS_KEPT, Server, TABLE, options};
+use crate::settling::refuses_ihop_alone;
 use crate::{outcomes, tally, vote};
 
 fn emulator(server: &Server) -> &Emulator {
@@ -101,6 +102,19 @@ async fn a_count_that_is_none_is_an_error_that_names_it() {
     );
     assert!(outcomes(&store, &[("ihop", Some("a"))]).await[0].is_err());
     assert_eq!(item(emulator(&server), "vote-key#a"), Value::Null, "it is not remembered either");
+}
+
+#[tokio::test]
+async fn an_item_that_cannot_be_counted_takes_no_vote_for_another_with_it() {
+    let server = Server::dynamodb();
+    let store = server.app_server().await;
+    let emulator = emulator(&server);
+    let many = json!({ "name": { "S": "ihop" }, "restaurantcount": { "S": "many" } });
+    put(emulator, &many);
+    refuses_ihop_alone(&store, "a word for a count").await;
+    put(emulator, &json!({ "name": { "S": "ihop" }, "restaurantcount": { "N": "0" } }));
+    let votes = [("ihop", Some("a")), ("outback", None), ("chipotle", Some("b"))];
+    assert_eq!(vote(&store, &votes).await, [1, 2, 1], "what was refused is not counted later");
 }
 
 #[tokio::test]

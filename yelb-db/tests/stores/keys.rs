@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use sqlx::{Connection, PgConnection};
 use testbed::PATIENCE;
-use yelb_db::Stores;
+use yelb_db::{PostgresOptions, StoreServer, Stores, VoteLocation};
 
 use crate::server::{DATABASE, KEYS_KEPT, Server};
 use crate::{outcomes, vote};
@@ -35,10 +35,14 @@ async fn until(client: &mut PgConnection, question: &'static str) {
 
 /// Waits until the turn has changed, by an app server that starts.
 async fn change_turn(server: &Server) {
+    change_turn_as(server, server.location()).await;
+}
+
+async fn change_turn_as(server: &Server, location: VoteLocation) {
     let mut client = client(server).await;
     let second: bool = sqlx::query_scalar(TURN).fetch_one(&mut client).await.unwrap();
     age(&mut client, KEYS_KEPT + Duration::from_secs(1)).await;
-    let app_server = server.app_server().await;
+    let app_server = crate::server::app_server(location).await;
     let changed = if second { "select not second from vote_keys_turn" } else { TURN };
     until(&mut client, changed).await;
     app_server.close().await;
@@ -186,4 +190,67 @@ async fn the_keys_of_a_release_with_one_table_are_known() {
     // A release with one table, which runs beside for a while.
     postgres.sql(DATABASE, "insert into vote_keys (key, name, count) values ('beside', 'ihop', 7)");
     assert_eq!(vote(&store, &[("ihop", Some("beside"))]).await, [7]);
+}
+
+/// A role that owns nothing and may not truncate, as it is often granted.
+const VOTER: &str = "create role voter login password 'voter';
+    grant select on _sqlx_migrations to voter;
+    grant select, update on restaurants, vote_keys_turn to voter;
+    grant select, insert, delete on vote_keys, vote_keys_2 to voter";
+
+/// The same server, for the role `voter`.
+fn as_voter(server: &Server) -> VoteLocation {
+    let url = server.postgres_itself().url(DATABASE);
+    let url = url.replace("postgres:postgres_password@", "voter:voter@");
+    VoteLocation::Server(PostgresOptions::from_url(&url.parse().unwrap()).unwrap())
+}
+
+#[tokio::test]
+async fn keys_are_forgotten_by_a_role_that_may_delete_and_not_truncate() {
+    let server = Server::postgres();
+    server.app_server().await.close().await;
+    let postgres = server.postgres_itself();
+    postgres.sql(DATABASE, VOTER);
+    let store = crate::server::app_server(as_voter(&server)).await;
+    assert_eq!(vote(&store, &[("ihop", Some("first"))]).await, [1]);
+    // More than one statement deletes.
+    let many = "insert into vote_keys (key, name, count) select 'key-' || n, 'ihop', n from generate_series(1, 25000) as n";
+    postgres.sql(DATABASE, many);
+
+    change_turn_as(&server, as_voter(&server)).await;
+    assert_eq!(vote(&store, &[("ihop", Some("first"))]).await, [1], "it is known");
+    assert_eq!(vote(&store, &[("ihop", Some("second"))]).await, [2]);
+
+    change_turn_as(&server, as_voter(&server)).await;
+    assert_eq!(postgres.sql(DATABASE, "select count(*) from vote_keys"), "0");
+    assert_eq!(vote(&store, &[("ihop", Some("second"))]).await, [2], "it is known");
+    assert_eq!(vote(&store, &[("ihop", Some("first"))]).await, [3], "it is forgotten");
+}
+
+#[tokio::test]
+async fn a_slow_app_server_deletes_no_key_of_a_table_that_has_got_the_turn_meanwhile() {
+    const WAITS: &str = "select exists (select from pg_locks
+         where relation = 'vote_keys'::regclass and mode = 'RowExclusiveLock' and not granted)";
+    const IS_OVER: &str = "select not exists (select from pg_stat_activity
+         where application_name = 'yelb-appserver maintenance')";
+    let server = Server::postgres();
+    server.app_server().await.close().await;
+    let postgres = server.postgres_itself();
+    postgres.sql(DATABASE, VOTER);
+    let (mut other, mut client) = (client(&server).await, client(&server).await);
+    sqlx::raw_sql("update vote_keys_turn set second = true").execute(&mut client).await.unwrap();
+    age(&mut client, KEYS_KEPT + Duration::from_secs(1)).await;
+
+    let mut transaction = other.begin().await.unwrap();
+    let lock = "lock table vote_keys in access exclusive mode";
+    sqlx::raw_sql(lock).execute(&mut *transaction).await.unwrap();
+    let store = crate::server::app_server(as_voter(&server)).await;
+    until(&mut client, WAITS).await;
+    let faster = "update vote_keys_turn set second = false, since = now();
+         insert into vote_keys (key, name, count) values ('fresh', 'ihop', 7)";
+    sqlx::raw_sql(faster).execute(&mut *transaction).await.unwrap();
+    transaction.commit().await.unwrap();
+
+    until(&mut client, IS_OVER).await;
+    assert_eq!(vote(&store, &[("ihop", Some("fresh"))]).await, [7], "it is known");
 }

@@ -22,7 +22,7 @@ async fn change(server: &Server, statement: &str) {
 }
 
 /// Sends [`VOTES`]: those for `ihop` are refused, and are not counted, and the others are.
-async fn refuses_ihop_alone(store: &Stores, case: &str) {
+pub(crate) async fn refuses_ihop_alone(store: &Stores, case: &str) {
     let outcomes = outcomes(store, &VOTES).await;
     let is_refused = |place: usize| matches!(outcomes[place], Err(StoreError::Refused { .. }));
     let is_counted = |place: usize| matches!(outcomes[place], Ok(Ok(1)));

@@ -7,6 +7,7 @@ mod lifecycle;
 mod proxy;
 mod settings;
 mod smuggling;
+mod stand_in;
 mod stream;
 mod upstream;
 

@@ -62,7 +62,7 @@ fn what_the_app_server_answers_is_what_the_browser_gets() {
 }
 
 /// All of an answer but what belongs to the connection or the moment.
-fn of_the_answer(answer: &Response) -> (u16, BTreeSet<(String, String)>, &[u8]) {
+pub(crate) fn of_the_answer(answer: &Response) -> (u16, BTreeSet<(String, String)>, &[u8]) {
     let fields = answer.headers.iter().filter(|(name, _)| name != "Date").cloned();
     (answer.status, fields.collect(), &answer.body)
 }

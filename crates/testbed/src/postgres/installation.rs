@@ -40,7 +40,7 @@ fn binaries() -> &'static Path {
 }
 
 /// PostgreSQL refuses to run as root. Then it runs as the user its package made.
-pub(super) fn account() -> Option<User> {
+pub(crate) fn account() -> Option<User> {
     static ACCOUNT: LazyLock<Option<User>> = LazyLock::new(|| {
         if !getuid().is_root() {
             return None;
@@ -60,7 +60,7 @@ pub(super) fn account() -> Option<User> {
 }
 
 /// Gives a file to the user the server runs as.
-pub(super) fn own(path: &Path) {
+pub(crate) fn own(path: &Path) {
     if let Some(User { uid, gid, .. }) = account() {
         chown(path, Some(uid), Some(gid)).expect("root can give a file away");
     }

@@ -11,7 +11,7 @@ use crate::path;
 use crate::wait::PATIENCE;
 
 /// The superuser's password in the original's database image. The original's app server has it in its code.
-pub(super) const PASSWORD: &str = "postgres_password";
+pub(crate) const PASSWORD: &str = "postgres_password";
 
 /// The directory for this version of Postgres. The first test that needs it makes it; later runs find it.
 static TEMPLATE: LazyLock<PathBuf> = LazyLock::new(|| {

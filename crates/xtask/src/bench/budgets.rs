@@ -1,11 +1,16 @@
 //! The limits that the measured figures have to keep.
 
-use super::figures::{Figures, GETSTATS, GETVOTES, KEYED_BY_NGINX, KEYED_BY_UI, STATIC, VOTE};
+use super::figures::{
+    Figures, GETSTATS, GETVOTES, KEYED, KEYED_BY_NGINX, KEYED_BY_UI, KEYED_POOLED, STATIC, VOTE,
+    VOTE_POOLED,
+};
 
 /// Requests per second of votes and reads at 256 connections, divided by those of the static reply.
 const LEAST_RATIO: f64 = 0.8;
 /// Votes with keys per second through yelb-ui, divided by those through nginx.
 const LEAST_OF_NGINX: f64 = 0.85;
+/// Votes per second through PgBouncer, divided by those without.
+const LEAST_OF_DIRECT: f64 = 0.5;
 /// CPU time of yelb-ui for such a vote at 256 connections, divided by nginx's.
 const MOST_CPU_OF_NGINX: f64 = 1.7;
 /// The same, divided by its own at 32 connections.
@@ -66,7 +71,27 @@ pub(crate) fn budgets(figures: &Figures) -> Vec<Budget> {
         Budget::most(what, MOST_ROUND_TRIPS, slow.round_trips(), " round trips")
     });
     let of_nginx = of_nginx(figures);
-    of_static.chain(of_nginx).chain(of_others).chain(memory).chain(start).chain(slow).collect()
+    let pooled = pooled(figures);
+    of_static
+        .chain(of_nginx)
+        .chain(pooled)
+        .chain(of_others)
+        .chain(memory)
+        .chain(start)
+        .chain(slow)
+        .collect()
+}
+
+/// Votes through a pooler that lends a session for a transaction.
+fn pooled(figures: &Figures) -> Vec<Budget> {
+    let kinds = [(VOTE_POOLED, VOTE), (KEYED_POOLED, KEYED)];
+    let budget = |(place, connections): (usize, u32), (pooled, direct): (&str, &str)| {
+        let ratio = figures.ratio(pooled, direct, place)?;
+        let what = format!("{pooled}, of those without at {connections}");
+        Some(Budget::least(what, LEAST_OF_DIRECT, ratio))
+    };
+    let places = [(1, 32), (2, 256)];
+    places.into_iter().flat_map(|place| kinds.map(|kind| budget(place, kind))).flatten().collect()
 }
 
 /// The limits that compare yelb-ui with nginx as the proxy.

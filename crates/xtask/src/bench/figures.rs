@@ -10,6 +10,10 @@ use anyhow::{Result, ensure};
 /// The static reply that everything is compared with.
 pub(crate) const STATIC: &str = "static reply, `/api/hostname`";
 pub(crate) const VOTE: &str = "vote, committed";
+pub(crate) const KEYED: &str = "vote with a key";
+/// The same where the database is reached through PgBouncer.
+pub(crate) const VOTE_POOLED: &str = "vote, committed, through PgBouncer";
+pub(crate) const KEYED_POOLED: &str = "vote with a key, through PgBouncer";
 pub(crate) const GETVOTES: &str = "`getvotes`";
 pub(crate) const GETSTATS: &str = "`getstats`, which counts a page view";
 /// What the page sends: through yelb-ui, and through nginx in its place.

@@ -5,7 +5,9 @@ use std::io::Write;
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
-use testbed::{DelayProxy, Envoy, PATIENCE, Postgres, Program, Redis, Running, eventually, http};
+use testbed::{
+    DelayProxy, Envoy, PATIENCE, PgBouncer, Postgres, Program, Redis, Running, eventually, http,
+};
 
 use crate::run;
 
@@ -34,8 +36,8 @@ fn await_ready(address: SocketAddr) {
 pub(crate) struct Databases {
     postgres_url: String,
     redis_url: String,
-    /// Unless they were given.
-    _own: Option<(Postgres, Redis)>,
+    /// Unless they were given; the pooler before the database that it is for.
+    own: Option<(PgBouncer, Postgres, Redis)>,
 }
 
 impl Databases {
@@ -44,15 +46,17 @@ impl Databases {
         let postgres = Postgres::start_with(&["fsync=on", "shared_buffers=128MB"]);
         postgres.create_original_schema();
         let redis = Redis::start();
+        // One session for each of an app server's tasks, and one for its maintenance.
+        let pooler = PgBouncer::before(&postgres, DATABASE, 3, "");
         Self {
             postgres_url: postgres.url(DATABASE),
             redis_url: redis.url(),
-            _own: Some((postgres, redis)),
+            own: Some((pooler, postgres, redis)),
         }
     }
 
     pub(crate) fn given(postgres_url: &str, redis_url: &str) -> Self {
-        Self { postgres_url: postgres_url.to_owned(), redis_url: redis_url.to_owned(), _own: None }
+        Self { postgres_url: postgres_url.to_owned(), redis_url: redis_url.to_owned(), own: None }
     }
 
     /// A program that uses them.
@@ -112,6 +116,13 @@ impl Databases {
     /// An app server on them.
     pub(crate) fn app_server(&self) -> Served {
         Served::start(self.with(release("yelb-appserver")), "api")
+    }
+
+    /// An app server that reaches the database through PgBouncer; nothing where the database was given.
+    pub(crate) fn pooled(&self) -> Option<Served> {
+        let (pooler, ..) = self.own.as_ref()?;
+        let program = self.with(release("yelb-appserver")).env("DATABASE_URL", pooler.url());
+        Some(Served::start(program, "api"))
     }
 
     /// The same listener and the same store without batches.

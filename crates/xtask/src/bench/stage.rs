@@ -8,7 +8,8 @@ use anyhow::{Context, Result};
 use testbed::{Envoy, Nginx};
 
 use super::figures::{
-    GETSTATS, GETVOTES, KEYED_BY_MESH, KEYED_BY_NGINX, KEYED_BY_UI, Row, SINGLE, STATIC, Slow, VOTE,
+    GETSTATS, GETVOTES, KEYED, KEYED_BY_MESH, KEYED_BY_NGINX, KEYED_BY_UI, KEYED_POOLED, Row,
+    SINGLE, STATIC, Slow, VOTE, VOTE_POOLED,
 };
 use super::servers::{self, Databases, Served};
 use super::wrk;
@@ -48,7 +49,7 @@ fn calls(yelb: &Served) -> Vec<Subject> {
     vec![
         Subject::new(STATIC, server, "/api/hostname"),
         Subject { pid: Some(yelb.pid()), ..Subject::new(VOTE, server, "/api/ihop") },
-        Subject::keyed("vote with a key", server, yelb.pid()),
+        Subject::keyed(KEYED, server, yelb.pid()),
         Subject::new(GETVOTES, server, "/api/getvotes"),
         Subject::new(GETSTATS, server, "/api/getstats"),
     ]
@@ -100,6 +101,8 @@ pub(crate) struct Stage {
     mesh: (Envoy, Served),
     single: Served,
     nginx: Nginx,
+    /// An app server behind PgBouncer, unless the database was given.
+    pooled: Option<Served>,
     /// After the servers, which use them: fields are dropped in their order.
     databases: Databases,
     beside: Option<Beside>,
@@ -119,6 +122,7 @@ impl Stage {
             envoy,
             single: databases.single(),
             nginx: Nginx::in_place_of_ui(yelb.address().port()),
+            pooled: databases.pooled(),
             beside,
             yelb,
             databases,
@@ -139,6 +143,10 @@ impl Stage {
             Subject::keyed(KEYED_BY_NGINX, nginx, self.nginx.pid()),
             Subject::new("nginx, static", nginx, "/"),
         ]);
+        if let Some(pooled) = &self.pooled {
+            subjects.push(Subject::new(VOTE_POOLED, pooled.address(), "/api/ihop"));
+            subjects.push(Subject::keyed(KEYED_POOLED, pooled.address(), pooled.pid()));
+        }
         if let Some(beside) = &self.beside {
             subjects.extend(beside.subjects());
         }

@@ -26,6 +26,8 @@ const NONSENSE: &str = "
     DATABASE_URL=sqlite:/dev/null/yelb.db                   => DATABASE_URL: cannot open or make sqlite:/dev/null/yelb.db
     HOME=/dev/null                                          => DATABASE_URL: cannot open or make sqlite:/dev/null/.local/share/yelb/yelb.db
     XDG_DATA_HOME=/dev/null                                 => DATABASE_URL: cannot open or make sqlite:/dev/null/yelb/yelb.db
+    HOME=                                                   => DATABASE_URL: not set, and the default is a file in the user's data folder, which is not known: neither XDG_DATA_HOME nor HOME is an absolute path; set DATABASE_URL to a file
+    HOME=home, XDG_DATA_HOME=data                           => DATABASE_URL: not set, and the default is a file in the user's data folder
     REDIS_URL=http://:hunter2@redis                         => REDIS_URL: expected redis://
     REDIS_URL=sqlite:/dev/null/views.db                     => REDIS_URL: cannot open or make sqlite:/dev/null/views.db
     DATABASE_URL=postgres://u:hunter2@db/yelb, DB_HOST=db   => DATABASE_URL: conflicts with DB_HOST; set only one of them
@@ -65,6 +67,12 @@ fn a_default_that_cannot_be_used_is_said_to_be_the_default() {
         said.contains("that is the default; set another file, such as sqlite:yelb.db"),
         "{said}"
     );
+}
+
+#[test]
+fn without_a_data_folder_it_serves_from_a_file_that_is_named() {
+    let server = yelb().env("HOME", "").env("DATABASE_URL", "sqlite:yelb.db").spawn();
+    assert_eq!(http::get(addresses(&server).0, "/api/ihop").text(), "1");
 }
 
 #[test]

@@ -5,7 +5,7 @@ use std::net::TcpStream;
 
 use testbed::{PATIENCE, Postgres, Redis, eventually, http};
 
-use super::Store;
+use super::{Store, Subject};
 use crate::{DATABASE, Yelb, bare};
 
 /// Something broken, and the name under which it is recorded.
@@ -16,7 +16,7 @@ pub(super) struct Breakage {
 
 pub(super) enum Kind {
     /// Other data than there should be.
-    Data(fn(&Yelb)),
+    Data(fn(&Subject<'_>)),
     /// A server that does not serve. Breaks it, calls, and mends it again.
     Server {
         /// Whose counters cannot be read and set meanwhile.
@@ -26,15 +26,15 @@ pub(super) enum Kind {
 }
 
 pub(super) const BREAKAGES: &[Breakage] = &[
-    of_data("pageviews-text", |yelb| redis(yelb, "set pageviews abc")),
-    of_data("pageviews-absent", |yelb| redis(yelb, "del pageviews")),
-    of_data("pageviews-hash", |yelb| {
-        redis(yelb, "del pageviews");
-        redis(yelb, "hset pageviews a 1");
+    of_data("pageviews-text", |at| redis(at.redis, "set pageviews abc")),
+    of_data("pageviews-absent", |at| redis(at.redis, "del pageviews")),
+    of_data("pageviews-hash", |at| {
+        redis(at.redis, "del pageviews");
+        redis(at.redis, "hset pageviews a 1");
     }),
-    of_data("pageviews-maxint64", |yelb| redis(yelb, "set pageviews 9223372036854775807")),
-    of_data("pageviews-negative", |yelb| redis(yelb, "set pageviews -10")),
-    of_data("pageviews-with-ttl", |yelb| redis(yelb, "set pageviews 5 ex 1000")),
+    of_data("pageviews-maxint64", |at| redis(at.redis, "set pageviews 9223372036854775807")),
+    of_data("pageviews-negative", |at| redis(at.redis, "set pageviews -10")),
+    of_data("pageviews-with-ttl", |at| redis(at.redis, "set pageviews 5 ex 1000")),
     of_server("redis-down", Some(Store::Redis), |yelb, meanwhile| {
         yelb.redis.stop();
         meanwhile();
@@ -47,24 +47,24 @@ pub(super) const BREAKAGES: &[Breakage] = &[
         meanwhile();
     }),
     of_server("redis-noauth", Some(Store::Redis), |yelb, meanwhile| {
-        redis(yelb, "config set requirepass secret");
+        redis(&yelb.redis, "config set requirepass secret");
         // Who was let in before stays.
-        redis(yelb, "-a secret --no-auth-warning client kill type normal");
+        redis(&yelb.redis, "-a secret --no-auth-warning client kill type normal");
         await_state(yelb, "page-views", "down");
         meanwhile();
-        redis(yelb, "-a secret --no-auth-warning config set requirepass ''");
+        redis(&yelb.redis, "-a secret --no-auth-warning config set requirepass ''");
     }),
     of_server("redis-readonly-replica", Some(Store::Redis), |yelb, meanwhile| {
-        redis(yelb, "replicaof 127.0.0.1 1");
+        redis(&yelb.redis, "replicaof 127.0.0.1 1");
         meanwhile();
-        redis(yelb, "replicaof no one");
+        redis(&yelb.redis, "replicaof no one");
     }),
-    of_data("row-missing", |yelb| sql(yelb, "DELETE FROM restaurants WHERE name = 'ihop'")),
-    of_data("all-rows-missing", |yelb| sql(yelb, "DELETE FROM restaurants")),
-    of_data("extra-row", |yelb| sql(yelb, "INSERT INTO restaurants VALUES ('kfc', 55)")),
-    of_data("count-null", |yelb| set_ihop(yelb, "NULL")),
-    of_data("count-maxint", |yelb| set_ihop(yelb, "2147483647")),
-    of_data("count-negative", |yelb| set_ihop(yelb, "-5")),
+    of_data("row-missing", |at| sql(at.postgres, "DELETE FROM restaurants WHERE name = 'ihop'")),
+    of_data("all-rows-missing", |at| sql(at.postgres, "DELETE FROM restaurants")),
+    of_data("extra-row", |at| sql(at.postgres, "INSERT INTO restaurants VALUES ('kfc', 55)")),
+    of_data("count-null", |at| set_ihop(at.postgres, "NULL")),
+    of_data("count-maxint", |at| set_ihop(at.postgres, "2147483647")),
+    of_data("count-negative", |at| set_ihop(at.postgres, "-5")),
     of_server("pg-down", Some(Store::Postgres), |yelb, meanwhile| {
         yelb.postgres.stop();
         meanwhile();
@@ -77,25 +77,25 @@ pub(super) const BREAKAGES: &[Breakage] = &[
         meanwhile();
     }),
     of_server("table-missing", Some(Store::Postgres), |yelb, meanwhile| {
-        sql(yelb, "ALTER TABLE restaurants RENAME TO elsewhere");
+        sql(&yelb.postgres, "ALTER TABLE restaurants RENAME TO elsewhere");
         meanwhile();
-        sql(yelb, "ALTER TABLE elsewhere RENAME TO restaurants");
+        sql(&yelb.postgres, "ALTER TABLE elsewhere RENAME TO restaurants");
     }),
     of_server("pg-wrong-password", None, |yelb, meanwhile| {
-        sql(yelb, "ALTER ROLE yelb PASSWORD 'other'");
+        sql(&yelb.postgres, "ALTER ROLE yelb PASSWORD 'other'");
         end_sessions(yelb);
         await_state(yelb, "votes", "down");
         meanwhile();
-        sql(yelb, "ALTER ROLE yelb PASSWORD 'secret'");
+        sql(&yelb.postgres, "ALTER ROLE yelb PASSWORD 'secret'");
     }),
     of_server("pg-readonly", None, |yelb, meanwhile| {
-        sql(yelb, "ALTER ROLE yelb SET default_transaction_read_only = on");
+        sql(&yelb.postgres, "ALTER ROLE yelb SET default_transaction_read_only = on");
         end_sessions(yelb);
         // Reads are answered by a new session; there is none that could count.
         await_state(yelb, "votes", "down");
         await_sessions(yelb, 1);
         meanwhile();
-        sql(yelb, "ALTER ROLE yelb RESET default_transaction_read_only");
+        sql(&yelb.postgres, "ALTER ROLE yelb RESET default_transaction_read_only");
         end_sessions(yelb);
     }),
     of_server("db-missing", Some(Store::Postgres), |yelb, meanwhile| {
@@ -123,7 +123,7 @@ pub(super) const BREAKAGES: &[Breakage] = &[
 /// Few, so that they are soon used up.
 const MAX_CONNECTIONS: usize = 20;
 
-const fn of_data(name: &'static str, change: fn(&Yelb)) -> Breakage {
+const fn of_data(name: &'static str, change: fn(&Subject<'_>)) -> Breakage {
     Breakage { name, kind: Kind::Data(change) }
 }
 
@@ -182,17 +182,17 @@ fn await_state(yelb: &Yelb, store: &str, state: &str) {
     });
 }
 
-fn sql(yelb: &Yelb, statement: &str) {
-    yelb.sql(statement);
+fn sql(postgres: &Postgres, statement: &str) {
+    postgres.sql(DATABASE, statement);
 }
 
-fn set_ihop(yelb: &Yelb, count: &str) {
-    yelb.sql(&format!("UPDATE restaurants SET count = {count} WHERE name = 'ihop'"));
+fn set_ihop(postgres: &Postgres, count: &str) {
+    sql(postgres, &format!("UPDATE restaurants SET count = {count} WHERE name = 'ihop'"));
 }
 
-fn redis(yelb: &Yelb, command: &str) {
+fn redis(redis: &Redis, command: &str) {
     let words: Vec<_> = command.split(' ').map(|word| word.trim_matches('\'')).collect();
-    yelb.redis.cli(&words);
+    redis.cli(&words);
 }
 
 /// Ends the sessions of the app server, and waits until they have ended. It may begin others at once.

@@ -95,7 +95,7 @@ impl Case {
         }
     }
 
-    /// Sends the same to our server. The effects are for the caller to see.
+    /// Sends the same to a server. The effects are for the caller to see.
     pub(super) fn perform(&self, api: SocketAddr) -> Self {
         let mut connection = Raw::connect(api);
         let mut performed = self.clone();
@@ -109,11 +109,11 @@ impl Case {
             let last = index + 1 == self.parts.len();
             if !last && !part.ends_with(b"\r\n\r\n") {
                 // Time enough for the server to read the beginning of a request on its own.
-                http::get(api, "/livez");
+                http::get(api, "/api/hostname");
                 continue;
             }
             for exchange in due.by_ref().take(if last { usize::MAX } else { 1 }) {
-                let answer = connection.try_read_response_to(&exchange.method);
+                let answer = connection.try_read_response_to(exchange.answered_as());
                 exchange.interim = answer.as_ref().is_ok_and(|response| response.interim == [100]);
                 exchange.answer = match answer {
                     Ok(response) => Some(Answer::of(&response)),
@@ -184,11 +184,20 @@ fn asked(sent: &str) -> Vec<Exchange> {
 
 /// Whether another request on the connection is answered.
 fn answers_again(connection: &mut Raw) -> bool {
-    connection.send("GET /livez HTTP/1.1\r\nHost: yelb\r\n\r\n");
+    connection.send("GET /api/hostname HTTP/1.1\r\nHost: yelb\r\n\r\n");
     connection.try_read_response_to("GET").is_ok_and(|response| response.status == 200)
 }
 
 impl Exchange {
+    /// The method that is to be answered: where another one overrides it, an answer without its body shows that.
+    fn answered_as(&self) -> &str {
+        let is_without_body = |answer: &Answer| {
+            let length = answer.headers.get("Content-Length");
+            answer.body.is_empty() && length.is_some_and(|length| length != "0")
+        };
+        if self.answer.as_ref().is_some_and(is_without_body) { "HEAD" } else { &self.method }
+    }
+
     /// The path, without query and fragment, with the escapes of the recording as the letters that they mean.
     pub(super) fn path(&self) -> String {
         let path = self.target.strip_prefix("http://127.0.0.1:4567").unwrap_or(&self.target);
@@ -229,6 +238,9 @@ impl Answer {
                 .entry(name.clone())
                 .and_modify(|first: &mut String| *first = format!("{first}, {value}"))
                 .or_insert_with(|| value.clone());
+        }
+        if let Some(connection) = headers.get_mut("Connection") {
+            *connection = connection.to_lowercase();
         }
         if let Some(date) = headers.get_mut("Date") {
             "now".clone_into(date);

@@ -134,18 +134,32 @@ pub(super) const RULES: &[Rule] = &[
         apply: last,
     },
     Rule { name: "the date is told", why: "RFC 9110 section 6.6.1", apply: date },
-    Rule {
-        name: "who hangs up may have voted",
-        why: "the statement may be on its way; Puma drops the vote, WEBrick counts it",
-        apply: hung_up,
-    },
+    HUNG_UP,
 ];
 
-/// What ours should do where the original did `recorded`, and the rules that say so.
-pub(super) fn expected(recorded: &Case) -> (Case, Vec<&'static Rule>) {
+const HUNG_UP: Rule = Rule {
+    name: "who hangs up may have voted",
+    why: "the statement may be on its way; Puma drops the vote, WEBrick counts it",
+    apply: hung_up,
+};
+
+/// What is to be done, and the rules that say so.
+pub(super) type Expected = (Case, Vec<&'static Rule>);
+
+/// What ours should do where the original did `recorded`.
+pub(super) fn expected(recorded: &Case) -> Expected {
+    apply(RULES, recorded)
+}
+
+/// What the original did, each time that it was asked.
+pub(super) fn as_recorded(recorded: &Case) -> Expected {
+    apply(&[HUNG_UP], recorded)
+}
+
+fn apply(all: &'static [Rule], recorded: &Case) -> Expected {
     let mut case = recorded.clone();
     let mut rules = Vec::new();
-    for rule in RULES {
+    for rule in all {
         let exchanges = 0..case.exchanges.len();
         if exchanges.filter(|&index| (rule.apply)(&mut case, index)).count() > 0 {
             rules.push(rule);

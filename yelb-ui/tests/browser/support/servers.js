@@ -18,7 +18,9 @@ const yelb = process.env.YELB_BIN ?? fileURLToPath(new URL("../../../../target/d
 const ALONE = { YELB_BIND: "127.0.0.1", YELB_ADMIN_PORT: "off", YELB_STOP_WAIT: "0" };
 
 /** One build puts them side by side. */
-const [yelbAppserver, yelbUi] = ["yelb-appserver", "yelb-ui"].map((name) => join(dirname(yelb), name));
+const [yelbAppserver, yelbUi, standIn] = ["yelb-appserver", "yelb-ui", "examples/stand_in"].map((name) =>
+  join(dirname(yelb), name),
+);
 
 /** The whole application in one process. */
 export async function startYelb(settings = {}) {
@@ -77,6 +79,25 @@ export async function startReplicas() {
       await Promise.all([...uis.map(({ ui }) => ui), ...appServers].map((it) => it.stop()));
       front.stop();
       await data.remove();
+    },
+  };
+}
+
+/** UI in front of the stand-in for the original's app server, which is told to "kill" or to "start" itself. */
+export async function startBeforeStandIn() {
+  const original = start(standIn, [], {});
+  const address = await original.says("stdout", (line) => line.match(/^http:.*/)?.[0]);
+  const ui = start(yelbUi, ["--port", "0"], { YELB_APPSERVER_ENDPOINT: address });
+  const url = `http://${await ui.says("stderr", listening("page"))}`;
+  return {
+    url,
+    async tell(command) {
+      const done = original.says("stdout", (line) => (line === `done: ${command}` ? line : undefined));
+      original.hears(command);
+      await done;
+    },
+    async stop() {
+      await Promise.all([ui.stop(), original.stop()]);
     },
   };
 }
@@ -162,13 +183,13 @@ function start(program, args, env) {
   // Nothing of the caller's settings: a DATABASE_URL there must not be voted in here.
   const child = spawn(program, args, {
     env: { PATH: process.env.PATH, ...ALONE, ...env },
-    stdio: ["ignore", "pipe", "pipe"],
+    stdio: "pipe",
   });
   const exited = new Promise((resolve) => child.once("exit", resolve));
   const kill = () => child.kill("SIGKILL");
   // A test that fails before it can stop the program must neither wait for it nor leave it behind.
   process.once("exit", kill);
-  for (const held of [child, child.stdout, child.stderr]) held.unref();
+  for (const held of [child, child.stdin, child.stdout, child.stderr]) held.unref();
 
   const said = [];
   const lines = { stdout: createInterface(child.stdout), stderr: createInterface(child.stderr) };
@@ -201,6 +222,9 @@ function start(program, args, env) {
     async kill() {
       kill();
       await exited;
+    },
+    hears(line) {
+      child.stdin.write(`${line}\n`);
     },
     async stop() {
       child.kill("SIGTERM");
