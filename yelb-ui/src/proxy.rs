@@ -25,7 +25,7 @@ use crate::upstream::{Upstream, UpstreamError};
 
 /// Passes on to the app server what begins with `/api/`, and its answers back.
 ///
-/// Not a router: all requests are handled alike. [`route`] names their routes for log, metrics and traces.
+/// Not a router: all requests are handled alike. The module `route` names their routes for log, metrics and traces.
 pub fn app(upstream: Upstream) -> App {
     App::from_fn(move |request| {
         let upstream = upstream.clone();
