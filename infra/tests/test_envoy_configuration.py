@@ -94,8 +94,9 @@ def test_no_limit_of_time_ends_the_live_stream(node: str, listeners: int) -> Non
     assert [route["timeout"] for route in routes(node, "/api/stream")] == ["0s"] * listeners
 
 
-def test_no_limit_of_time_ends_the_stream_of_the_big_screen() -> None:
-    to_the_page = (route for route in routes("yelb-ui", "/screen/answers") if route["cluster"] == "yelb-ui")
+@pytest.mark.parametrize("path", ["/screen/answers", "/yelb/screen/answers", "/yelb/api/stream"])
+def test_no_limit_of_time_ends_a_stream_that_the_page_server_answers(path: str) -> None:
+    to_the_page = (route for route in routes("yelb-ui", path) if route["cluster"] == "yelb-ui")
     assert [route["timeout"] for route in to_the_page] == ["0s"]
 
 

@@ -77,12 +77,10 @@ impl Live {
 }
 
 async fn run(hub: Arc<Hub>, health: Health) {
-    tokio::select! {
-        () = health.closed() => hub.broadcast.end(),
-        () = hub.broadcast.keep_alive(HEARTBEAT) => {}
-        () = hub.follow_votes() => {}
-        () = hub.follow_page_views() => {}
-    }
+    let work = async {
+        tokio::join!(hub.follow_votes(), hub.follow_page_views());
+    };
+    hub.broadcast.run(&health, HEARTBEAT, work).await;
 }
 
 impl Hub {
@@ -101,6 +99,9 @@ impl Hub {
     /// By themselves: a store of page views that does not answer must not hold up the votes.
     async fn follow_page_views(&self) {
         loop {
+            if !self.broadcast.is_viewed() {
+                self.page_views.store(UNKNOWN, Relaxed);
+            }
             self.broadcast.viewer().await;
             let began = Instant::now();
             let page_views = self.sources.page_views.read().await.unwrap_or(UNKNOWN);

@@ -20,6 +20,8 @@ use yelb_service::broadcast::Broadcast;
 use yelb_service::health::Health;
 use yelb_service::server::App;
 
+use crate::live::HEARTBEAT;
+
 const PATH: &str = "/screen/answers";
 const YELB_HOST: HeaderName = HeaderName::from_static("yelb-host");
 /// How many hosts are known: a longer list would be of hosts that are gone.
@@ -29,8 +31,6 @@ const LONGEST_NAME: usize = 255;
 /// For how many seconds the votes are known.
 const SECONDS: usize = 120;
 const SHOW_EVERY: Duration = Duration::from_secs(1);
-/// Below the 60 s after which a load balancer gives up a connection that is silent.
-const HEARTBEAT: Duration = Duration::from_secs(15);
 
 /// Counts answers, and shows the counts. Cloning it clones a handle.
 #[derive(Debug, Clone)]
@@ -73,12 +73,7 @@ impl Answers {
 }
 
 async fn run(shared: Arc<Shared>, health: Health) {
-    tokio::select! {
-        () = health.closed() => {}
-        () = shared.broadcast.keep_alive(HEARTBEAT) => {}
-        () = shared.show() => {}
-    }
-    shared.broadcast.end();
+    shared.broadcast.run(&health, HEARTBEAT, shared.show()).await;
 }
 
 impl Shared {

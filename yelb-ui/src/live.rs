@@ -21,7 +21,7 @@ use crate::upstream::{Upstream, UpstreamError};
 
 const PATH: &str = "/api/stream";
 /// Below the 60 s after which a load balancer gives up a connection that is silent.
-const HEARTBEAT: Duration = Duration::from_secs(15);
+pub(crate) const HEARTBEAT: Duration = Duration::from_secs(15);
 /// The app server's heartbeat comes each second: three that are missed mean that it is down.
 const SILENCE: Duration = Duration::from_secs(3);
 /// From one try to the next.
@@ -59,9 +59,10 @@ enum Found {
 
 /// How the reading of the app server's stream ended.
 enum Ended {
-    /// It was cut, or there is no viewer left.
-    Closed,
+    Cut,
     Silent,
+    /// There is no viewer left.
+    Unviewed,
 }
 
 impl Live {
@@ -89,13 +90,9 @@ impl Live {
 }
 
 async fn run(hub: Arc<Hub>, health: Health) {
-    tokio::select! {
-        () = health.closed() => {}
-        () = hub.broadcast.keep_alive(HEARTBEAT) => {}
-        () = hub.follow() => {}
-    }
-    hub.found.send_replace(Found::Nothing);
-    hub.broadcast.end();
+    hub.broadcast.run(&health, HEARTBEAT, hub.follow()).await;
+    // One who waits for the answer gets a stream that has ended, and asks the next server.
+    hub.found.send_replace(Found::Stream);
 }
 
 impl Hub {
@@ -112,6 +109,7 @@ impl Hub {
     }
 
     async fn follow(&self) {
+        let mut heard_until = None;
         loop {
             if !self.broadcast.is_viewed() {
                 self.found.send_replace(Found::Unknown);
@@ -121,18 +119,27 @@ impl Hub {
             match self.subscribe().await {
                 Ok(stream) if is_stream(&stream) => {
                     self.found.send_replace(Found::Stream);
-                    if let Ended::Silent = self.pass_on(stream.into_body()).await {
-                        self.contact.down(&"it is silent");
-                        self.broadcast.show(DOWN);
+                    match self.pass_on(stream.into_body()).await {
+                        Ended::Unviewed => continue,
+                        Ended::Cut => heard_until = Some(Instant::now()),
+                        Ended::Silent => {
+                            self.contact.down(&"it is silent");
+                            self.broadcast.show(DOWN);
+                        }
                     }
                 }
                 Ok(other) if !other.status().is_server_error() => self.do_without().await,
-                _ => {
-                    self.found.send_replace(Found::Stream);
-                    self.broadcast.show(DOWN);
-                }
+                _ => self.show_down_after(heard_until),
             }
             sleep_until(began + TRY_AGAIN).await;
+        }
+    }
+
+    /// An app server that was heard just now may be another one behind the same name in a moment.
+    fn show_down_after(&self, heard_until: Option<Instant>) {
+        self.found.send_replace(Found::Stream);
+        if heard_until.is_none_or(|at| at.elapsed() >= SILENCE) {
+            self.broadcast.show(DOWN);
         }
     }
 
@@ -166,14 +173,14 @@ impl Hub {
                         received.extend_from_slice(frame.data_ref().map_or(&[], |data| data));
                         newest = newest_of(&mut received).or(newest);
                         if received.len() > MOST {
-                            return Ended::Closed;
+                            return Ended::Cut;
                         }
                     }
                     Ok(_) => {
                         if let Some(event) = newest {
                             self.broadcast.show(event);
                         }
-                        return Ended::Closed;
+                        return Ended::Cut;
                     }
                     Err(_) => return Ended::Silent,
                 },
@@ -183,7 +190,7 @@ impl Hub {
                     }
                     next = Instant::now() + self.broadcast.pause();
                 }
-                () = self.broadcast.left() => return Ended::Closed,
+                () = self.broadcast.left() => return Ended::Unviewed,
             }
         }
     }

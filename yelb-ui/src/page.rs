@@ -14,7 +14,7 @@ use askama::Template;
 use assets::{Asset, Files, HTML};
 use axum::Router;
 use axum::extract::{Path, State};
-use axum::response::{IntoResponse, Response};
+use axum::response::{IntoResponse, Redirect, Response};
 use axum::routing::get;
 use http::{HeaderMap, HeaderName, HeaderValue, header};
 use tower_http::compression::CompressionLayer;
@@ -47,6 +47,10 @@ pub fn router(config: &PageConfig) -> Router {
     let routes = Router::new()
         .route("/", get(document))
         .route("/screen", get(screen::document))
+        .route(
+            "/screen/",
+            get(Redirect::permanent(&format!("{}/screen", config.base_path.as_str()))),
+        )
         .route("/screen/code.svg", get(screen::code))
         .route("/favicon.ico", get(favicon))
         .route("/static/{digest}/{name}", get(file))

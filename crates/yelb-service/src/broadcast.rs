@@ -14,6 +14,8 @@ use futures_util::stream;
 use tokio::sync::{Notify, watch};
 use tokio::time::{Instant, sleep_until};
 
+use crate::health::Health;
+
 /// A comment, which clients skip.
 const HEARTBEAT: Bytes = Bytes::from_static(b":\n\n");
 /// From one event to the next: for a person's eye it is at once.
@@ -80,15 +82,26 @@ impl Broadcast {
         self.shown.send_if_modified(|shown| {
             let is_new = shown.event != event;
             if is_new {
-                let number = shown.number + 1;
-                *shown = Shown { event, number, ..Shown::default() };
+                shown.event = event;
+                shown.number += 1;
+                shown.at = Instant::now();
             }
             is_new
         });
     }
 
-    /// Sends a heartbeat whenever nothing else was sent for so long.
-    pub async fn keep_alive(&self, silence: Duration) {
+    /// Runs `work`, which shows events, until this process takes no more connections. Then the streams of all viewers end.
+    /// Whenever nothing was sent for as long as `silence`, a heartbeat is.
+    pub async fn run(&self, health: &Health, silence: Duration, work: impl Future<Output = ()>) {
+        tokio::select! {
+            () = health.closed() => {}
+            () = self.keep_alive(silence) => {}
+            () = work => {}
+        }
+        self.end();
+    }
+
+    async fn keep_alive(&self, silence: Duration) {
         loop {
             let due = self.shown.borrow().at + silence;
             sleep_until(due).await;

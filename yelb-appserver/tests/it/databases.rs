@@ -263,7 +263,10 @@ fn keys_that_the_role_may_not_forget_are_reported_and_votes_go_on() {
     await_ready(api);
     let told =
         "; grant truncate (or delete) on vote_keys and vote_keys_2, and update on vote_keys_turn";
-    server.wait_for_line(|line| line.contains("old vote keys cannot be deleted") && line.contains(told), PATIENCE);
+    server.wait_for_line(
+        |line| line.contains("old vote keys cannot be deleted") && line.contains(told),
+        PATIENCE,
+    );
     assert!(is_counted(api, "") && is_counted(api, "one"));
 }
 

@@ -118,7 +118,7 @@ fn a_stream_is_one_line_in_the_log_and_ends_when_the_process_stops() {
     let server = appserver().spawn();
     let mut viewer = follow(server.address("api"));
     server.terminate();
-    assert!(viewer.ends());
+    viewer.until_the_end();
     assert!(server.wait(PATIENCE).success());
     assert_eq!(server.stderr().matches("GET /api/stream answered 200").count(), 1);
 }

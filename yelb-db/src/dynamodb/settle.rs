@@ -5,6 +5,7 @@
 
 use aws_sdk_dynamodb::error::SdkError;
 use aws_sdk_dynamodb::operation::transact_write_items::TransactWriteItemsError;
+use aws_sdk_dynamodb::types::CancellationReason;
 use futures_util::future::join_all;
 
 use super::record;
@@ -68,7 +69,13 @@ fn is_of_an_item(error: &StoreError) -> bool {
         return false;
     };
     let transaction = source.downcast_ref::<SdkError<TransactWriteItemsError>>();
-    let transaction = transaction.and_then(SdkError::as_service_error);
-    source.is::<NotACount>()
-        || transaction.is_some_and(TransactWriteItemsError::is_transaction_canceled_exception)
+    let reasons = match transaction.and_then(SdkError::as_service_error) {
+        Some(TransactWriteItemsError::TransactionCanceledException(it)) => {
+            it.cancellation_reasons()
+        }
+        _ => &[],
+    };
+    // Of the other reasons, more transactions would not get rid: a table that is throttled refuses them, too.
+    let is_invalid = |reason: &CancellationReason| reason.code() == Some("ValidationError");
+    source.is::<NotACount>() || reasons.iter().any(is_invalid)
 }

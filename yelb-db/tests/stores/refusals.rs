@@ -143,6 +143,16 @@ async fn what_may_have_been_counted_and_what_is_throttled_is_sent_once() {
         assert!(matches!(outcome[..], [Err(StoreError::Failed { .. })]), "{answer}: {outcome:?}");
         assert_eq!(busy.asked(operation), before + 1, "{answer}");
     }
+
+    let before = busy.asked("TransactWriteItems");
+    busy.refuses("TransactWriteItems", 400, &cancelled);
+    let outcome = outcomes(&store, &[("ihop", Some("a")), ("outback", Some("b"))]).await;
+    assert!(outcome.iter().all(Result::is_err), "{outcome:?}");
+    assert_eq!(
+        busy.asked("TransactWriteItems"),
+        before + 1,
+        "one for each restaurant is more load"
+    );
 }
 
 #[tokio::test]

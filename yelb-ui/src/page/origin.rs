@@ -10,11 +10,12 @@ const LONGEST_HOST: usize = 253 + 6;
 /// Only what can be a host, because it becomes part of the page.
 pub(super) fn of(request: &HeaderMap) -> String {
     let text = |name: &str| request.get(name).and_then(|value| value.to_str().ok());
-    let is_host = |byte: u8| byte.is_ascii_alphanumeric() || b".-:[]".contains(&byte);
+    let is_host = |byte: u8| byte.is_ascii_alphanumeric() || b".-_:[]".contains(&byte);
     match text(header::HOST.as_str()) {
         Some(host) if (1..=LONGEST_HOST).contains(&host.len()) && host.bytes().all(is_host) => {
-            // The proxy that ends TLS sends this field.
-            let is_https = text("x-forwarded-proto").is_some_and(|scheme| scheme == "https");
+            // The proxy that ends TLS sends this field. Proxies behind it add theirs at the end.
+            let scheme = text("x-forwarded-proto").and_then(|schemes| schemes.split(',').next());
+            let is_https = scheme.is_some_and(|scheme| scheme.trim().eq_ignore_ascii_case("https"));
             format!("{}://{host}", if is_https { "https" } else { "http" })
         }
         _ => String::new(),
@@ -40,6 +41,9 @@ mod tests {
         assert_eq!(origin(&[("host", "[::1]:8080")]), "http://[::1]:8080");
         let behind_tls = [("host", "yelb.example.com"), ("x-forwarded-proto", "https")];
         assert_eq!(origin(&behind_tls), "https://yelb.example.com");
+        let behind_two = [("host", "yelb.example.com"), ("x-forwarded-proto", "HTTPS, http")];
+        assert_eq!(origin(&behind_two), "https://yelb.example.com");
+        assert_eq!(origin(&[("host", "my_host:8080")]), "http://my_host:8080");
     }
 
     #[test]

@@ -6,7 +6,8 @@ use yelb_poll::Poll;
 use yelb_service::observe::Route;
 
 /// The routes that are the same for every poll.
-const READS: [&str; 4] = ["/api/getvotes", "/api/pageviews", "/api/getstats", "/api/hostname"];
+const READS: [&str; 5] =
+    ["/api/getvotes", "/api/pageviews", "/api/getstats", "/api/hostname", "/api/stream"];
 /// Every other path: clients choose it, so it must not become a label of a metric.
 const OTHER: &str = "/api/{*path}";
 
@@ -35,7 +36,7 @@ mod tests {
 
     #[test]
     fn votes_and_reads_have_routes_of_their_own() {
-        for path in ["/api/ihop", "/api/outback", "/api/getvotes", "/api/getstats"] {
+        for path in ["/api/ihop", "/api/outback", "/api/getvotes", "/api/getstats", "/api/stream"] {
             assert_eq!(name(path), path);
         }
     }

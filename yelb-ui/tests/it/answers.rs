@@ -67,7 +67,7 @@ fn a_screen_does_not_hold_up_the_end_of_the_process() {
     let mut screen = Events::open_at(ui.address("page"), PATH);
     screen.until("it is open", |_| true);
     ui.terminate();
-    assert!(screen.ends());
+    screen.until_the_end();
     assert!(happens(PATIENCE, || !ui.is_running()));
 }
 

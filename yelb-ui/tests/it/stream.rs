@@ -82,14 +82,16 @@ fn a_stream_that_is_cut_is_opened_anew_and_viewers_keep_theirs() {
         if conversation.hear().is_none() {
             return;
         }
-        let number = streams.fetch_add(1, SeqCst);
-        if number == 0 {
-            conversation.say([HEAD, &event(number)].concat());
-        } else {
-            // Not before: an event hides the one before it from a viewer that is slow.
-            let _ = seen.lock().expect("no thread panics that waits").recv();
-            conversation.say([HEAD, &event(number)].concat());
-            beat(conversation);
+        match streams.fetch_add(1, SeqCst) {
+            0 => conversation.say([HEAD, &event(0)].concat()),
+            // As a balancer answers while the app server behind it changes.
+            1 => conversation.say("HTTP/1.1 503 Service Unavailable\r\nContent-Length: 0\r\n\r\n"),
+            _ => {
+                // Not before: an event hides the one before it from a viewer that is slow.
+                let _ = seen.lock().expect("no thread panics that waits").recv();
+                conversation.say([HEAD, &event(1)].concat());
+                beat(conversation);
+            }
         }
     });
     let (_ui, page) = start_ui_of(upstream.address());
@@ -169,11 +171,26 @@ fn other_methods_are_the_app_servers() {
 }
 
 #[test]
+fn a_viewer_that_waits_while_the_process_stops_gets_a_stream_that_has_ended() {
+    let upstream = Upstream::start(|conversation| {
+        let _ = conversation.hear();
+        conversation.hear_nothing_more();
+    });
+    let ui = ui_of(upstream.address()).env("YELB_STOP_WAIT", "0").spawn();
+    let page = ui.address("page");
+    let viewer = thread::spawn(move || http::get(page, "/api/stream"));
+    eventually(PATIENCE, "the app server is asked", || !upstream.requests().is_empty());
+    ui.terminate();
+    let answer = viewer.join().expect("there is an answer");
+    assert_eq!(answer.status, 200, "a browser that is told of no stream asks no other server");
+}
+
+#[test]
 fn streams_end_when_the_process_stops_whatever_the_app_server_does() {
     let ui = ui_of(nowhere()).env("YELB_STOP_WAIT", "0").spawn();
     let mut viewer = Events::open(ui.address("page"));
     viewer.until("the app server is down", is_down);
     ui.terminate();
-    assert!(viewer.ends());
+    viewer.until_the_end();
     assert!(happens(PATIENCE, || !ui.is_running()));
 }

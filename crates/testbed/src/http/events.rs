@@ -65,9 +65,9 @@ impl Events {
         }
     }
 
-    /// Whether the stream ends, whatever comes before.
-    pub fn ends(&mut self) -> bool {
+    /// Waits until the stream ends, whatever comes before.
+    #[track_caller]
+    pub fn until_the_end(&mut self) {
         while self.next_part().is_some() {}
-        true
     }
 }
