@@ -57,7 +57,7 @@ pub(crate) struct Task {
 }
 
 impl Task {
-    /// Starts a task of the virtual node as its task definition says.
+    /// Starts the task of a virtual node, with the proxy configuration of its task definition.
     #[track_caller]
     pub(crate) fn start(vpc: &Vpc, node: &'static VirtualNode) -> Self {
         Self::start_with(vpc, node, &ProxyConfiguration::of(node.service))
@@ -135,7 +135,7 @@ impl Task {
     }
 }
 
-/// Whether Envoy is live, by the check that its container's health check makes.
+/// Whether Envoy is live. This is the same check as its container's health check.
 fn is_live() -> bool {
     TcpStream::connect(ADMIN).is_ok() && http::get(ADMIN, "/ready").status == 200
 }

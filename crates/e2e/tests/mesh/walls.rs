@@ -3,15 +3,16 @@
 use crate::docker::{docker, ended, said};
 use crate::stack::{NODES, Stack};
 
-/// The nodes with an ingress listener: the node, an account whose network it is in, and the only node that it accepts.
+/// The nodes with an ingress listener. Each has its name, one of the accounts in whose network it is, and the only node that
+/// may call it.
 const INGRESS: [(&str, &str, &str); 3] = [
     ("yelb-appserver", "account-frontend", "yelb-ui"),
     ("yelb-db", "account-backend", "yelb-appserver"),
     ("redis-server", "account-backend", "yelb-appserver"),
 ];
 
-/// Runs a script in a new container in the network of an account, with a shell and openssl. Returns what the script writes, even
-/// if it fails.
+/// Runs a script in a new container in the network of an account, with a shell and openssl. Returns the output of the script,
+/// even if the script fails.
 #[track_caller]
 fn stranger(stack: &Stack, account: &str, more: &[&str], script: &str) -> String {
     let network = stack.named(account);
@@ -39,7 +40,7 @@ fn reaches(stack: &Stack, account: &str, address: &str, port: u16) -> bool {
 #[test]
 fn the_frontend_reaches_the_stores_only_through_the_sidecars() {
     let stack = Stack::up();
-    // The check itself works: it finds a port that may be reached.
+    // First test the check itself: it must find a port that can be reached.
     let frontend = address(&stack, "yelb-appserver", "account-frontend");
     assert!(reaches(&stack, "account-frontend", &frontend, 15000));
 

@@ -1,4 +1,4 @@
-//! A data directory that each test's server copies: `initdb` takes seconds, a copy much less.
+//! A data directory that each test's server copies: `initdb` takes seconds, a copy takes much less.
 
 use std::fs::{self, DirBuilder, File};
 use std::os::unix::fs::DirBuilderExt;
@@ -15,7 +15,7 @@ pub(crate) const PASSWORD: &str = "postgres_password";
 
 /// The directory for this version of Postgres. The first test that needs it makes it; later runs find it.
 static TEMPLATE: LazyLock<PathBuf> = LazyLock::new(|| {
-    /// To be raised when [`make`] changes, so that the directory is made anew.
+    /// Raise it when [`make`] changes. The directory is then made again.
     const REVISION: u32 = 1;
 
     let version = version();
@@ -24,7 +24,7 @@ static TEMPLATE: LazyLock<PathBuf> = LazyLock::new(|| {
     fs::create_dir_all(&shelf).expect("the target directory can be written");
     let template = shelf.join(format!("postgres-{version}-{REVISION}"));
     let lock = File::create(shelf.join("lock")).expect("the target directory can be written");
-    // Dropping `lock` releases it; if the process is killed, the kernel does.
+    // Dropping `lock` releases the lock. If the process is killed, the kernel releases it.
     lock.lock().expect("the file system has locks");
     if !template.exists() {
         make(&template, &version);
