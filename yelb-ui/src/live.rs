@@ -20,7 +20,7 @@ use crate::contact::AppServerContact;
 use crate::upstream::{Upstream, UpstreamError};
 
 const PATH: &str = "/api/stream";
-/// A load balancer closes a connection that is silent for 60 s.
+/// The time between heartbeats to viewers. It is below the 60 s after which a load balancer closes a silent connection.
 const HEARTBEAT: Duration = Duration::from_secs(15);
 /// The app server sends a heartbeat each second. If three are missing, it is reported as down.
 const SILENCE: Duration = Duration::from_secs(3);
@@ -57,7 +57,7 @@ enum Found {
     Nothing,
 }
 
-/// How the reading of the app server's stream ended.
+/// Why yelb-ui stopped reading the app server's stream.
 enum Ended {
     /// The stream ended, or there is no viewer left.
     Closed,
@@ -122,7 +122,7 @@ impl Hub {
                 Ok(stream) if is_stream(&stream) => {
                     self.found.send_replace(Found::Stream);
                     if let Ended::Silent = self.pass_on(stream.into_body()).await {
-                        self.contact.down(&"it is silent");
+                        self.contact.down(&"no heartbeat on its live stream for 3 s");
                         self.broadcast.show(DOWN);
                     }
                 }
