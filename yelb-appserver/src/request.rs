@@ -10,7 +10,7 @@ use hyper::body::Body as _;
 use tokio::time::timeout;
 use yelb_service::problem::Problem;
 
-/// No route takes a body; this is what a client may send all the same.
+/// No route needs a body. If a client sends one, it may have this size.
 const BODY_LIMIT: usize = 64 * 1024;
 /// How long it may take to send it.
 const BODY_TIME: Duration = Duration::from_secs(2);

@@ -11,7 +11,8 @@ use crate::batcher::Workers;
 use crate::error::StoreError;
 use crate::status::StatusSender;
 
-/// How long the preparation of a store may take, a migration that waits for another replica's included.
+/// How long the preparation of a store may take. This includes the time for which a migration waits for another replica's
+/// migration.
 const PREPARE_LIMIT: Duration = Duration::from_secs(30);
 /// The pause before the second attempt to prepare a store, and the longest one.
 const FIRST_PAUSE: Duration = Duration::from_secs(1);
@@ -20,7 +21,7 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(8);
 const SWEEP_INTERVAL: Duration = Duration::from_mins(1);
 /// How long one sweep may take.
 const SWEEP_LIMIT: Duration = Duration::from_mins(5);
-/// The pause between two parts of one sweep, in which votes go first.
+/// The pause between two parts of one sweep. Votes are written during the pause.
 pub(crate) const SWEEP_PAUSE: Duration = Duration::from_millis(50);
 
 /// The maintenance of one kind of store.
@@ -55,7 +56,7 @@ async fn maintain(store: impl Maintain, status: StatusSender) {
                 sleep(SWEEP_INTERVAL).await;
             }
         };
-        // A new connection of the writer ends a sweep, too: it may be to another server.
+        // When the writer has a new connection, this ends a sweep, too: the server may be another one.
         tokio::select! {
             () = sweeping => {}
             _ = connections.changed() => {}
@@ -94,7 +95,7 @@ async fn sweep(store: &impl Maintain, logged: &mut Option<String>) {
         if let Some(reason) = &reason {
             tracing::warn!(
                 reason,
-                "old vote keys cannot be deleted: {reason}; votes are counted all the same; the next sweep tries again"
+                "old vote keys cannot be deleted: {reason}; votes are still counted; the next sweep tries again"
             );
         }
         *logged = reason;

@@ -26,10 +26,10 @@ const YELB_HOST: HeaderName = HeaderName::from_static("yelb-host");
 const MOST_HOSTS: usize = 32;
 /// Longer than any host's name.
 const LONGEST_NAME: usize = 255;
-/// The votes are kept for so many seconds.
+/// The number of seconds for which votes are kept.
 const SECONDS: usize = 120;
 const SHOW_EVERY: Duration = Duration::from_secs(1);
-/// A load balancer closes a connection that is silent for 60 s.
+/// The time between heartbeats to viewers. It is below the 60 s after which a load balancer closes a silent connection.
 const HEARTBEAT: Duration = Duration::from_secs(15);
 
 /// Counts the API's answers, and sends the counts to big screens. Cloning it clones a handle.
@@ -101,7 +101,7 @@ impl Shared {
         });
     }
 
-    /// A poisoned lock is used all the same: a panic cannot leave the tally half updated.
+    /// A poisoned lock can be used: a panic cannot leave the tally half updated.
     fn count<T>(&self, update: impl FnOnce(&mut Tally, u64) -> T) -> T {
         let mut tally = self.tally.lock().unwrap_or_else(PoisonError::into_inner);
         update(&mut tally, self.began.elapsed().as_secs())

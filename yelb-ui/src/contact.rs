@@ -28,7 +28,7 @@ impl Default for AppServerContact {
             kind: KIND,
             contact: Contact::Unknown,
             since: Instant::now(),
-            // The page is of use without it.
+            // The page can be used without the app server, so yelb-ui is ready.
             prepared: true,
             missing: None,
             changed: None,
@@ -38,14 +38,14 @@ impl Default for AppServerContact {
 }
 
 impl AppServerContact {
-    /// It answered.
+    /// Notes that the app server answered.
     pub(crate) fn up(&self) {
         if !self.0.is_up.load(Relaxed) {
             self.turn(Contact::Up);
         }
     }
 
-    /// It did not, and why.
+    /// Notes that the app server did not answer, and the reason.
     pub(crate) fn down(&self, reason: &impl ToString) {
         self.turn(Contact::Down(reason.to_string()));
     }
@@ -57,7 +57,7 @@ impl AppServerContact {
     }
 
     fn turn(&self, contact: Contact) {
-        // Every update is a plain assignment, so that a poisoned one is still whole.
+        // A poisoned lock can be used: every update is one assignment.
         let mut dependency = self.0.dependency.lock().unwrap_or_else(PoisonError::into_inner);
         // An outage is two lines in the log, not one for each request.
         if std::mem::discriminant(&dependency.contact) != std::mem::discriminant(&contact) {

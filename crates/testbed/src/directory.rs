@@ -11,9 +11,9 @@ use tempfile::TempDir;
 
 use crate::spawner;
 
-/// Waits for the end of its input, which comes when the test process ends. Then it kills the frozen processes, which cannot
-/// notice that their parent has ended, and removes the directory. Each line of its input lists the processes that are frozen at
-/// that time. It sleeps for a second, so that the other processes, which may still write, end first.
+/// Waits for the end of its input, which comes when the test process ends. Each line of its input lists the processes that are
+/// frozen at that time. They cannot notice that their parent has ended, so the reaper kills them. The other processes end by
+/// themselves, but may still write. So the reaper sleeps for a second before it removes the directory.
 const REAPER: &str = r#"
     while read -r line; do frozen=$line; done
     if [ -n "$frozen" ]; then kill -KILL $frozen; fi
@@ -42,7 +42,7 @@ impl Directory {
         let mut command = Command::new("/bin/sh");
         command.args(["-c", REAPER, "reaper"]).arg(directory.path());
         command.stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::null());
-        // A process group of its own, so that Ctrl-C at the terminal does not end the reaper. It is needed just then.
+        // Ctrl-C at the terminal ends a process group. The reaper must survive it, so it has its own group.
         command.process_group(0);
         let reaper = spawner::spawn(command).expect("/bin/sh can be started");
         Self { directory, reaper: Reaper(Mutex::new(reaper)) }

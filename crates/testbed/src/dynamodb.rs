@@ -112,7 +112,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn it_has_the_originals_tables_and_loses_them_when_it_ends() {
+    fn an_emulator_has_the_originals_tables_and_is_empty_after_a_restart() {
         let emulator = DynamoDb::start();
         emulator.create_original_tables("votes", "views");
         assert_eq!(emulator.number("votes", "name=ihop", "restaurantcount"), Some(0));

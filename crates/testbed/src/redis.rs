@@ -62,13 +62,14 @@ impl Server<Configuration> {
         Self::launch_at(PORT, Configuration::new(all, namespace, Ipv4Addr::LOCALHOST))
     }
 
-    /// Starts a server in a network namespace, on port 6379 of this loopback address alone. So a namespace can have several.
+    /// Starts a server in a network namespace, on port 6379 of this loopback address alone. So a namespace can have several
+    /// servers.
     #[track_caller]
     pub fn start_inside_at(namespace: &Namespace, address: Ipv4Addr) -> Self {
         Self::launch_at(PORT, Configuration::new(&[], Some(namespace.clone()), address))
     }
 
-    /// `redis://ADDRESS:PORT`, with the password if it has one.
+    /// `redis://ADDRESS:PORT`, with the password if the server has one.
     pub fn url(&self) -> String {
         let login = self.kind().password.as_ref().map(|password| format!(":{password}@"));
         format!("redis://{}{}:{}", login.unwrap_or_default(), self.kind().address, self.port())

@@ -55,7 +55,7 @@ impl Shown {
 }
 
 impl Broadcast {
-    /// The answer to a viewer: what is shown now, and all that is shown later.
+    /// The response to a viewer: the newest event and all later events.
     pub fn answer(&self) -> Response {
         let mut viewer = self.shown.subscribe();
         // The event that exists already is new to this viewer.
@@ -127,7 +127,7 @@ impl Broadcast {
         self.shown.receiver_count() > 0
     }
 
-    /// How long to wait from one event to the next.
+    /// How long to wait between two events.
     pub fn pause(&self) -> Duration {
         let viewers = u32::try_from(self.shown.receiver_count()).unwrap_or(u32::MAX);
         PAUSE.max(PAUSE_PER_VIEWER.saturating_mul(viewers))

@@ -11,7 +11,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::limits::Limits;
 
-/// How many more there may be when all are busy: these are told so, and asked for their health all the same.
+/// The number of further connections when all are busy. Each gets one answer: 503, or the health that it asks for.
 const RESERVE: usize = 64;
 /// At once so many of the idle ones are closed: one part in this. To look for the oldest takes a look at all.
 const PART: usize = 64;

@@ -1,4 +1,4 @@
-//! Deletes old vote keys: it empties one of two tables at a time.
+//! Deletes old vote keys, by emptying one of two tables.
 //!
 //! Two tables take turns. Every statement with keys reads both tables and writes to the table whose turn it is. When a table
 //! has had its turn for the time that keys are kept, all keys in the other table are older. Then the other table is emptied,
@@ -73,7 +73,7 @@ const FIRST: Table = table!("vote_keys", "false", "second");
 const SECOND: Table = table!("vote_keys_2", "true", "not second");
 
 /// If the other table's keys are older than `kept`, empties that table and makes it its turn.
-pub(super) async fn forget_old(
+pub(super) async fn delete_old(
     connection: &mut PgConnection,
     kept: Duration,
 ) -> Result<(), StoreError> {

@@ -14,7 +14,7 @@ pub(crate) const ENVOY: u32 = 1337;
 /// The address of Envoy's admin interface.
 const ADMIN: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 9901);
 
-/// The network of all tasks. It is also the host of everything outside the mesh, such as the load balancer.
+/// The network of all tasks. Its namespace also stands for all hosts outside the mesh, such as the load balancer.
 pub(crate) struct Vpc {
     pub(crate) namespace: Namespace,
 }
@@ -95,7 +95,7 @@ impl Task {
         Self { namespace, xray, node, _envoy: envoy }
     }
 
-    /// The program of this workspace that is the task's application, with the settings of its image and its task definition.
+    /// The task's application: a program of this workspace, with the settings of its image and its task definition.
     #[track_caller]
     pub(crate) fn app(&self) -> Program {
         /// The user id that the project's images run as.

@@ -1,4 +1,4 @@
-//! The ports that cannot be reached, and the clients that are refused.
+//! Tests that clients cannot reach closed ports, and that sidecars refuse clients without the right certificate.
 
 use crate::docker::{docker, ended, said};
 use crate::stack::{NODES, Stack};
@@ -58,7 +58,7 @@ fn the_frontend_reaches_the_stores_only_through_the_sidecars() {
             !reaches(&stack, "account-frontend", &frontend, port),
             "{store} by the app server's sidecar"
         );
-        // In the store's own account, too, clients cannot reach it without its sidecar.
+        // In the store's own account, too, clients cannot connect to the store itself.
         assert!(
             !reaches(&stack, "account-backend", &backend, port),
             "{store}:{port} in its account"
@@ -87,7 +87,8 @@ fn no_ingress_lets_in_a_client_without_the_right_certificate() {
     for (node, account, friend) in INGRESS {
         let address = address(&stack, node, account);
         let call = |certificate: &str| {
-            // The sidecar closes a refused connection at once. An accepted one is still open when `timeout` ends it.
+            // The sidecar closes a refused connection at once. An accepted connection is still open when `timeout` ends
+            // openssl.
             let script = format!(
                 "certificates.sh /tmp/foreign {friend} > /dev/null
                  timeout 2 openssl s_client -connect {address}:15000 -alpn h2 -ign_eof {certificate} < /dev/null 2>&1
@@ -130,7 +131,7 @@ fn every_hop_goes_through_both_its_sidecars() {
         let came = stack.counter(node, "tcp.ingress.downstream_cx_total");
         assert!(sent > 0 && came > 0, "{node}: {sent} sent, {came} came");
     }
-    // All clients of the database come from its own sidecar.
+    // All connections to the database come from the database's own sidecar.
     let clients = "select distinct client_addr from pg_stat_activity where datname = 'yelbdatabase' and client_addr is not null";
     assert_eq!(stack.sql(clients), "127.0.0.1");
 }

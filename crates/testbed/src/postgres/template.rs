@@ -10,10 +10,10 @@ use crate::directory::Directory;
 use crate::path;
 use crate::wait::PATIENCE;
 
-/// The superuser's password in the original's database image. The original's app server has it in its code.
+/// The superuser's password in the original's database image. The code of the original's app server contains it.
 pub(crate) const PASSWORD: &str = "postgres_password";
 
-/// The directory for this version of Postgres. The first test that needs it makes it; later runs find it.
+/// The directory for this version of Postgres. The first test that needs the directory makes it. Later runs use the same one.
 static TEMPLATE: LazyLock<PathBuf> = LazyLock::new(|| {
     /// Raise it when [`make`] changes. The directory is then made again.
     const REVISION: u32 = 1;

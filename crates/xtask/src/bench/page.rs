@@ -15,17 +15,17 @@ pub(crate) fn table(figures: &Figures) -> String {
         let ratio = figures.ratio(name, STATIC, 2).unwrap_or_default();
         let digits = if ratio < 0.01 { 4 } else { 2 };
         writeln!(text, "| {name} | {cells} | {ratio:.digits$} |")
-            .expect("a string takes everything");
+            .expect("writing to a string cannot fail");
     }
     text += "\n| budget | | measured | |\n|---|---|---|---|\n";
     for Budget { what, limit, measured, is_met } in budgets(figures) {
         let verdict = if is_met { "met" } else { "**missed**" };
         writeln!(text, "| {what} | {limit} | {measured} | {verdict} |")
-            .expect("a string takes everything");
+            .expect("writing to a string cannot fail");
     }
     text.push('\n');
     for (what, figure) in others(figures).into_iter().chain(figures.cpu_times()) {
-        writeln!(text, "- {what}: {figure}").expect("a string takes everything");
+        writeln!(text, "- {what}: {figure}").expect("writing to a string cannot fail");
     }
     text
 }
