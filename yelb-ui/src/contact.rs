@@ -1,4 +1,4 @@
-//! How the app server is, as the requests that pass show it.
+//! The state of the app server, as seen by the requests to it.
 
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -9,15 +9,15 @@ use yelb_service::health::{Check, Contact, Dependency};
 const NAME: &str = "yelb-appserver";
 const KIND: &str = "http";
 
-/// Learns from each request how the app server is: to ask besides would put traffic into the mesh that no client sent.
-/// Cloning it clones a handle.
+/// Learns the state of the app server from each request. It sends no probes, because they would be traffic in the mesh that no
+/// client sent. Cloning it clones a handle.
 #[derive(Debug, Clone)]
 pub struct AppServerContact(Arc<Shared>);
 
 #[derive(Debug)]
 struct Shared {
     dependency: Mutex<Dependency>,
-    /// Whether it is up, for all the requests that change nothing.
+    /// Whether the app server is up. Most requests do not change this, and need no lock.
     is_up: AtomicBool,
 }
 

@@ -10,7 +10,7 @@ pub trait Input: Send + Sync + 'static {
     fn is_repeatable(&self) -> bool;
 }
 
-/// Nothing but the wish to read.
+/// The input of a read, which has no data.
 impl Input for () {
     fn is_repeatable(&self) -> bool {
         true
