@@ -72,7 +72,7 @@ fn the_frontend_reaches_the_stores_only_through_the_sidecars() {
 #[test]
 fn no_ingress_lets_in_a_client_without_the_right_certificate() {
     let stack = Stack::up();
-    // The certificates of all nodes; each sidecar has only its own.
+    // The test mounts the certificates of all nodes. A sidecar has only its own certificate.
     let volumes: Vec<String> = NODES
         .iter()
         .flat_map(|node| {

@@ -40,7 +40,7 @@ fn version() -> String {
     output.stdout.split_whitespace().nth(2).unwrap_or("unknown").to_owned()
 }
 
-/// Copies the template to `data`, which then belongs to the user that the server runs as.
+/// Copies the template to `data`, and makes the server's user its owner.
 pub(super) fn copy_to(data: &Path) {
     copy(&TEMPLATE, data);
 }
