@@ -1,6 +1,6 @@
 //! The handlers. Each is three moves: take, call, shape.
 //!
-//! Bodies are the original's to the byte, its spaces included, because clients compare them.
+//! Bodies are the same as the original's, byte for byte, with the same spaces, because clients compare them.
 
 use std::convert::Infallible;
 use std::fmt::Write;
@@ -19,7 +19,7 @@ use crate::error::ApiError;
 use crate::live::Live;
 use crate::stores::{PageViews, Votes};
 
-/// Who answers: the name of the host, as the container or the machine has it.
+/// The name of the host that answers: the container's or the machine's.
 #[derive(Debug, Clone)]
 pub struct Hostname {
     name: Arc<str>,
@@ -68,7 +68,7 @@ impl<S: Sync> FromRequestParts<S> for IdempotencyKey {
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, ApiError> {
         let mut fields = parts.headers.get_all("idempotency-key").iter();
         let Some(value) = fields.next() else { return Ok(Self(None)) };
-        // Two fields are a list (RFC 9110 section 5.3), and no list is a key.
+        // Two fields with this name are a list (RFC 9110 section 5.3), and a key must not be a list.
         let text = if fields.next().is_none() { value.to_str().unwrap_or_default() } else { "" };
         let key = text.parse().map_err(ApiError::InvalidKey)?;
         Ok(Self(Some(key)))
@@ -90,7 +90,7 @@ pub async fn view(State(page_views): State<PageViews>) -> Result<impl IntoRespon
     Ok(Json(count.to_string()))
 }
 
-/// `GET /api/getstats`: counts a page view, answers with the count that it made and who answers.
+/// `GET /api/getstats`: counts a page view, answers with the new count and the host's name.
 pub async fn view_stats(
     State(page_views): State<PageViews>,
     State(hostname): State<Hostname>,
@@ -99,12 +99,12 @@ pub async fn view_stats(
     Ok(Json(stats(&hostname, count)))
 }
 
-/// `GET /api/hostname`: who answers. Called JSON, and not JSON, as in the original.
+/// `GET /api/hostname`: the name of the host. As in the original, the content type is JSON, but the body is not.
 pub async fn hostname(State(hostname): State<Hostname>) -> impl IntoResponse {
     Json(hostname.name.to_string())
 }
 
-/// `GET /api/stream`: all that changes, as it changes.
+/// `GET /api/stream`: votes, page views and the stores that are down, as they change.
 pub async fn watch(State(live): State<Live>) -> Response {
     live.answer()
 }

@@ -67,11 +67,11 @@ pub struct StoreConfig {
     votes: VoteConfig,
     #[command(flatten)]
     views: ViewConfig,
-    /// Hosts of both as the original names them: yelb-db and redis-server, localhost for development, or those of the
-    /// settings for custom; a setting wins for its own store
+    /// Hosts of both stores, as in the original: yelb-db and redis-server; localhost for development; those of the settings for
+    /// custom; a setting of one store wins for that store
     #[arg(long, env = "RACK_ENV", value_name = "PROFILE", help_heading = "Both stores")]
     rack_env: Option<Profile>,
-    /// Who applies pending migrations: auto is this process, never leaves them to `yelb-appserver migrate`
+    /// Whether this process applies pending migrations: auto, or never; then run `yelb-appserver migrate`
     #[arg(long, env = "YELB_MIGRATE", value_name = "auto|never", default_value = "auto", value_parser = migrate, help_heading = "Both stores")]
     migrate: Migrate,
 }

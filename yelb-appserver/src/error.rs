@@ -1,11 +1,11 @@
-//! What can go wrong behind a handler, and what the client is told of it.
+//! The errors of handlers, and the answers that clients get.
 
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use yelb_db::{InvalidKey, StoreError};
 use yelb_service::problem::Problem;
 
-/// Why a request came to nothing.
+/// Why a request failed.
 ///
 /// A store's failure is 503: it is the dependency's outage, not our defect, and may be tried again. So is a full queue.
 #[derive(Debug, thiserror::Error)]

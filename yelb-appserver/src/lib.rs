@@ -26,7 +26,7 @@ use crate::stores::{PageViews, Votes};
 /// What the routes share. A handler takes the part that it uses.
 #[derive(Debug, Clone, axum::extract::FromRef)]
 pub struct AppState {
-    /// What can be voted for.
+    /// The restaurants.
     pub poll: Poll,
     /// The votes.
     pub votes: Votes,

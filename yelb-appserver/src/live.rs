@@ -1,7 +1,7 @@
-//! The live stream: totals, page views and the stores that are down, for as long as there are viewers.
+//! The live stream: totals, page views and the stores that are down.
 //!
-//! One task reads for all viewers, so that what the stores have to do grows neither with viewers nor with votes. While there is
-//! no viewer it reads nothing.
+//! One task reads the stores for all viewers, at a limited rate. So more viewers or votes do not mean more reads. Without a
+//! viewer, the task reads nothing.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering::Relaxed};
@@ -18,13 +18,13 @@ use yelb_service::health::Health;
 
 use crate::api::{self, Hostname};
 
-/// A viewer that hears nothing three times as long takes this app server for down.
+/// The time between heartbeats. If yelb-ui receives nothing for three times as long, it reports this app server as down.
 const HEARTBEAT: Duration = Duration::from_secs(1);
-/// How often votes are read that other app servers have counted.
+/// The longest time between two reads of the votes. Other app servers may have counted some.
 const READ_EVERY: Duration = Duration::from_millis(400);
 /// How often page views are read.
 const READ_VIEWS_EVERY: Duration = Duration::from_secs(1);
-/// The number of page views before it was read.
+/// Stands for a number of page views that is not known.
 const UNKNOWN: i64 = -1;
 
 /// The live stream. Cloning it clones a handle.
@@ -35,26 +35,26 @@ pub struct Live(Arc<Hub>);
 struct Hub {
     sources: Sources,
     broadcast: Broadcast,
-    /// Told of each vote that this app server has counted.
+    /// Notified of each vote that this app server has counted.
     counted: Notify,
     page_views: AtomicI64,
 }
 
-/// What the stream is made of.
+/// The stream's sources, and the poll and the host's name for its events.
 #[derive(Debug)]
 pub struct Sources {
-    /// What can be voted for.
+    /// The restaurants.
     pub poll: Poll,
     /// The votes.
     pub votes: VoteStore,
     /// The page views.
     pub page_views: ViewStore,
-    /// Who tells of them.
+    /// The name of this app server's host.
     pub hostname: Hostname,
 }
 
 impl Live {
-    /// Starts the task that reads for all viewers. It ends their streams when this process takes no more connections.
+    /// Starts the task that reads for all viewers. It ends all streams when this process stops accepting connections.
     pub fn start(sources: Sources, health: &Health) -> Self {
         let (broadcast, counted) = (Broadcast::default(), Notify::new());
         let page_views = AtomicI64::new(UNKNOWN);
@@ -63,14 +63,14 @@ impl Live {
         Self(hub)
     }
 
-    /// A vote was counted here.
+    /// Notes that this app server has counted a vote.
     pub fn counted(&self) {
         if self.0.broadcast.is_viewed() {
             self.0.counted.notify_one();
         }
     }
 
-    /// The answer to a viewer.
+    /// The response with the stream, for a new viewer.
     pub fn answer(&self) -> Response {
         self.0.broadcast.answer()
     }
@@ -91,12 +91,12 @@ impl Hub {
             let votes = self.votes().await;
             self.broadcast.show(self.event(votes));
             sleep_until(began + self.broadcast.pause()).await;
-            // It is of no matter which comes first.
+            // Both outcomes lead to the next read: a vote was counted, or the time is over.
             let _ = timeout_at(began + READ_EVERY, self.counted.notified()).await;
         }
     }
 
-    /// By themselves: a store of page views that does not answer must not hold up the votes.
+    /// A separate loop: if the store of page views does not answer, votes must not wait.
     async fn follow_page_views(&self) {
         loop {
             if !self.broadcast.is_viewed() {
@@ -110,7 +110,7 @@ impl Hub {
         }
     }
 
-    /// The list of `/api/getvotes`; none while the votes cannot be read.
+    /// The list of `/api/getvotes`, or `None` while the votes cannot be read.
     async fn votes(&self) -> Option<String> {
         let tally = self.sources.votes.read().await.ok()?;
         Some(api::list(&self.sources.poll, tally.counts()))
@@ -134,7 +134,7 @@ impl Hub {
 
 const NONE: &str = "null";
 
-/// The store's name as `/readyz` has it, in quotes.
+/// The store's name in quotes, as in `/readyz`, if the store is down.
 fn if_down(store: &StatusReceiver) -> Option<String> {
     matches!(store.get().state, State::Down(_)).then(|| format!("\"{}\"", store.kind().keeps))
 }

@@ -64,7 +64,7 @@ async fn run(config: &Config, stores: &Location, names: &Names) -> anyhow::Resul
     let resolver = config.process.resolver();
     let (state, health, stores) = yelb_appserver::start(stores, &resolver, names).await?;
     let app = router::app(state, &health);
-    // A vote that was sent whole is counted, whether or not its client waits for the answer.
+    // A complete vote is counted, also if its client has disconnected.
     let mut servers = vec![Server::new("api", api, app, OnDisconnect::Complete)?];
     if let Some(listener) = admin {
         servers.push(admin::server(listener, &health, &metrics)?);

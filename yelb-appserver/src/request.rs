@@ -1,4 +1,4 @@
-//! What happens to a request before it meets a route.
+//! The steps before a request's route: the path is normalized, and the body is read.
 
 use std::time::Duration;
 
@@ -10,9 +10,9 @@ use hyper::body::Body as _;
 use tokio::time::timeout;
 use yelb_service::problem::Problem;
 
-/// No route takes a body; this is what a client may send all the same.
+/// No route needs a body. If a client sends one, it may have this size.
 const BODY_LIMIT: usize = 64 * 1024;
-/// How long it may take to send it.
+/// How long a client may take to send a body.
 const BODY_TIME: Duration = Duration::from_secs(2);
 
 /// Writes escaped letters in the path as letters, so that `/api/%69hop` is `/api/ihop`.
@@ -64,13 +64,13 @@ fn is_unreserved(byte: u8) -> bool {
 
 /// The request without its body, which is read to its end and thrown away.
 ///
-/// A request that turns out to be cut off or malformed in its last byte has then changed nothing.
+/// So a request that is incomplete or malformed changes nothing.
 pub async fn without_body(request: Request) -> Result<Request, Problem> {
     if request.body().is_end_stream() {
         return Ok(request);
     }
     let (parts, body) = request.into_parts();
-    // In a box of its own: most requests have no body, and their futures no room for this.
+    // Boxed, so that the futures of requests without a body, which are most, stay small.
     match Box::pin(timeout(BODY_TIME, discard(body))).await {
         Ok(Ok(())) => Ok(Request::from_parts(parts, Body::empty())),
         Ok(Err(problem)) => Err(problem),

@@ -24,8 +24,8 @@ const READ: &str = "GET,HEAD,OPTIONS";
 
 const NO_STORE: HeaderValue = HeaderValue::from_static("no-store");
 
-/// Which host answers, in each answer: the page shows it at every vote. It also says that this app server counts a vote once for
-/// each `Idempotency-Key`, so that the page may send the vote again.
+/// Adds the host's name to each answer. The page shows it after every vote. It also says that this app server counts a vote
+/// once for each `Idempotency-Key`, so that the page may send the vote again.
 const YELB_HOST: HeaderName = HeaderName::from_static("yelb-host");
 
 /// The whole service: what a listener serves, and tests call.
@@ -80,7 +80,7 @@ async fn answer(request: Request, next: Next) -> Response {
     if is_routed { cors::allow(response) } else { response }
 }
 
-/// The route of one choice. It carries the choice, so that a handler cannot meet one that does not exist.
+/// The route of one choice. The route has the choice in it, so that a handler cannot get a choice that does not exist.
 fn vote(choice: ChoiceId) -> MethodRouter<AppState> {
     let cast = move |votes: State<Votes>, key: IdempotencyKey| api::cast(votes, choice, key);
     get(cast).post(cast).head(api::head_of_text).options(async || cors::options(VOTE))

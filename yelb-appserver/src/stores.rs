@@ -29,7 +29,7 @@ struct TracedVotes {
 }
 
 impl Votes {
-    /// The votes of `poll`, each of which `live` is told of.
+    /// The votes of `poll`. `live` is notified of each one.
     pub fn new(store: VoteStore, poll: &Poll, live: Live) -> Self {
         let counter = |name| metrics::counter!("yelb_votes_total", "restaurant" => name);
         let acknowledged = poll.names().into_iter().map(counter).collect();
@@ -101,7 +101,7 @@ fn asked(Description { kind, namespace, address }: &Description, what: &'static 
     tracing::trace_span!(
         "store",
         otel.name = what,
-        // A file is a part of this process: nothing is called.
+        // A file has no server, so there is no call to trace.
         otel.kind = if kind.node.is_some() { "client" } else { "internal" },
         peer.service = kind.node,
         db.system.name = kind.system,

@@ -1,12 +1,13 @@
 //! One task owns one connection; requests send it their input and wait for their output.
 //!
-//! A store that is asked once for each request is asked a hundred thousand times for what it can do in a few hundred
-//! statements, and makes the requests queue for one row. Here the task takes everything that has arrived while it wrote one
-//! *batch*, and writes it as the next one (group commit). So a store has one batch of a kind to do at a time, and the slower
-//! it is, the more a batch has: its cost grows with time, not with requests.
+//! With a statement for each request, a store would run a hundred thousand statements where a few hundred are enough, and all
+//! requests would queue for one row. Here the task collects all inputs that arrive while it writes one *batch*, and writes them
+//! as the next batch (group commit). A store has one batch of a kind at a time. The slower the store is, the more inputs a
+//! batch has. So the number of statements does not grow with the number of requests.
 //!
 //! A batch is run after all its inputs have arrived. A read is therefore never answered by a query older than itself, and a
-//! vote never before the store has committed it. A caller that goes away after sending its input changes nothing.
+//! vote never before the store has committed it. If a caller disconnects after it has sent its input, the input is written
+//! nevertheless.
 
 mod batch;
 mod linger;
@@ -30,13 +31,13 @@ use self::linger::{Arrivals, Linger};
 use crate::error::StoreError;
 use crate::status::StatusSender;
 
-/// How many inputs may wait for a batch. One more is turned away at once: what waits costs memory, and would be answered too
-/// late to be of use.
+/// How many inputs may wait for a batch. The next input is refused at once: waiting inputs take memory, and their answers would
+/// come too late.
 pub const CAPACITY: usize = 8192;
 /// How long a batch may take, its second try included. Longer than a statement may (1.8 s), and short enough that the batch
 /// under way and a request's own together end within the 5 s that a whole request may take.
 pub const BATCH_LIMIT: Duration = Duration::from_millis(2400);
-/// How long a store may take to answer a ping: one that accepts and stays silent is down, too.
+/// How long a store may take to answer a ping. A store that accepts a connection and does not answer is down, too.
 const PING_LIMIT: Duration = Duration::from_secs(1);
 /// How long it may take to connect and log in; also how long inputs wait for the first try after a loss.
 const CONNECT_LIMIT: Duration = Duration::from_secs(2);
@@ -49,7 +50,7 @@ pub trait Session: Send + Sized + 'static {
     type Store: Send + Sync + 'static;
     /// What one caller wants done.
     type Input: Input;
-    /// What it gets to know.
+    /// The result that the caller gets.
     type Output: Send + 'static;
 
     /// Looks the store's name up, and logs in. It fails if the server cannot do this kind of work, such as write.
@@ -92,8 +93,8 @@ pub struct Batcher<I, O> {
 impl<I: Input, O: Send + 'static> Batcher<I, O> {
     /// Starts the task. It connects, and connects again after a loss; `status` tells how it goes.
     ///
-    /// A reader follows its store's writer: it connects anew before its next batch once the writer has, so that no read
-    /// comes from a server that the writer has left.
+    /// A reader follows its store's writer. When the writer has connected anew, the reader connects anew before its next batch.
+    /// So no read uses a server from which the writer has disconnected.
     pub fn start<S: Session<Input = I, Output = O>>(
         store: S::Store,
         status: StatusSender,
@@ -138,7 +139,7 @@ impl<I, O> Clone for Batcher<I, O> {
     }
 }
 
-/// A defect of ours. Every caller of the batch is told, and the task goes on.
+/// A defect of this program. All callers of the batch get this error, and the task continues.
 #[derive(Debug, thiserror::Error)]
 #[error("the task that does it has panicked")]
 struct Panicked;
@@ -196,7 +197,8 @@ impl<S: Session> Worker<S> {
         }
     }
 
-    /// Connects, however long it takes. Inputs wait for a first try that does not take long; later ones are refused at once.
+    /// Connects, and tries again until it succeeds. During the first attempt, inputs wait for a short time. Later, they are
+    /// refused at once.
     async fn connect(&mut self) -> S {
         let mut refuse_from = self.waiting_since + CONNECT_LIMIT;
         loop {
@@ -256,8 +258,8 @@ impl<S: Session> Worker<S> {
             let Some(request) = arrived else { return false };
             self.batch.push(request);
         }
-        // Callers that are ready to send do so first: those whose request has been read, and those who have just been answered
-        // and ask again. Batches are fewer and larger for it, and at rest it costs a turn of the scheduler.
+        // First lets other tasks run: requests that have been read, and clients that have just been answered, can then put
+        // their inputs into this batch. So batches are fewer and larger. Without load, this costs one turn of the scheduler.
         tokio::task::yield_now().await;
         if !self.queue.is_empty() {
             let mut arrived = Vec::with_capacity(self.queue.len());
@@ -280,7 +282,7 @@ impl<S: Session> Worker<S> {
                 true
             }
             Err(StoreError::TimedOut) => {
-                // The store may still be at it: the session is of no use.
+                // The store may still run the statement, so the session cannot be used again.
                 self.batch.fail(&StoreError::TimedOut);
                 false
             }
@@ -299,7 +301,7 @@ impl<S: Session> Worker<S> {
         kept
     }
 
-    /// Waits a moment for the callers that were just answered, where that pays.
+    /// Waits a moment for the callers that were just answered, if this saves round trips.
     async fn await_callers(&mut self, answered: usize, took: Duration) {
         let Some(pause) = self.linger.pause_after(answered, took) else { return };
         let before = self.queue.len();

@@ -1,4 +1,4 @@
-//! DynamoDB: the original's tables, adopted or made.
+//! DynamoDB: uses the original's tables, or creates them.
 //!
 //! The original has a table for the votes, an item for each restaurant, and one for what it keeps in Redis otherwise, with
 //! one item, `pageviews`. It adds by reading and writing back, which loses votes; here both are atomic.

@@ -214,7 +214,7 @@ impl Maintain for Database {
 
     async fn sweep(&self) -> Result<(), StoreError> {
         let mut connection = self.log_in("yelb-appserver maintenance").await?;
-        keys::forget_old(&mut connection, self.keys_kept).await?;
+        keys::delete_old(&mut connection, self.keys_kept).await?;
         close(connection).await;
         Ok(())
     }

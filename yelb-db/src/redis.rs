@@ -54,7 +54,7 @@ impl StoreServer for RedisOptions {
 
     fn from_url(url: &Url) -> Result<Self, &'static str> {
         const UNUSABLE: &str = "a URL without a host, or with parts that cannot be used";
-        // All that the client reads; it passes over the rest without a word.
+        // The parameters that the client knows. It ignores others silently.
         if url.query_pairs().any(|(name, _)| name != "protocol") {
             return Err("a URL with a parameter that is not protocol");
         }

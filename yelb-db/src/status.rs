@@ -1,4 +1,4 @@
-//! How a store is: told by its workers, read by `/readyz` and the metrics.
+//! The state of a store. Its tasks set it; `/readyz` and the metrics read it.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
@@ -19,7 +19,7 @@ pub struct Status {
     pub prepared: bool,
     /// What the store lacks, such as migrations that are still to be applied.
     pub missing: Option<String>,
-    /// How what answers last differed from what answered before.
+    /// How the database differs from the one that answered before.
     pub changed: Option<String>,
 }
 
@@ -30,7 +30,7 @@ pub enum State {
     Unknown,
     /// It answers.
     Up,
-    /// It does not, and why.
+    /// The store does not answer, with the reason.
     Down(String),
 }
 
@@ -86,7 +86,7 @@ impl StatusSender {
         Self { shared: Arc::clone(&self.shared), worker: READER }
     }
 
-    /// For those who read it.
+    /// A receiver, for readers of the status.
     pub fn receiver(&self) -> StatusReceiver {
         StatusReceiver(Arc::clone(&self.shared))
     }
@@ -131,7 +131,8 @@ impl StatusSender {
         }
     }
 
-    /// What answers is not what answered before. Counting goes on: only an operator knows whether that is as it should be.
+    /// Notes that the database is not the one that answered before. Votes are still counted: only an operator knows whether
+    /// this is intended.
     pub(crate) fn changed(&self, difference: String) {
         let StoreKind { keeps, name, .. } = self.shared.kind;
         tracing::warn!(
@@ -169,7 +170,7 @@ impl StatusSender {
     }
 }
 
-/// A store is as the worse of its workers is.
+/// The state of a store is the worse state of its two tasks.
 fn worst([writer, reader]: &[State; 2]) -> State {
     let worse = match (writer, reader) {
         (State::Down(_), _) | (State::Unknown, State::Up) => writer,
@@ -192,7 +193,7 @@ impl StatusReceiver {
 
 impl Shared {
     fn lock(&self) -> MutexGuard<'_, Condition> {
-        // Every update is a plain assignment, so that a poisoned condition is still a whole one.
+        // A poisoned lock can be used: every update is one assignment.
         self.condition.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -20,7 +20,7 @@ pub struct VoteStore {
     pub(crate) description: Arc<Description>,
 }
 
-/// What becomes of a vote: its own count, or a refusal of its key.
+/// The result of a vote: its own count, or a refusal of its key.
 pub(crate) type Recorded = Result<i64, KeyReused>;
 
 impl VoteStore {

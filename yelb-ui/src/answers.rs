@@ -1,7 +1,7 @@
 //! `GET /screen/answers`: the hosts that have answered, and the votes of the last two minutes, for the big screen.
 //!
-//! Both are counted from the answers that pass here. They are not part of the stream of totals, which thousands of pages follow
-//! that show neither.
+//! Both are counted from the API's answers that pass through this process. They are not part of the live stream, because pages
+//! do not show them, and thousands of pages follow that stream.
 
 use std::fmt::Write;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -24,15 +24,15 @@ use crate::live::HEARTBEAT;
 
 const PATH: &str = "/screen/answers";
 const YELB_HOST: HeaderName = HeaderName::from_static("yelb-host");
-/// How many hosts are known: a longer list would be of hosts that are gone.
+/// The most hosts to remember. Older ones have probably ended.
 const MOST_HOSTS: usize = 32;
 /// Longer than any host's name.
 const LONGEST_NAME: usize = 255;
-/// For how many seconds the votes are known.
+/// The number of seconds for which votes are kept.
 const SECONDS: usize = 120;
 const SHOW_EVERY: Duration = Duration::from_secs(1);
 
-/// Counts answers, and shows the counts. Cloning it clones a handle.
+/// Counts the API's answers, and sends the counts to big screens. Cloning it clones a handle.
 #[derive(Debug, Clone)]
 pub struct Answers(Arc<Shared>);
 
@@ -45,7 +45,7 @@ struct Shared {
 }
 
 impl Answers {
-    /// Starts the task that shows the counts. It ends the streams when this process takes no more connections.
+    /// Starts the task that sends the counts. It ends the streams when this process stops accepting connections.
     pub fn start(health: &Health) -> Self {
         let (poll, began) = (Poll::default(), Instant::now());
         let (tally, broadcast) = (Mutex::default(), Broadcast::default());
@@ -96,7 +96,7 @@ impl Shared {
         });
     }
 
-    /// Every update leaves the tally whole, so that a poisoned one is, too.
+    /// A poisoned lock can be used: a panic cannot leave the tally half updated.
     fn count<T>(&self, update: impl FnOnce(&mut Tally, u64) -> T) -> T {
         let mut tally = self.tally.lock().unwrap_or_else(PoisonError::into_inner);
         update(&mut tally, self.began.elapsed().as_secs())
@@ -111,18 +111,18 @@ impl Shared {
     }
 }
 
-/// Whether it can be a host's name, which goes into the event as it is.
+/// Whether `host` can be a host's name. It is written into the event without escaping.
 fn is_name(host: &str) -> bool {
     let is_part = |byte: u8| byte.is_ascii_alphanumeric() || b"-._:".contains(&byte);
     (1..=LONGEST_NAME).contains(&host.len()) && host.bytes().all(is_part)
 }
 
-/// Seconds are those since the process began.
+/// Counts of hosts and votes. A second is a number of seconds since the process began.
 #[derive(Debug)]
 struct Tally {
     /// In the order of their first answers.
     hosts: Vec<Host>,
-    /// Of each second, that of `newest` last.
+    /// The votes of each second. The last element is the second `newest`.
     votes: [u32; SECONDS + 1],
     newest: u64,
 }
@@ -159,7 +159,7 @@ impl Tally {
         self.votes[SECONDS] += 1;
     }
 
-    /// Begins the seconds up to this one.
+    /// Moves the list of seconds forward to this second.
     fn advance(&mut self, second: u64) {
         let passed = usize::try_from(second.saturating_sub(self.newest)).unwrap_or(usize::MAX);
         let passed = passed.min(self.votes.len());
@@ -169,7 +169,7 @@ impl Tally {
         self.newest = self.newest.max(second);
     }
 
-    /// The hosts, the newest first, and the votes of each whole second of this process, the last one last.
+    /// The event: the hosts, the newest first, and the votes of each complete second, the newest last.
     fn event(&mut self, second: u64) -> Bytes {
         self.advance(second);
         let hosts = self.hosts.iter().rev();
@@ -211,7 +211,7 @@ mod tests {
     }
 
     #[test]
-    fn of_too_many_hosts_the_one_is_dropped_that_has_been_silent_for_longest() {
+    fn if_there_are_too_many_hosts_the_one_with_the_oldest_answer_is_dropped() {
         let mut tally = Tally::default();
         for number in 0..MOST_HOSTS {
             tally.answered(&number.to_string(), 1);
@@ -233,7 +233,7 @@ mod tests {
         }
         assert_eq!(event(&mut tally, 3).1, [2, 0, 1]);
         assert_eq!(event(&mut tally, 4).1, [2, 0, 1, 1]);
-        // A thread that read the clock before another one counts all the same.
+        // A vote of an earlier second is counted, too: threads read the clock in any order.
         tally.voted(3);
         assert_eq!(event(&mut tally, 5).1, [2, 0, 1, 1, 1]);
 

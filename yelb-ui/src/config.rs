@@ -32,7 +32,7 @@ pub struct Config {
     /// The page, for its visitors.
     #[command(flatten)]
     pub page: PageConfig,
-    /// Ignored: the original's kind of page, of which there is one
+    /// Ignored: it chooses a version of the original's page, and this page has one version
     #[arg(long, env = "UI_ENV", hide = true)]
     ui_env: Option<String>,
     /// What every server has.
@@ -43,7 +43,7 @@ pub struct Config {
 /// The page, for its visitors.
 #[derive(Debug, Clone, Default, clap::Args)]
 pub struct PageConfig {
-    /// Path below which visitors reach the page, such as /yelb; a load balancer may hand it on or take it off
+    /// Path below which visitors reach the page, such as /yelb; a load balancer may keep or remove it
     #[arg(long, env = "YELB_BASE_PATH", value_name = "PATH", default_value = "/")]
     pub base_path: BasePath,
     /// Sites that may show the page in a frame: none, self, or origins such as `https://workshop.example.com`

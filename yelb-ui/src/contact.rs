@@ -1,4 +1,4 @@
-//! How the app server is, as the requests that pass show it.
+//! The state of the app server, as seen by the requests to it.
 
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -9,15 +9,15 @@ use yelb_service::health::{Check, Contact, Dependency};
 const NAME: &str = "yelb-appserver";
 const KIND: &str = "http";
 
-/// Learns from each request how the app server is: to ask besides would put traffic into the mesh that no client sent.
-/// Cloning it clones a handle.
+/// Learns the state of the app server from each request. It sends no probes, because they would be traffic in the mesh that no
+/// client sent. Cloning it clones a handle.
 #[derive(Debug, Clone)]
 pub struct AppServerContact(Arc<Shared>);
 
 #[derive(Debug)]
 struct Shared {
     dependency: Mutex<Dependency>,
-    /// Whether it is up, for all the requests that change nothing.
+    /// Whether the app server is up. Most requests do not change this, and need no lock.
     is_up: AtomicBool,
 }
 
@@ -28,7 +28,7 @@ impl Default for AppServerContact {
             kind: KIND,
             contact: Contact::Unknown,
             since: Instant::now(),
-            // The page is of use without it.
+            // The page can be used without the app server, so yelb-ui is ready.
             prepared: true,
             missing: None,
             changed: None,
@@ -38,14 +38,14 @@ impl Default for AppServerContact {
 }
 
 impl AppServerContact {
-    /// It answered.
+    /// Notes that the app server answered.
     pub(crate) fn up(&self) {
         if !self.0.is_up.load(Relaxed) {
             self.turn(Contact::Up);
         }
     }
 
-    /// It did not, and why.
+    /// Notes that the app server did not answer, and the reason.
     pub(crate) fn down(&self, reason: &impl ToString) {
         self.turn(Contact::Down(reason.to_string()));
     }
@@ -57,7 +57,7 @@ impl AppServerContact {
     }
 
     fn turn(&self, contact: Contact) {
-        // Every update is a plain assignment, so that a poisoned one is still whole.
+        // A poisoned lock can be used: every update is one assignment.
         let mut dependency = self.0.dependency.lock().unwrap_or_else(PoisonError::into_inner);
         // An outage is two lines in the log, not one for each request.
         if std::mem::discriminant(&dependency.contact) != std::mem::discriminant(&contact) {

@@ -1,4 +1,4 @@
-//! Who may show the page in a frame.
+//! The sites that may show the page in a frame.
 
 use std::fmt;
 use std::str::FromStr;
@@ -11,7 +11,7 @@ const SELF: &str = "'self'";
 pub struct FrameAncestors(String);
 
 impl Default for FrameAncestors {
-    /// No site: a page in another site's frame can be made to vote without its visitor seeing it.
+    /// No site. Another site's frame could make visitors vote without their knowledge (clickjacking).
     fn default() -> Self {
         Self(NONE.to_owned())
     }

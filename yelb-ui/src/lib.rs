@@ -1,4 +1,4 @@
-//! Yelb's page, and `/api` passed on to the app server.
+//! Yelb's page, and the proxy of `/api` to the app server.
 //!
 //! It knows the API's address and nothing else of it: neither votes nor stores. [`page`] is what the browser loads,
 //! [`proxy`] what its requests go through to the [`upstream`], [`live`] what is read once for all browsers, [`answers`] what

@@ -20,15 +20,15 @@ use crate::contact::AppServerContact;
 use crate::upstream::{Upstream, UpstreamError};
 
 const PATH: &str = "/api/stream";
-/// Below the 60 s after which a load balancer gives up a connection that is silent.
+/// The time between heartbeats to viewers. It is below the 60 s after which a load balancer closes a silent connection.
 pub(crate) const HEARTBEAT: Duration = Duration::from_secs(15);
-/// The app server's heartbeat comes each second: three that are missed mean that it is down.
+/// The app server sends a heartbeat each second. If three are missing, it is reported as down.
 const SILENCE: Duration = Duration::from_secs(3);
-/// From one try to the next.
+/// The time from the beginning of one attempt to the next.
 const TRY_AGAIN: Duration = Duration::from_secs(1);
-/// How long an app server without a stream, such as the original's, is not asked for one again.
+/// The time before an app server without a stream, such as the original's, is asked for a stream again.
 const ASK_AGAIN: Duration = Duration::from_secs(10);
-/// More than any event has, also of a poll with many restaurants.
+/// The most bytes to store without an end of an event. An event is smaller, also with many restaurants.
 const MOST: usize = 256 * 1024;
 const END_OF_EVENT: &[u8] = b"\n\n";
 const DOWN: Bytes =
@@ -46,19 +46,20 @@ struct Hub {
     found: watch::Sender<Found>,
 }
 
-/// Whether the app server has a stream.
+/// What is known of the app server's stream.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 enum Found {
-    /// It was not asked yet.
+    /// The app server was not asked yet.
     #[default]
     Unknown,
-    /// It has one, or is down.
+    /// The app server has a stream, or is down.
     Stream,
     Nothing,
 }
 
-/// How the reading of the app server's stream ended.
+/// Why yelb-ui stopped reading the app server's stream.
 enum Ended {
+    /// The stream ended, or its connection was lost.
     Cut,
     Silent,
     /// There is no viewer left.
@@ -66,8 +67,8 @@ enum Ended {
 }
 
 impl Live {
-    /// Starts the task that reads for all viewers, while there are any. It ends their streams when this process takes no more
-    /// connections.
+    /// Starts the task that reads for all viewers, while there are viewers. It ends all streams when this process stops
+    /// accepting connections.
     pub fn start(upstream: Upstream, contact: AppServerContact, health: &Health) -> Self {
         let (broadcast, found) = (Broadcast::default(), watch::Sender::default());
         let hub = Arc::new(Hub { upstream, contact, broadcast, found });
@@ -75,7 +76,7 @@ impl Live {
         Self(hub)
     }
 
-    /// Answers for the stream, and leaves all else to `api`.
+    /// Answers requests for the stream. All other requests go to `api`.
     #[must_use]
     pub fn before(self, api: App) -> App {
         App::from_fn(move |request| {
@@ -97,13 +98,13 @@ async fn run(hub: Arc<Hub>, health: Health) {
 
 impl Hub {
     async fn answer(&self) -> Response {
-        // A viewer from now on, so that the app server is asked.
+        // From now on there is a viewer. So the task asks the app server.
         let mut answer = self.broadcast.answer();
         let any_origin = HeaderValue::from_static("*");
         answer.headers_mut().insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, any_origin);
         match self.found.subscribe().wait_for(|found| *found != Found::Unknown).await.as_deref() {
             Ok(Found::Stream) => answer,
-            // What ends a browser's tries.
+            // 204 makes a browser stop trying (the standard of `EventSource`).
             _ => (StatusCode::NO_CONTENT, [(header::CACHE_CONTROL, "no-store")]).into_response(),
         }
     }
@@ -123,7 +124,7 @@ impl Hub {
                         Ended::Unviewed => continue,
                         Ended::Cut => heard_until = Some(Instant::now()),
                         Ended::Silent => {
-                            self.contact.down(&"it is silent");
+                            self.contact.down(&"no heartbeat on its live stream for 3 s");
                             self.broadcast.show(DOWN);
                         }
                     }
@@ -151,7 +152,7 @@ impl Hub {
         self.upstream.call(request).await
     }
 
-    /// Viewers are told that there is no stream, and read by themselves.
+    /// Ends all streams, and lets new requests for one be answered 204. Browsers then poll the totals.
     async fn do_without(&self) {
         self.found.send_replace(Found::Nothing);
         self.broadcast.end();
@@ -160,7 +161,7 @@ impl Hub {
         self.broadcast.begin_again();
     }
 
-    /// Shows the newest event, as often as the number of viewers allows.
+    /// Sends the newest event to the viewers. The more viewers there are, the longer is the pause between two events.
     async fn pass_on(&self, mut stream: Body) -> Ended {
         let (mut received, mut newest) = (Vec::new(), None);
         let mut silent_at = Instant::now() + SILENCE;
@@ -202,7 +203,7 @@ fn is_stream(response: &Response) -> bool {
     response.status() == StatusCode::OK && content_type.is_some_and(is_events)
 }
 
-/// Takes out what is whole of what was received, and gives the newest event of it. Comments are none.
+/// Removes the complete events from `received` and returns the newest one. A comment is not an event.
 fn newest_of(received: &mut Vec<u8>) -> Option<Bytes> {
     let mut newest = None;
     while let Some(at) = received.windows(END_OF_EVENT.len()).position(|end| end == END_OF_EVENT) {
@@ -219,7 +220,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_newest_whole_event_is_taken_and_the_rest_waits() {
+    fn the_newest_complete_event_is_returned_and_the_rest_stays() {
         let mut received = b"data: 1\n\n:\n\ndata: 2\n\n:\n\nda".to_vec();
         assert_eq!(newest_of(&mut received).unwrap(), "data: 2\n\n");
         assert_eq!(received, b"da");

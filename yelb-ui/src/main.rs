@@ -19,7 +19,7 @@ use yelb_ui::live::Live;
 use yelb_ui::upstream::{Origin, Upstream};
 use yelb_ui::{proxy, router};
 
-/// Faster than glibc's with what a connection takes, and gives memory back once thousands of them have closed.
+/// jemalloc is faster than glibc's allocator for connections, and gives memory back when thousands of them have closed.
 #[cfg(feature = "jemalloc")]
 #[global_allocator]
 static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
@@ -81,7 +81,7 @@ async fn run(config: Config, names: &Names) -> anyhow::Result<()> {
         let api = live.clone().before(proxy::app(upstream()));
         router::app(api, &answers, &health, &config.page)
     };
-    // If the client disconnects, the call of the app server is cancelled.
+    // If the client disconnects, its request to the app server is cancelled.
     let page = Server::on_workers("page", page, &Workers::start()?, app, OnDisconnect::Cancel)?;
     let mut servers = vec![page];
     if let Some(listener) = admin {

@@ -1,8 +1,8 @@
-//! `/api`, passed on to the app server.
+//! The proxy of `/api` to the app server.
 //!
-//! A gateway in the words of RFC 9110 section 3.7: paths, queries, bodies and unknown fields go on as they came, trace
-//! headers among them as long as traces are off (else they name our call); what belongs to one connection does not.
-//! Nothing is tried twice: a vote is a `GET` here.
+//! A gateway in the words of RFC 9110 section 3.7: paths, queries, bodies and unknown fields go on as they came, trace headers
+//! among them as long as traces are off (else they name our call); what belongs to one connection does not. The proxy sends no
+//! request twice, because here a `GET` can be a vote.
 
 mod fields;
 mod route;

@@ -1,4 +1,4 @@
-// Says things to people who do not see them happen.
+// Announces changes to users of screen readers.
 
 /**
  * @param {Element} region a live region, empty when the page is loaded

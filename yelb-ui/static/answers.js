@@ -1,4 +1,4 @@
-// Who answered: the hosts of the app servers, with the number of their answers, as the page's server has counted them.
+// The app servers' hosts and the number of answers of each, as yelb-ui has counted them.
 
 import { checkedName, isCount } from "./api.js";
 import { length } from "./result.js";
@@ -6,7 +6,7 @@ import { readEvents } from "./stream.js";
 import { roughly } from "./words.js";
 
 const TRY_AGAIN_AFTER = 3_000;
-/** Longer names lose their middle: replicas differ at the end. */
+/** The middle of a longer name is not shown, because the names of replicas differ at the end. */
 const LONGEST = 20;
 
 /**
@@ -56,12 +56,12 @@ export function answers(root, onVotes) {
   return {
     begin() {
       document.addEventListener("visibilitychange", () => (document.hidden ? ending.abort() : follow()));
-      // A stream that seems open may be dead: the next one follows.
+      // When the network is back, the old stream may be dead although it looks open. End it; `follow` opens the next one.
       addEventListener("online", () => ending.abort());
       follow();
     },
 
-    /** @param {string} name of an app server that says it only when it is asked */
+    /** @param {string} name of an app server without `Yelb-Host`, from its stats */
     heard(name) {
       if (!isKnown) show([{ name, answers: null }]);
     },
@@ -70,7 +70,7 @@ export function answers(root, onVotes) {
 
 /** @param {string} host */
 function shortened(host) {
-  // The domain is the same for all.
+  // The domain is the same for all hosts, so it is not shown.
   const name = /^[\d.:]+$/.test(host) ? host : host.split(".")[0];
   return name.length <= LONGEST ? name : `${name.slice(0, LONGEST / 2 - 1)}…${name.slice(-LONGEST / 2)}`;
 }

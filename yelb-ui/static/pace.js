@@ -1,11 +1,11 @@
 // The votes per second over the last two minutes.
 
 const SECONDS = 120;
-/** What a point is the mean of: votes come one by one, and reads of the totals every few seconds. */
+/** A point is the mean of so many seconds, because reads of the totals may come only every few seconds. */
 const SMOOTH_OVER = 6;
-/** What the figure is the mean of. */
+/** The figure is the mean of so many seconds. */
 const FIGURE_OVER = 10;
-/** A lower peak would fill the chart with next to nothing. */
+/** The least peak of the chart's scale, so that few votes do not fill the chart. */
 const LEAST_PEAK = 5;
 const HEIGHT = 60;
 
@@ -57,10 +57,10 @@ export function pace(root) {
       if (passed < 1) return;
       newest = now;
       const votes = total === null || lastTotal === null ? 0 : Math.max(0, total - lastTotal) / passed;
-      // Before the first totals nothing is known, unless it is that they cannot be read.
+      // Before the first totals, nothing is known of this second, except an outage.
       const second = total === null && !isDown ? null : { votes: isDown ? 0 : votes, isDown };
       seconds = [...seconds, ...Array(passed).fill(second)].slice(-SECONDS);
-      // What was counted in an outage came in none of its seconds that is known.
+      // The votes of an outage cannot be assigned to seconds, so they are not shown.
       lastTotal = isDown ? null : total;
       draw();
     },

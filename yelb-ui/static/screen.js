@@ -1,4 +1,4 @@
-// What talks to what on the big screen, which shows the result to a room and has nothing to click.
+// Connects the modules of the big screen. The screen shows the result on a projector and has no controls.
 
 import { announcer } from "./announce.js";
 import { answers } from "./answers.js";
@@ -21,9 +21,9 @@ const [pageViews, total] = ["#page-views", ".top__total"].map((part) => document
 
 /** @type {import("./totals.js").Totals} */
 let now = { counts: null, asOf: 0, pace: 0, trouble: null };
-/** Whether pages keep votes in an outage: they do if the app server counts a vote once, however often it is sent. */
+/** Whether pages keep votes in an outage. They do so if the app server supports `Idempotency-Key`. */
 let areKept = savedKeepsKeys() === true;
-/** How many votes there were in the last outage. */
+/** The sum of the votes when the last outage was noticed. */
 let before = 0;
 let hasAsked = false;
 
@@ -65,7 +65,8 @@ async function heard(host) {
   areKept = host !== null;
   saveKeepsKeys(areKept);
   if (areKept || hasAsked) return;
-  // The original's says its name in its stats alone, and to ask for them counts a page view: once.
+  // The original's app server gives its name only in its stats. A request for the stats counts a page view, so they are asked
+  // for once.
   hasAsked = true;
   try {
     const { name, pageviews } = await getStats();
@@ -85,7 +86,7 @@ function draw() {
   chart.show(standings);
   total.firstElementChild.textContent = number(standings.total);
   total.lastElementChild.textContent = standings.total === 1 ? "vote" : "votes";
-  // What is there from the start need not glide in.
+  // Animations start after the first result, so that the first result appears at once.
   requestAnimationFrame(() => document.documentElement.toggleAttribute("data-moves", true));
 }
 

@@ -1,4 +1,4 @@
-// The banner of an outage and of its end; and on the page, the slot below the bar, where it takes the place of the welcome.
+// The banner about an outage or its end. On the page, it replaces the welcome text below the header.
 
 import { saveOutage, savedOutage } from "./memory.js";
 import { stateOf } from "./totals.js";

@@ -1,6 +1,6 @@
-// The current totals. Nothing else knows where they come from: from the live stream while the page is visible, and where there is
-// none, from a read every few seconds; they are moved at once by this page's own votes, and recalled from before a reload when they
-// cannot be read.
+// The current totals. While the page is visible, they come from the live stream. If there is no stream, this module reads them
+// every few seconds. The answers to this page's own votes change them at once. If they cannot be read after a reload, the
+// stored ones are shown. Other modules do not know the source.
 
 import { getVotes } from "./api.js";
 import { savedTotals, saveTotals } from "./memory.js";
@@ -9,13 +9,13 @@ import { follow } from "./stream.js";
 
 /** Other people vote, too. */
 const READ_EVERY = 3_000;
-/** However long a server asks to be left alone, the page is back soon after the server is. */
+/** The longest pause between reads, also if `Retry-After` asks for a longer one. So the page soon notices that a server is back. */
 const READ_AT_LEAST_EVERY = 10_000;
-/** After a stream was cut. Not all pages ask at the same moment what the matter is. */
+/** The read after a stream has ended waits up to this time, at random, so that not all pages read at the same moment. */
 const ASK_WITHIN = 1_000;
-/** An event of the stream may be older than the answer to a vote that came before it, by less than this. */
+/** After the answer to a vote, events may be older than this answer for up to this time. */
 const SETTLED_AFTER = 2_000;
-/** Shorter, and the pace would jump; longer, and it would lag. */
+/** The pace is a mean over this time. A shorter time would make it jump, a longer one would make it late. */
 const PACE_OVER = 10_000;
 
 /**
@@ -44,7 +44,7 @@ export function currentTotals(ids, { onChange, onViews, isAwaited }) {
   let underWay = 0;
   /** @type {AbortController | null} ends the stream that is open */
   let stream = null;
-  /** Whether it has told anything. */
+  /** Whether the stream has sent an event. */
   let isLive = false;
   let hasStream = true;
   let lastHost = null;
@@ -109,7 +109,7 @@ export function currentTotals(ids, { onChange, onViews, isAwaited }) {
 
   /** @param {number} ticket 0 if it may be older than a vote's answer */
   function took(ticket, { counts, host }) {
-    // Of an app server that was heard of already there is nothing to tell at each event.
+    // The host is reported only when it has changed, and not at each event.
     const isNews = !isLive || trouble !== null || host !== lastHost;
     if (trouble) hasStream = true;
     lastHost = host;
@@ -123,7 +123,7 @@ export function currentTotals(ids, { onChange, onViews, isAwaited }) {
     tell(isNews ? host : undefined);
   }
 
-  /** The stream tells of changes alone: without one nothing moves any more. */
+  /** The stream sends events only for changes. Without an event, the pace becomes 0. */
   function rest() {
     reads = [];
     if (!trouble) tell();
@@ -175,7 +175,7 @@ export function currentTotals(ids, { onChange, onViews, isAwaited }) {
     voteCounted(id, count) {
       order.voteAnswers(id, count);
       lastVote = Date.now();
-      // A reload must not take back what the visitor was told.
+      // After a reload, the page must still show this count.
       if (order.counts) saveTotals(order.counts, asOf);
       tell();
       // It seems that the app server is there again.

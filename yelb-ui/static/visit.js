@@ -1,4 +1,4 @@
-// This visit: counted once, and answered by an app server with a name.
+// Counts this visit once, and shows the name of the app server.
 
 import { getHostname, getStats } from "./api.js";
 import { clock, down, roughly } from "./words.js";
@@ -16,7 +16,7 @@ export function visit() {
     what.textContent = `${to} at ${clock(Date.now())}`;
   }
 
-  /** Asks until the visit is counted, and then never again: to ask is to count. */
+  /** Asks until the visit is counted, and then never again, because each successful request counts a page view. */
   async function count() {
     clearTimeout(nextTry);
     if (isCounted) return;

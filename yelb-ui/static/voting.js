@@ -100,7 +100,7 @@ export function voting(ids, { onCounted, onUnconfirmed, onChange }) {
     dropVote(vote);
   }
 
-  /** One after the other: a store that comes back is not met by a crowd. And only while their fate is still this one. */
+  /** Sends the votes one after the other, so that a store that is up again does not get all at once. A vote whose fate changes is skipped. */
   async function sendAll(id, fate) {
     for (const vote of openVotes(id, fate)) {
       if (underWay.has(vote.key) || !open.has(vote.key) || fateOf(vote) !== fate) continue;

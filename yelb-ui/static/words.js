@@ -1,4 +1,4 @@
-// How the page puts things.
+// The page's texts for numbers, times and failures.
 
 const exact = new Intl.NumberFormat("en");
 const short = new Intl.NumberFormat("en", { notation: "compact", maximumSignificantDigits: 4 });
@@ -25,7 +25,7 @@ export function votes(count) {
 }
 
 /**
- * Rounded, but never to the nothing or the everything that it is not.
+ * Rounded, but to 0 % or 100 % only if the value is exactly that.
  * @param {number} count
  * @param {number} total
  */
@@ -68,7 +68,7 @@ export function age(milliseconds) {
 }
 
 /**
- * What does not work, to be followed by how long.
+ * What is down. The duration follows this text.
  * @param {import("./api.js").Trouble} trouble
  * @param {string} store what the app server keeps the thing in
  */

@@ -1,4 +1,4 @@
-// What talks to what on the page. Each module has one reason to change; this one has the map.
+// Connects the modules of the page. Each module has one responsibility; this one has the map.
 
 import { announcer } from "./announce.js";
 import { card } from "./card.js";
@@ -82,7 +82,7 @@ function draw() {
   chart.show(standings);
   lead.firstElementChild.textContent = number(total);
   lead.lastElementChild.textContent = total === 1 ? "vote" : "votes";
-  // What is there from the start need not glide in.
+  // Animations start after the first result, so that the first result appears at once.
   requestAnimationFrame(() => document.documentElement.toggleAttribute("data-moves", true));
 }
 

@@ -1,4 +1,4 @@
-//! Temporary directories that go with the test process, however it ends.
+//! Temporary directories that are removed when the test process ends, also when it is killed.
 
 use std::io::Write;
 use std::os::unix::process::CommandExt;
@@ -11,9 +11,9 @@ use tempfile::TempDir;
 
 use crate::spawner;
 
-/// Waits for the end of its input, which is the end of the test process. Then it removes what would be left: the directory,
-/// and processes that stand still and so cannot notice that their parent is gone. Each line of its input lists the processes
-/// that stand still at that time. The second is for the others to die, who were still writing.
+/// Waits for the end of its input, which comes when the test process ends. Each line of its input lists the processes that are
+/// frozen at that time. They cannot notice that their parent has ended, so the reaper kills them. The other processes end by
+/// themselves, but may still write. So the reaper sleeps for a second before it removes the directory.
 const REAPER: &str = r#"
     while read -r line; do frozen=$line; done
     if [ -n "$frozen" ]; then kill -KILL $frozen; fi
@@ -25,7 +25,7 @@ const REAPER: &str = r#"
 #[derive(Debug)]
 pub(crate) struct Directory {
     directory: TempDir,
-    /// Ended after the directory is removed: fields are dropped in their order.
+    /// The second field, so that the reaper ends after the directory is removed: fields are dropped in their order.
     reaper: Reaper,
 }
 
@@ -42,9 +42,9 @@ impl Directory {
         let mut command = Command::new("/bin/sh");
         command.args(["-c", REAPER, "reaper"]).arg(directory.path());
         command.stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::null());
-        // Out of reach of an interrupt typed at the terminal: that is when it is needed.
+        // Ctrl-C at the terminal ends a process group. The reaper must survive it, so it has its own group.
         command.process_group(0);
-        let reaper = spawner::spawn(command).expect("there is a shell");
+        let reaper = spawner::spawn(command).expect("/bin/sh can be started");
         Self { directory, reaper: Reaper(Mutex::new(reaper)) }
     }
 
@@ -52,11 +52,11 @@ impl Directory {
         self.directory.path()
     }
 
-    /// Notes which processes stand still and are to be killed should this process end before it lets them go on.
+    /// Tells the reaper which processes are frozen. If this process ends before it thaws them, the reaper kills them.
     pub(crate) fn note_frozen(&self, pids: &[Pid]) {
         let pids: Vec<_> = pids.iter().map(|pid| pid.as_raw_nonzero().to_string()).collect();
         let mut reaper = self.reaper.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let input = reaper.stdin.as_mut().expect("its input is a pipe of ours");
+        let input = reaper.stdin.as_mut().expect("the reaper's input is a pipe");
         writeln!(input, "{}", pids.join(" "))
             .expect("the reaper reads as long as this process lives");
     }
@@ -79,7 +79,7 @@ mod tests {
     use crate::{PATIENCE, eventually};
 
     #[test]
-    fn what_is_left_of_a_dead_test_process_is_cleared_up() {
+    fn the_directory_and_the_frozen_processes_of_a_dead_test_process_are_removed() {
         let directory = Directory::make();
         let path = directory.path().to_owned();
         std::fs::write(path.join("data"), "1").unwrap();
@@ -89,7 +89,7 @@ mod tests {
         sleeper.freeze();
         directory.note_frozen(&[sleeper.pid()]);
 
-        // What the reaper sees of the end of this process: its input ends.
+        // The reaper's input ends, as when this process ends.
         drop(directory.reaper.0.lock().unwrap().stdin.take());
         eventually(PATIENCE, "the directory is removed", || !path.exists());
         let status = sleeper.wait(PATIENCE).unwrap();

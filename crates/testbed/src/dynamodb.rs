@@ -54,7 +54,7 @@ impl Server<Emulator> {
         self.kind().region
     }
 
-    /// Makes the original's tables: `votes` with no votes in it, and `views` with no page view.
+    /// Makes the original's two tables. All counts in them are 0.
     #[track_caller]
     pub fn create_original_tables(&self, votes: &str, views: &str) {
         self.create_table(votes, "name");
@@ -81,7 +81,7 @@ impl Server<Emulator> {
         );
     }
 
-    /// Reads a number of an item, if the item has it. `key` names the item, such as `name=ihop`.
+    /// Reads a number attribute of an item, or `None` if the item does not have it. `key` names the item, such as `name=ihop`.
     #[track_caller]
     pub fn number(&self, table: &str, key: &str, attribute: &str) -> Option<i64> {
         let (name, value) = key.split_once('=').expect("name=value");
@@ -112,7 +112,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn it_has_the_originals_tables_and_loses_them_when_it_ends() {
+    fn an_emulator_has_the_originals_tables_and_is_empty_after_a_restart() {
         let emulator = DynamoDb::start();
         emulator.create_original_tables("votes", "views");
         assert_eq!(emulator.number("votes", "name=ihop", "restaurantcount"), Some(0));

@@ -85,7 +85,7 @@ impl Lines {
     }
 
     fn written(&self) -> MutexGuard<'_, Written> {
-        // A predicate of a test may panic while it holds the lock; the lines are sound all the same.
+        // A predicate of a test may panic while it holds the lock; the lines are still valid.
         self.0.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

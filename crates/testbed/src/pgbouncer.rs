@@ -9,21 +9,22 @@ use crate::postgres::{self, Postgres};
 use crate::program::Program;
 use crate::server::{Kind, Server};
 
-/// A PgBouncer of the test's own, which lends a few sessions of the database to all of its clients, for a transaction each
-/// (`pool_mode = transaction`).
+/// A PgBouncer for one test. All its clients share a few sessions of the database. A client has a session for the time of one
+/// transaction (`pool_mode = transaction`).
 pub type PgBouncer = Server<Configuration>;
 
 /// How a PgBouncer is started.
 #[derive(Debug)]
 pub struct Configuration {
     database: String,
-    /// What the file has besides the address.
+    /// The text of `pgbouncer.ini` after the lines with the address.
     settings: String,
     home: Arc<Directory>,
 }
 
 impl Server<Configuration> {
-    /// Starts one for a database of this server. It lends `sessions` of them, and has more settings of `pgbouncer.ini`.
+    /// Starts a PgBouncer for one database of `postgres`, with `sessions` sessions. `more` has further settings of
+    /// `pgbouncer.ini`.
     #[track_caller]
     pub fn before(postgres: &Postgres, database: &str, sessions: usize, more: &str) -> Self {
         let home = Arc::new(Directory::make());
@@ -57,7 +58,7 @@ impl Kind for Configuration {
             format!("[pgbouncer]\nlisten_addr = 127.0.0.1\nlisten_port = {port}\n{settings}");
         fs::write(home.path().join("pgbouncer.ini"), text)
             .expect("a temporary file can be written");
-        // As PostgreSQL, it refuses to run as root.
+        // Like PostgreSQL, PgBouncer refuses to run as root.
         let program = Program::at_home(path::find("pgbouncer", "pgbouncer"), home);
         program.run_by(postgres::account()).arg("pgbouncer.ini")
     }

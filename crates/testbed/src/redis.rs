@@ -62,13 +62,14 @@ impl Server<Configuration> {
         Self::launch_at(PORT, Configuration::new(all, namespace, Ipv4Addr::LOCALHOST))
     }
 
-    /// Starts a server in a network namespace, on port 6379 of this loopback address alone. So a namespace can have several.
+    /// Starts a server in a network namespace, on port 6379 of this loopback address alone. So a namespace can have several
+    /// servers.
     #[track_caller]
     pub fn start_inside_at(namespace: &Namespace, address: Ipv4Addr) -> Self {
         Self::launch_at(PORT, Configuration::new(&[], Some(namespace.clone()), address))
     }
 
-    /// `redis://ADDRESS:PORT`, with the password if it has one.
+    /// `redis://ADDRESS:PORT`, with the password if the server has one.
     pub fn url(&self) -> String {
         let login = self.kind().password.as_ref().map(|password| format!(":{password}@"));
         format!("redis://{}{}:{}", login.unwrap_or_default(), self.kind().address, self.port())
@@ -112,7 +113,8 @@ impl Kind for Configuration {
         let mut program = self.program_named("redis-server");
         if self.is_sentinel {
             // A Sentinel writes its state into this file. The file has to be the first argument.
-            fs::write(self.home.path().join("sentinel.conf"), "").expect("the test's own folder");
+            fs::write(self.home.path().join("sentinel.conf"), "")
+                .expect("the test can write to its own folder");
             program = program.args(["sentinel.conf", "--sentinel"]);
         }
         program
@@ -155,7 +157,7 @@ mod tests {
     }
 
     #[test]
-    fn it_comes_back_on_its_port_and_empty() {
+    fn a_restarted_server_has_its_port_and_is_empty() {
         let redis = Redis::start();
         let port = redis.port();
         redis.cli(&["set", "pageviews", "7"]);
@@ -188,14 +190,14 @@ mod tests {
 
     #[test]
     #[should_panic(expected = "not an integer")]
-    fn an_error_is_not_an_answer() {
+    fn an_error_of_redis_fails_the_test() {
         let redis = Redis::start();
         redis.cli(&["set", "pageviews", "many"]);
         redis.cli(&["incr", "pageviews"]);
     }
 
     #[test]
-    fn dropping_kills_it() {
+    fn dropping_a_server_kills_it() {
         let redis = Redis::start();
         let port = redis.port();
         redis.freeze();

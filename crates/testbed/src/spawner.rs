@@ -17,8 +17,8 @@ static SPAWNER: LazyLock<Sender<Order>> = LazyLock::new(|| {
 
 /// Starts a child process from a thread that lives as long as this process.
 ///
-/// The kernel kills a child with the *thread* that started it. A test's own thread ends with the test, and a server that is
-/// kept for several tests would end with the first of them.
+/// A child is started with `--pdeathsig`: the kernel kills it when the *thread* that started it ends. A test's thread ends with
+/// the test. So a server that several tests share would end with the first test.
 pub(crate) fn spawn(command: Command) -> io::Result<Child> {
     let (reply, answer) = channel();
     SPAWNER.send((command, reply)).expect("the spawner lives as long as the process");
@@ -27,7 +27,7 @@ pub(crate) fn spawn(command: Command) -> io::Result<Child> {
 
 fn serve(orders: &Receiver<Order>) {
     for (mut command, reply) in orders {
-        // The test has panicked meanwhile: nothing wants the child any more.
+        // The test has panicked in the meantime. The child is not needed any more.
         if let Err(unwanted) = reply.send(command.spawn())
             && let Ok(mut child) = unwanted.0
         {

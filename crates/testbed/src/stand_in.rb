@@ -1,7 +1,7 @@
 # Stands in for the original's app server, in tests. It is written from the original's recorded behaviour
-# (yelb-appserver/tests/contract): routes, answers, headers, statements, environment. What the original does badly, it does
-# as well: a session with the database for each query, which a failure leaves open; counts that are read after they were
-# written; `OPTIONS` that fails. It does not know the keys of votes.
+# (yelb-appserver/tests/contract): routes, answers, headers, statements, environment. It also has the original's defects. It
+# opens a session with the database for each query, and does not close it after a failure. It reads a count after it has written
+# it. `OPTIONS` fails. It ignores `Idempotency-Key`.
 
 require 'pg'
 require 'redis'
@@ -18,7 +18,7 @@ DATABASE_HOST, REDIS_HOST =
   else %w[yelb-db redis-server]
   end
 
-# The original's ports are fixed. A test's are not: two variables that forks of the original have.
+# The original's ports are fixed. Tests need other ports, so they set two variables that forks of the original have.
 DATABASE = {
   host: DATABASE_HOST,
   port: ENV.fetch('YELB_DB_SERVER_PORT', 5432),

@@ -9,12 +9,12 @@ use crate::program::Program;
 use crate::redis::Redis;
 use crate::server::{Kind, Server};
 
-/// Below the root of the workspace.
+/// The path of the script below the root of the workspace.
 const SCRIPT: &str = "crates/testbed/src/stand_in.rb";
-/// What has Ruby and what the script requires.
+/// The Debian packages that the script needs.
 const PACKAGES: &str = "ruby-sinatra, ruby-pg, ruby-redis and puma";
 
-/// A stand-in of the test's own for the original's app server, by the original's own profile `custom`.
+/// A stand-in for the original's app server, for one test. It runs with the original's profile `custom`.
 pub type StandIn = Server<Configuration>;
 
 /// How the stand-in is started.
@@ -26,7 +26,7 @@ pub struct Configuration {
 }
 
 impl Server<Configuration> {
-    /// Starts it on these stores. It connects to them for each request.
+    /// Starts a stand-in on these stores. It opens new connections for each request.
     #[track_caller]
     pub fn start(postgres: &Postgres, redis: &Redis) -> Self {
         let home = Arc::new(Directory::make());

@@ -49,7 +49,7 @@ struct Step {
 }
 
 impl Report {
-    /// Runs a step under a heading; whether it passed. A later step runs all the same.
+    /// Runs a step under a heading, and returns whether it passed. If it fails, later steps still run.
     pub(crate) fn step(
         &mut self,
         name: &'static str,

@@ -1,4 +1,4 @@
-//! The admin port: metrics and health, apart from what the world asks.
+//! The admin port: metrics and health, separate from the port that clients use.
 
 use std::io;
 

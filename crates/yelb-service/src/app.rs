@@ -1,4 +1,4 @@
-//! What answers requests, whatever it is made of.
+//! An application that answers requests: a router, a service or a function.
 
 use std::convert::Infallible;
 use std::fmt;
@@ -12,12 +12,12 @@ use axum::response::Response;
 use futures_util::FutureExt;
 use tower::{Service, ServiceExt};
 
-/// An answer in the making.
+/// A future of an answer.
 pub(crate) type Answer = Pin<Box<dyn Future<Output = Response> + Send>>;
 
-/// What answers requests. Cloning it clones a handle.
+/// An application that answers requests. Cloning it clones a handle.
 ///
-/// Not tower's boxed service: that is cloned, box and all, for each request.
+/// It is not tower's boxed service, because that service and its box would be cloned for each request.
 #[derive(Clone)]
 pub struct App(Arc<dyn Fn(Request<Body>) -> Answer + Send + Sync>);
 

@@ -1,7 +1,7 @@
 //! One stream of events for any number of viewers (server-sent events).
 //!
-//! All viewers share the newest event, which is encoded once. One that reads slowly gets the newest event once it has read the one
-//! before it; those in between it never sees, and they take no memory.
+//! All viewers share the newest event, which is encoded once. When a slow viewer has read one event, it gets the newest event
+//! next. It never sees the events in between, and they take no memory.
 
 use std::convert::Infallible;
 use std::future::Future;
@@ -16,28 +16,29 @@ use tokio::time::{Instant, sleep_until};
 
 use crate::health::Health;
 
-/// A comment, which clients skip.
+/// A comment in the stream's syntax. Clients ignore it.
 const HEARTBEAT: Bytes = Bytes::from_static(b":\n\n");
-/// From one event to the next: for a person's eye it is at once.
+/// The least time between two events. People see a change after this time as immediate.
 const PAUSE: Duration = Duration::from_millis(50);
-/// What each viewer adds to the pause, so that many of them take a small part of the CPU's time: 10,000 see two events a second.
+/// Each viewer adds this to the pause, so that many viewers take a small part of the CPU time. 10,000 viewers get two events a
+/// second.
 const PAUSE_PER_VIEWER: Duration = Duration::from_micros(50);
 
-/// What is shown to the viewers of a stream.
+/// Sends the newest event of a stream to all its viewers.
 #[derive(Debug, Default)]
 pub struct Broadcast {
     shown: watch::Sender<Shown>,
-    /// Told of each new viewer.
+    /// Notified when a viewer joins.
     joined: Notify,
 }
 
 #[derive(Debug, Clone)]
 struct Shown {
-    /// With its framing; empty if there is nothing to show yet.
+    /// The event with its framing, or empty if there is no event yet.
     event: Bytes,
-    /// Which event it is: a change without a new number is a heartbeat.
+    /// The number of the event. If `shown` changes and the number does not, viewers get a heartbeat.
     number: u64,
-    /// When something was sent last.
+    /// The time of the last event or heartbeat.
     at: Instant,
     is_over: bool,
 }
@@ -49,17 +50,17 @@ impl Default for Shown {
 }
 
 impl Shown {
-    /// What a viewer is sent who has seen the event of this number.
+    /// What to send to a viewer that has seen the event with this number.
     fn after(self, seen: u64) -> Bytes {
         if self.event.is_empty() || self.number == seen { HEARTBEAT } else { self.event }
     }
 }
 
 impl Broadcast {
-    /// The answer to a viewer: what is shown now, and all that is shown later.
+    /// The response to a viewer: the newest event and all later events.
     pub fn answer(&self) -> Response {
         let mut viewer = self.shown.subscribe();
-        // What is there already is news to this one.
+        // The event that exists already is new to this viewer.
         viewer.mark_changed();
         self.joined.notify_waiters();
         let events = stream::unfold((viewer, 0), |(mut viewer, seen)| async move {
@@ -77,7 +78,7 @@ impl Broadcast {
         (headers, Body::from_stream(events)).into_response()
     }
 
-    /// Shows an event, with its framing, unless it is what is shown already.
+    /// Sends an event, with its framing, to all viewers, unless it equals the last one.
     pub fn show(&self, event: Bytes) {
         self.shown.send_if_modified(|shown| {
             let is_new = shown.event != event;
@@ -90,8 +91,8 @@ impl Broadcast {
         });
     }
 
-    /// Runs `work`, which shows events, until this process takes no more connections. Then the streams of all viewers end.
-    /// Whenever nothing was sent for as long as `silence`, a heartbeat is.
+    /// Runs `work`, which shows events, until this process accepts no more connections. Then it ends the streams of all viewers.
+    /// Sends a heartbeat each time nothing was sent for the duration `silence`.
     pub async fn run(&self, health: &Health, silence: Duration, work: impl Future<Output = ()>) {
         tokio::select! {
             () = health.closed() => {}
@@ -115,10 +116,11 @@ impl Broadcast {
         }
     }
 
-    /// Waits until there is a viewer. What was shown when there was one before is forgotten.
+    /// Waits until there is a viewer. If there is none at first, the last event is deleted: it would be old for the next
+    /// viewer.
     pub async fn viewer(&self) {
         loop {
-            // Before the look, so that one who joins after it is noticed.
+            // Subscribed before the check, so that a viewer that joins right after the check is noticed.
             let joined = self.joined.notified();
             if self.is_viewed() {
                 return;
@@ -138,7 +140,7 @@ impl Broadcast {
         self.shown.receiver_count() > 0
     }
 
-    /// How long to wait from one event to the next.
+    /// How long to wait between two events.
     pub fn pause(&self) -> Duration {
         let viewers = u32::try_from(self.shown.receiver_count()).unwrap_or(u32::MAX);
         PAUSE.max(PAUSE_PER_VIEWER.saturating_mul(viewers))
@@ -149,7 +151,7 @@ impl Broadcast {
         self.shown.send_modify(|shown| shown.is_over = true);
     }
 
-    /// Goes on after an end, for viewers to come.
+    /// Accepts viewers again after [`Self::end`]; the last event is deleted.
     pub fn begin_again(&self) {
         self.shown.send_modify(|shown| {
             shown.is_over = false;
@@ -175,7 +177,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_viewer_sees_what_is_shown_and_of_what_it_missed_the_newest() {
+    async fn a_viewer_gets_the_last_event_and_then_the_newest() {
         let broadcast = Broadcast::default();
         broadcast.show(event("one"));
         let mut viewer = broadcast.answer().into_body();
@@ -186,7 +188,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn silence_is_broken_by_heartbeats_which_hide_no_event() {
+    async fn a_silent_stream_has_heartbeats_and_they_replace_no_event() {
         let broadcast = Broadcast::default();
         let mut viewer = broadcast.answer().into_body();
         assert_eq!(next(&mut viewer).await.unwrap(), HEARTBEAT);
@@ -204,7 +206,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn what_was_shown_to_others_before_is_not_shown_to_a_later_viewer() {
+    async fn an_event_from_before_a_time_without_viewers_is_not_sent() {
         let broadcast = Broadcast::default();
         let first = broadcast.answer();
         broadcast.show(event("old"));
@@ -213,7 +215,7 @@ mod tests {
             tokio::task::yield_now().await;
             broadcast.answer().into_body()
         };
-        // All who wait for a viewer are told.
+        // Both tasks that wait for a viewer are woken.
         let (mut viewer, (), ()) = tokio::join!(coming, broadcast.viewer(), broadcast.viewer());
         assert_eq!(next(&mut viewer).await.unwrap(), HEARTBEAT);
         drop(viewer);
@@ -221,7 +223,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn an_end_is_for_those_who_are_there_and_those_who_come_until_it_goes_on() {
+    async fn after_an_end_no_viewer_gets_events_until_it_begins_again() {
         let broadcast = Broadcast::default();
         broadcast.show(event("one"));
         let mut viewers = [broadcast.answer().into_body(), Body::empty()];

@@ -5,7 +5,7 @@ use yelb_resolver::Resolver;
 use crate::listening::Listening;
 use crate::telemetry::TelemetryConfig;
 
-/// Where a process listens, how it looks names up, and what it tells of itself.
+/// The settings of every server: where it listens, how it looks up names, and its log and traces.
 #[derive(Debug, Clone, clap::Args)]
 #[command(next_help_heading = "Process")]
 pub struct ProcessConfig {

@@ -31,24 +31,24 @@ use crate::connections::Entry;
 use crate::health::Health;
 use watched::{Client, Watched};
 
-/// How long a connection may take from one answer to the whole head of the next request. hyper has one timer for the idle
-/// time and the head. Longer than the 60 s after which an ALB drops its side, so that the balancer never sends a request
-/// into a connection that we are closing.
+/// The longest time from one answer to the complete head of the next request. hyper has one timer for the idle time and the
+/// head. An ALB closes an idle connection after 60 s. This limit is longer, so that the ALB never sends a request on a
+/// connection that the server is closing.
 const HEAD_LIMIT: Duration = Duration::from_secs(75);
 /// The room for a head: request line and fields together.
 const HEAD_ROOM: usize = 64 * 1024;
 /// How long a connection beyond the limit may last, for one request.
 const TURNED_AWAY_TIME: Duration = Duration::from_secs(5);
-/// How long a closing connection is still read from: to close a socket that has bytes to read resets the connection, and
-/// the reset may overtake the answer (RFC 9112 section 9.6).
+/// How long the server reads from a connection before it closes it. Closing a socket with unread bytes resets the connection,
+/// and the client may then lose the answer (RFC 9112 section 9.6).
 const LINGER: Duration = Duration::from_secs(1);
 
-/// What becomes of a request whose client closes its side before it is answered.
+/// What happens to a request if its client disconnects before the answer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum OnDisconnect {
-    /// It is cancelled.
+    /// The request is cancelled.
     Cancel,
-    /// It is completed, and answered if the client still listens.
+    /// The request is completed. The answer is sent if the client still reads.
     Complete,
 }
 
@@ -59,9 +59,9 @@ pub(crate) struct Session {
     pub(crate) on_disconnect: OnDisconnect,
     pub(crate) health: Health,
     pub(crate) entry: Arc<Entry>,
-    /// There are too many connections: all that is answered is how we are.
+    /// There are too many connections: only health checks are answered.
     pub(crate) is_turned_away: bool,
-    /// After how long an idle connection rests.
+    /// The time after which an idle connection gives its buffers back.
     pub(crate) rest_after: Duration,
 }
 
@@ -75,14 +75,14 @@ impl Session {
 /// What is next on a connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Next {
-    /// The client's next request, some time.
+    /// The client's next request, when it comes.
     Rest,
     /// Nothing.
     End,
 }
 
 /// Serves a connection until either side closes it, or until it has to make room for another one. After `stop` it closes as
-/// soon as it is idle. What is idle without an end rests: hyper keeps 16 KiB for it.
+/// soon as it is idle. A connection that stays idle gives back hyper's buffers of 16 KiB.
 pub(crate) async fn serve(
     stream: &mut impl Client,
     session: &Session,
@@ -93,13 +93,13 @@ pub(crate) async fn serve(
     let time = session.is_turned_away.then_some(TURNED_AWAY_TIME);
     tokio::select! {
         outcome = converse(stream, session, stop) => outcome,
-        // Nothing is under way on it.
+        // No request is in progress on this connection.
         () = session.entry.closed() => Ok(Next::End),
         () = pause(time) => Ok(Next::End),
     }
 }
 
-/// For ever, if there is no limit.
+/// Waits forever if there is no limit.
 async fn pause(time: Option<Duration>) {
     match time {
         Some(time) => sleep(time).await,
@@ -130,7 +130,7 @@ async fn converse(
             poll_fn(|cx| connection.poll_without_shutdown(cx)).await
         }
     };
-    // What was read of a large head is not kept any longer.
+    // The buffer of a large head is freed.
     let (stream, has_more) = {
         let parts = connection.into_parts();
         (parts.io.into_inner(), !parts.read_buf.is_empty())
@@ -141,19 +141,19 @@ async fn converse(
     tokio::select! {
         // Our side is closed in any case.
         biased;
-        // What the client does from now on is its own business.
+        // Later errors of this client are ignored.
         _ = timeout(LINGER, linger(stream)) => {}
         () = stop.cancelled() => {}
     }
     outcome.map(|()| Next::End)
 }
 
-/// Answers one request. A request that has a body is the last one on its connection: where a body ends, two parsers may see
-/// differently, and what follows it must never be read as a request (RFC 9112 section 11.2). So is each while we drain, so
-/// that the client sends the next one elsewhere.
+/// Answers one request. A request with a body is the last one on its connection. Two parsers may disagree about where a body
+/// ends, and the bytes after it must never be read as a request (RFC 9112 section 11.2). While the process drains, every
+/// request is the last one, so that the client sends the next request to another process.
 ///
-/// A request that was sent ahead, before the answer to the one before it, lets the other connections go first. hyper answers
-/// sixteen of them at a time: with thousands of such clients it is seconds until another one has its turn.
+/// A pipelined request waits for other connections. hyper answers sixteen pipelined requests in a row. With thousands of such
+/// clients, another client would wait for seconds.
 fn answer(
     session: &Session,
     request: Request<Incoming>,
@@ -185,7 +185,7 @@ fn answer(
     })
 }
 
-/// Closes our side, then drops what the client still sends until it closes its own.
+/// Closes the sending side. Then reads and ignores what the client sends, until the client closes its side.
 async fn linger(mut stream: impl AsyncRead + AsyncWrite + Unpin) -> io::Result<()> {
     stream.shutdown().await?;
     tokio::io::copy(&mut stream, &mut tokio::io::sink()).await?;
@@ -198,7 +198,8 @@ fn http1() -> http1::Builder {
         .timer(TokioTimer::new())
         .header_read_timeout(HEAD_LIMIT)
         .max_buf_size(HEAD_ROOM)
-        // If hyper watched for the end while a request is answered, that would take a read that finds nothing and 8 KiB for it.
+        // hyper could watch for a disconnect while a request is answered. But this would cost a read and 8 KiB for each
+        // request.
         .half_close(true)
         // The original's spelling of field names, which people read in `curl -i`.
         .title_case_headers(true);

@@ -1,4 +1,4 @@
-//! The connections that are open, and which of them have to go when there are too many.
+//! The table of open connections. It chooses which of them to close when there are too many.
 
 use std::collections::{BTreeMap, HashMap};
 use std::net::{IpAddr, SocketAddr};
@@ -11,13 +11,14 @@ use tokio_util::sync::CancellationToken;
 
 use crate::limits::Limits;
 
-/// How many more there may be when all are busy: these are told so, and asked for their health all the same.
+/// The number of further connections when all are busy. Each gets one answer: 503, or the health that it asks for.
 const RESERVE: usize = 64;
-/// At once so many of the idle ones are closed: one part in this. To look for the oldest takes a look at all.
+/// When the table is full, 1/64 of the connections are closed together, so that the search for the oldest, which reads the
+/// whole table, is rare.
 const PART: usize = 64;
-/// What large heads that are not whole yet may take together.
+/// The memory that all incomplete large heads may take together.
 const HEADS_ROOM: usize = 32 * 1024 * 1024;
-/// The head that everyone may send, however much room others take.
+/// A head of up to this size always has room, also if other heads take all of the memory.
 const SMALL_HEAD: usize = 8 * 1024;
 
 /// The table of open connections. Cloning it clones a handle.
@@ -43,7 +44,7 @@ struct Open {
     of_clients: HashMap<IpAddr, usize>,
 }
 
-/// What becomes of a new connection.
+/// What the server does with a new connection.
 #[derive(Debug)]
 pub(crate) enum Admission {
     /// Its requests are answered.
@@ -66,7 +67,7 @@ pub(crate) struct Entry {
 /// What a connection is doing.
 #[derive(Debug)]
 struct Activity {
-    /// Since when it waits for its client, in milliseconds; or one of the two below.
+    /// The time since which the connection waits for its client, in milliseconds, or one of the two constants below.
     waits_since: AtomicU64,
     /// How many requests it has had.
     requests: AtomicU64,
@@ -88,7 +89,7 @@ impl Connections {
         Self(Arc::new(Table { limits, began: Instant::now(), heads, open }))
     }
 
-    /// Lets a connection in, if need be in the place of those that have waited longest for their clients.
+    /// Admits a connection. If the table is full, closes those that have waited longest for their clients.
     pub(crate) fn admit(&self, peer: SocketAddr) -> Admission {
         let limits = self.0.limits;
         let client = peer.ip().to_canonical();
@@ -136,7 +137,7 @@ impl Table {
     }
 
     fn lock(&self) -> MutexGuard<'_, Open> {
-        // Every change is whole before anything can panic.
+        // A poisoned lock can be used: no code can panic within a change.
         self.open.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -174,7 +175,7 @@ impl Entry {
         self.activity.close.cancelled().await;
     }
 
-    /// A request has come in whole. How many there were is how the next head is told from this one.
+    /// Notes that a complete request has arrived. Their number tells one head from the next one.
     pub(crate) fn begin_request(&self, is_last: bool) {
         self.activity.is_last.store(is_last, Relaxed);
         self.activity.waits_since.store(BUSY, Relaxed);
@@ -192,7 +193,8 @@ impl Entry {
         self.activity.rests.store(false, Relaxed);
     }
 
-    /// Resolves when the last answer was so long ago, nothing of a request has come since, and another one may.
+    /// Resolves when the last answer was at least `time` ago, no bytes of a request have arrived since, and another request may
+    /// come.
     pub(crate) async fn rested(&self, time: Duration) {
         loop {
             sleep(time).await;
@@ -205,17 +207,17 @@ impl Entry {
         }
     }
 
-    /// Whether the client was waited for since the last time that this was asked.
+    /// Whether the connection has waited for its client since the last call of this function.
     pub(crate) fn was_awaited(&self) -> bool {
         self.activity.was_awaited.swap(false, Relaxed)
     }
 
-    /// It was answered: it is for the client to read, and to send another one.
+    /// Notes that the request was answered. The connection now waits for its client.
     pub(crate) fn end_request(&self) {
         self.activity.waits_since.store(self.table.now(), Relaxed);
     }
 
-    /// The client goes on with what it had stopped: it has not waited all the while.
+    /// Notes that the client sends or reads again. The waiting time begins anew.
     pub(crate) fn goes_on(&self) {
         if !self.is_busy() {
             self.end_request();

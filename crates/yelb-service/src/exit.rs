@@ -10,7 +10,7 @@ use crate::settings::SettingError;
 /// At once: the runtime would wait for look-ups of names that are under way.
 pub fn exit(name: &str, outcome: anyhow::Result<()>) -> ! {
     let Err(error) = outcome else { std::process::exit(0) };
-    // Standard error may be closed; the code still tells.
+    // Standard error may be closed. The exit code still shows the failure.
     let _ = writeln!(std::io::stderr(), "{name}: {}", Chain(error.as_ref()));
     std::process::exit(if error.is::<SettingError>() { 2 } else { 1 })
 }

@@ -1,8 +1,8 @@
 //! Whether the process lives, and whether it can take traffic.
 //!
-//! `/livez` depends on no other process, so that an outage elsewhere does not become a restart storm. `/readyz` says ready
-//! once the process has started and knows its schema, until it drains; it lists every dependency, but a dependency that
-//! is lost later does not take all replicas out of the load balancer at once: it makes them `degraded`, which is 200 too.
+//! `/livez` depends on no other process, so that an outage elsewhere does not become a restart storm. `/readyz` answers 200
+//! from the time when the schema is known to be complete until the process drains. It lists every dependency. If a dependency
+//! goes down later, the status is `degraded`, which is also 200: otherwise a load balancer would remove all replicas at once.
 
 use std::fmt;
 use std::sync::Arc;
@@ -25,7 +25,7 @@ pub struct Health {
     checks: Arc<[Check]>,
 }
 
-/// Reports how something is that the process needs and does not own: a store, another server.
+/// Reports the state of a dependency: a store or another server.
 pub type Check = Box<dyn Fn() -> Dependency + Send + Sync>;
 
 /// A dependency, as it is at this moment.
@@ -41,20 +41,20 @@ pub struct Dependency {
     pub since: Instant,
     /// Whether it has had what the process needs. The process is not ready before.
     pub prepared: bool,
-    /// What keeps the process from being ready, such as migrations that are still to be applied.
+    /// The reason why the process is not ready, such as pending migrations.
     pub missing: Option<String>,
-    /// How what answers last differed from what answered before.
+    /// How the database differs from the one that answered before.
     pub changed: Option<String>,
 }
 
 /// Whether a dependency answers.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Contact {
-    /// It was not asked yet.
+    /// The dependency was not asked yet.
     Unknown,
     /// It answers.
     Up,
-    /// It does not, and why.
+    /// The dependency does not answer, with the reason.
     Down(String),
 }
 
@@ -65,7 +65,7 @@ impl Health {
         Self { draining: Arc::default(), closed: CancellationToken::new(), checks }
     }
 
-    /// From now on `/readyz` says that no new traffic is wanted.
+    /// From now on, `/readyz` answers 503 with the status `draining`.
     pub fn drain(&self) {
         self.draining.store(true, Ordering::Release);
     }
@@ -75,7 +75,7 @@ impl Health {
         self.closed.cancel();
     }
 
-    /// Resolves once the process takes no more connections. Answers that have no end of their own end then.
+    /// Resolves when the process stops accepting connections. Streams without an end must end then.
     pub async fn closed(&self) {
         self.closed.cancelled().await;
     }
@@ -148,9 +148,9 @@ enum Status {
     /// Not yet: a dependency has not had what the process needs.
     Starting,
     Ready,
-    /// It does, and what needs a dependency that is down is answered 503.
+    /// It takes traffic. Requests that need a dependency that is down are answered 503.
     Degraded,
-    /// No more: it is stopping.
+    /// The process is stopping and takes no new traffic.
     Draining,
 }
 

@@ -1,4 +1,4 @@
-//! Asking a process whether it lives, from inside an image that has neither shell nor curl.
+//! The subcommand that asks a server for its health, for images without a shell or curl.
 
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
@@ -13,7 +13,7 @@ use tokio::time::timeout;
 
 use crate::listening;
 
-/// Shorter than any orchestrator's own limit, so that the reason is ours to tell.
+/// The time limit. It is shorter than that of orchestrators, so that the health check itself reports the reason.
 const LIMIT: Duration = Duration::from_secs(1);
 
 /// The subcommand `healthcheck`.

@@ -1,4 +1,4 @@
-//! The shell that both of Yelb's servers run in. It knows nothing of votes or pages.
+//! The code that both servers share. It has no code for votes or pages.
 //!
 //! Read it in the order in which a process meets it:
 //!

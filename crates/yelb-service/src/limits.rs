@@ -8,11 +8,12 @@ const OTHER_DESCRIPTORS: u64 = 64;
 /// How many connections there may be, together and of one client.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::Args)]
 pub struct Limits {
-    /// Connections that may be open at once, at most half of the file descriptors; those that idle longest make room
+    /// Connections that may be open at once, at most half of the file descriptors; when there are more, those that are idle
+    /// longest are closed
     #[arg(long = "max-connections", env = "YELB_MAX_CONNECTIONS", value_name = "NUMBER")]
     #[arg(default_value = "10240", value_parser = number)]
     pub connections: usize,
-    /// Connections that one address may have open at once, loopback aside; any number unless set
+    /// Connections that one client address may have open at once; loopback has no limit; no limit unless set
     #[arg(long = "max-connections-per-client", env = "YELB_MAX_CONNECTIONS_PER_CLIENT")]
     #[arg(value_name = "NUMBER", value_parser = number)]
     pub per_client: Option<usize>,

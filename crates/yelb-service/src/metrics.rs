@@ -19,8 +19,8 @@ pub use histograms::Histograms;
 /// The unit of a metric.
 pub use metrics::Unit;
 
-/// The bounds of OpenTelemetry's semantic conventions for `http.server.request.duration`, in seconds, and three below
-/// them: an answer takes well under the 5 ms at which they begin.
+/// The bounds of OpenTelemetry's semantic conventions for `http.server.request.duration`, in seconds, and three smaller ones,
+/// because most answers take much less than 5 ms, the smallest of them.
 const DURATION_BUCKETS: [f64; 17] = [
     0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.25, 0.5, 0.75, 1.0, 2.5, 5.0,
     7.5, 10.0,

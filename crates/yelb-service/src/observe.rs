@@ -18,13 +18,13 @@ mod series;
 
 use active::ActiveRequest;
 
-/// The template of a route, for metrics and the names of spans. The path itself is chosen by the client: it could make any
-/// number of metrics.
+/// The template of a route, for metrics and the names of spans. The path itself is not used, because clients choose it and
+/// could create any number of metrics.
 #[derive(Debug, Clone)]
 pub enum Route {
     /// A route of a router.
     Matched(MatchedPath),
-    /// One that is known without a router.
+    /// A route that is known without a router.
     Known(&'static str),
     /// None.
     Unmatched,
@@ -55,7 +55,7 @@ where
     observe_as(request, route, answer).await
 }
 
-/// Answers a request: what `answer` calls belongs to its trace, and a panic is a 500.
+/// Answers a request by `answer`. Calls that `answer` makes belong to the request's trace. A panic is answered 500.
 ///
 /// Fields and metrics are named by OpenTelemetry's semantic conventions for HTTP servers. The fields of the log's line are
 /// the event's own: the span has them for traces alone, where they cost nothing unless there are any.
@@ -128,7 +128,7 @@ fn log(
     seconds: f64,
 ) {
     let status = response.status();
-    // To the microsecond: more digits are noise.
+    // Rounded to microseconds.
     let duration_ms = (seconds * 1e6).round() / 1e3;
     let (client, trace_id) = (client.map(display), trace_id.map(display));
     let name = route.name().unwrap_or(UNMATCHED);

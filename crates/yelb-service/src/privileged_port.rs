@@ -1,9 +1,9 @@
 //! Ports below 1024 for a process that is not root.
 //!
 //! Docker lets every user bind them (`net.ipv4.ip_unprivileged_port_start` is 0 there); Fargate does not. So the image's
-//! programs carry `CAP_NET_BIND_SERVICE` as a capability of their file, *permitted* and not *effective*: where the kernel
-//! may not give it, as without any capabilities, a program with an effective one could not even be started. The price is
-//! that it has to be raised here, for as long as `bind` takes.
+//! programs carry `CAP_NET_BIND_SERVICE` as a capability of their file, *permitted* and not *effective*: if the container drops
+//! all capabilities, the kernel does not start a program whose file has an effective one. So the program itself makes the
+//! capability effective, while it calls `bind`.
 
 use std::io;
 use std::net::SocketAddr;
@@ -12,8 +12,8 @@ use tokio::net::{TcpListener, TcpSocket};
 
 /// As many connections as the kernel lets wait for us to accept them, which is 4096 unless told otherwise.
 const BACKLOG: u32 = 4096;
-/// What the kernel may keep of answers for a client that does not read them: several times the page's largest file. Left to
-/// itself it lets that grow to 4 MB for each connection, and filling it for thousands takes seconds of CPU time.
+/// The size of the kernel's send buffer of a connection: several times the page's largest file. Without a limit, it grows to 4
+/// MB for a client that does not read, and filling the buffers of thousands of such clients takes seconds of CPU time.
 const SEND_BUFFER: u32 = 128 * 1024;
 
 /// Listens on `address`, with the capability to have a low port if there is need for it and if it is permitted.

@@ -39,7 +39,7 @@ impl fmt::Display for Chain<'_> {
     }
 }
 
-/// A failure, as the client is told of it.
+/// A failure, as the client sees it.
 #[derive(Debug, Clone)]
 pub struct Problem {
     status: StatusCode,
@@ -64,7 +64,7 @@ impl Problem {
         Self::new(StatusCode::NOT_FOUND, "There is nothing at this address.")
     }
 
-    /// When trying again makes sense (`Retry-After`, RFC 9110 section 10.2.3).
+    /// When the client should retry (`Retry-After`, RFC 9110 section 10.2.3).
     #[must_use]
     pub fn retry_after(mut self, after: Duration) -> Self {
         self.retry_after = Some(after);
@@ -119,7 +119,7 @@ impl IntoResponse for Problem {
     }
 }
 
-/// Whether the sender of a request is a browser that asks for a page, and is told of a problem in HTML.
+/// Whether the client is a browser that asks for a page. It then gets a problem as HTML.
 pub fn wants_page(request: &Request) -> bool {
     let accepted = request.headers().get_all(header::ACCEPT);
     accepted.iter().any(|accept| accept.to_str().is_ok_and(|text| text.contains("text/html")))
@@ -139,7 +139,7 @@ pub fn as_page(response: Response) -> Response {
     }
 }
 
-/// The answer, or 500 where the making of it panics, which is a bug of ours.
+/// The answer, or 500 if the code that makes it panics. A panic is a defect of the server.
 pub fn catch_panic<A>(answer: A) -> impl Future<Output = Response>
 where
     A: Future<Output = Response>,

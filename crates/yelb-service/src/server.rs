@@ -29,7 +29,7 @@ const DRAIN_LIMIT: Duration = Duration::from_millis(5600);
 /// After how long an idle connection gives its buffers back. A client that asks again at once, as behind a load balancer,
 /// finds them there; 10,000 visitors of a page that asks every few seconds take none.
 const REST_AFTER: Duration = Duration::from_millis(100);
-/// How long to pause when the process is out of file descriptors, rather than spin.
+/// How long to wait before the next accept when the process has no free file descriptors.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
 /// A listener, and what answers the requests that come in by it.
@@ -97,7 +97,7 @@ impl Server {
                 () = stop.cancelled() => return,
             };
             let begun = match accepted {
-                // A token of its own: one that all connections share they would wait for each other to look at.
+                // Each connection has its own token: a shared token has a lock, and connections would wait for each other.
                 Ok((stream, peer)) => self.begin(stream, peer, &lobby, stop.child_token()),
                 Err(error) => Err(error),
             };
@@ -126,7 +126,7 @@ impl Server {
             Admission::TurnedAway(entry) => (Arc::new(entry), true),
             Admission::Refused => return Ok(()),
         };
-        // Answers are small and whole: waiting to fill a segment only delays them.
+        // Answers are small and sent at once. Nagle's algorithm would only delay them.
         let _ = stream.set_nodelay(true);
         let session = |app: &App| Session {
             peer,
@@ -170,7 +170,7 @@ struct Lobby {
     tasks: TaskTracker,
 }
 
-/// Serves a connection. Most of what that takes is for requests: while the client sends none, it waits without.
+/// Serves a connection. Most of the memory is for requests; a connection without one waits without this memory.
 async fn serve(mut stream: TcpStream, session: Session, stop: CancellationToken) {
     loop {
         let begins = tokio::select! {
@@ -197,7 +197,7 @@ async fn answer(stream: &mut TcpStream, session: &Session, stop: &CancellationTo
                 "a request that cannot be parsed is refused (400 or 431), and its connection is closed"
             );
         } else {
-            // The client's doing: it hung up, or was too slow.
+            // The client is the cause: it has disconnected or was too slow.
             tracing::debug!(%peer, error = %Chain(&error), "connection ended early");
         }
         Next::End
@@ -218,7 +218,7 @@ pub async fn run(servers: Vec<Server>, limits: Limits, health: Health, mut stop:
     }
     let wait = match stop.signal().await {
         StopSignal::Terminate => stop.wait(),
-        // A person at a keyboard, not a balancer.
+        // SIGINT comes from a person at a terminal. So there is no load balancer to wait for.
         StopSignal::Interrupt => Duration::ZERO,
     };
     tokio::select! {

@@ -1,4 +1,4 @@
-//! What tells a process to stop.
+//! The signals that stop a process.
 
 use std::io;
 use std::time::Duration;

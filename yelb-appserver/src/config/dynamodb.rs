@@ -1,5 +1,5 @@
 //! Region, endpoint and access key of tables in DynamoDB, by the variables that AWS's SDKs read. They have no flags, and are
-//! not looked at unless there is a table.
+//! read only if a URL names a table.
 
 use url::Url;
 use yelb_db::{DynamoDbOptions, TableName};

@@ -1,4 +1,4 @@
-//! What the user says of one store, and where it is by that.
+//! The settings of one store, and the location that they give.
 
 use clap::ValueEnum;
 use url::Url;
@@ -72,7 +72,7 @@ impl<S: StoreServer> Store<'_, S> {
         Ok(None)
     }
 
-    /// Whether any setting speaks of it.
+    /// Whether any setting of this store is given.
     pub(super) fn is_given(&self) -> bool {
         let own = [self.url_variable, self.host_variable];
         self.first(&own)

@@ -26,7 +26,7 @@ pub(super) struct ViewConfig {
     /// Its port
     #[arg(long, env = "REDIS_SERVER_PORT", value_name = "PORT", default_value = "6379", value_parser = listening::port)]
     redis_port: u16,
-    /// Whether it is reached by TLS
+    /// Whether to connect to Redis by TLS
     #[arg(long, env = "REDIS_TLS", value_name = "true|false", default_value = "false")]
     #[arg(action = ArgAction::Set, value_parser = boolean)]
     redis_tls: bool,

@@ -44,8 +44,8 @@ pub(super) struct VoteConfig {
     #[arg(long, env = "YELB_DB_PASSWORD", hide = true, hide_env_values = true)]
     #[arg(conflicts_with = "db_password_file")]
     db_password: Option<Password>,
-    /// For how many hours the Idempotency-Key of a vote is known, at least; 24 or more, because the page sends a vote that was
-    /// not confirmed again for a day
+    /// Least number of hours for which the Idempotency-Key of a vote is known; 24 or more, because the page retries an
+    /// unconfirmed vote for a day
     #[arg(long = "key-hours", env = "YELB_KEY_HOURS", value_name = "HOURS", default_value = "24", value_parser = hours)]
     pub(super) keys_kept: Duration,
 }

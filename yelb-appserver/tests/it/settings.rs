@@ -50,7 +50,7 @@ const NONSENSE: &str = "
     PORT=65536                                              => PORT: expected a port from 0 to 65535, got \"65536\"
     PORT=-1                                                 => PORT: expected a port from 0 to 65535, got \"-1\"
     YELB_BIND=everywhere                                    => YELB_BIND: expected an IP address such as 127.0.0.1, 0.0.0.0 or ::, got \"everywhere\"
-    YELB_BIND=192.0.2.1                                     => YELB_BIND: cannot listen on 192.0.2.1:0 (Cannot assign requested address (os error 99)); give an address of this host, or 0.0.0.0 for all
+    YELB_BIND=192.0.2.1                                     => YELB_BIND: cannot listen on 192.0.2.1:0 (Cannot assign requested address (os error 99)); set an address of this host, or 0.0.0.0 or :: for all of them
     YELB_ADMIN_PORT=on                                      => YELB_ADMIN_PORT: expected a port from 0 to 65535, or off, got \"on\"
     YELB_STOP_WAIT=soon                                     => YELB_STOP_WAIT: expected a number of whole seconds, at most 65535, got \"soon\"
     YELB_STOP_WAIT=-3                                       => YELB_STOP_WAIT: expected a number of whole seconds
@@ -178,7 +178,7 @@ fn a_port_in_use_is_reported_with_its_setting() {
         let program = appserver().env(setting, &port);
         program.refuses(&format!(
             "{setting}: cannot listen on 127.0.0.1:{port} (Address already in use (os error 98)); stop the process that has the port, \
-             or give another port"
+             or set another"
         ));
     }
 }

@@ -1,5 +1,5 @@
-//! Our app server, and our database, beside the stand-in for the original's app server. What it answers is as recorded of the
-//! original (`contract.rs`).
+//! Our app server and our schema, beside the stand-in for the original's app server. `contract.rs` tests that the stand-in
+//! answers as the original did.
 
 use std::net::SocketAddr;
 use std::thread;
@@ -25,7 +25,7 @@ fn serving(postgres: &Postgres, redis: &Redis) -> (Running, SocketAddr) {
     (server, api)
 }
 
-/// Votes, and answers with the count.
+/// Sends a vote and returns the count.
 #[track_caller]
 fn vote(api: SocketAddr, restaurant: &str) -> u64 {
     let vote = http::get(api, &format!("/api/{restaurant}"));
@@ -47,7 +47,7 @@ fn tally(api: SocketAddr) -> [u64; 4] {
 }
 
 #[test]
-fn what_the_original_has_counted_is_kept_and_it_can_take_over_again() {
+fn the_originals_counts_are_kept_and_the_original_can_use_them_again() {
     let (postgres, redis) = (Postgres::start(), Redis::start());
     postgres.create_original_schema();
     let stand_in = StandIn::start(&postgres, &redis);
@@ -66,7 +66,7 @@ fn what_the_original_has_counted_is_kept_and_it_can_take_over_again() {
     server.terminate();
     assert!(server.wait(testbed::PATIENCE).success());
 
-    // Back to the original, on the table as our migrations have left it.
+    // Go back to the stand-in, on the table that our migrations have changed.
     stand_in.start_again();
     assert_eq!(tally(original), [1, 0, 3, 1]);
     assert_eq!([vote(original, "ihop"), vote(original, "bucadibeppo")], [4, 1]);

@@ -20,7 +20,7 @@ fn votes(api: SocketAddr) -> Value {
     http::get(api, "/api/getvotes").json()
 }
 
-/// Votes and page views reach a viewer, and what it is told is what the other routes say.
+/// A viewer receives votes and page views, equal to the answers of the other routes.
 fn follow(api: SocketAddr) -> Events {
     let mut viewer = Events::open(api);
     let first = viewer.until("all is known", |event| event["pageviews"].is_i64());
@@ -86,7 +86,7 @@ fn the_stream_says_which_store_is_down_and_goes_on() {
     viewer.until("votes are down", |event| {
         event["down"] == json!(["votes"]) && event["votes"] == Value::Null
     });
-    // Whether a viewer is still told that this server lives.
+    // The viewer must still get heartbeats.
     while viewer.next_part().expect("the stream goes on") != ":" {}
     yelb.postgres.start_again();
     viewer.until("votes are back", |event| {
@@ -107,7 +107,7 @@ fn without_a_viewer_nothing_is_read() {
     drop(viewer);
     eventually(PATIENCE, "nothing is read", || {
         let before = reads();
-        // The statistics of Postgres are a second late.
+        // Postgres updates its statistics a second later.
         thread::sleep(Duration::from_secs(2));
         reads() == before
     });

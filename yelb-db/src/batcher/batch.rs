@@ -10,7 +10,7 @@ pub trait Input: Send + Sync + 'static {
     fn is_repeatable(&self) -> bool;
 }
 
-/// Nothing but the wish to read.
+/// The input of a read, which has no data.
 impl Input for () {
     fn is_repeatable(&self) -> bool {
         true
@@ -55,7 +55,7 @@ impl<I: Input, O> Batch<I, O> {
         *self = Self::default();
     }
 
-    /// A caller that has gone away has been served all the same.
+    /// Sends each caller its output. If a caller has disconnected, its output is dropped; the work stays done.
     pub(super) fn reply(&mut self, outputs: impl IntoIterator<Item = Result<O, StoreError>>) {
         let lost = self.lost.take();
         for (reply, output) in self.replies.drain(..).zip(outputs) {

@@ -1,8 +1,9 @@
 //! Whether the next batch waits a moment for the callers that the last one has answered.
 //!
-//! Clients that ask again once they have their answer come back a moment later. The next batch has left by then, so they wait
-//! for that one and then for their own: two round trips for each vote. If one pause lets them in, all of them are in one batch
-//! from then on, and a vote takes one. Clients that come at a rate of their own gain nothing; they meet a pause in 128 batches.
+//! Many clients send their next request right after an answer. Without a pause, the next batch has begun by then, so their vote
+//! waits for that batch and then for its own: two round trips for each vote. After one pause, all of them are in the same
+//! batch, and a vote takes one round trip. Clients that send at a fixed rate gain nothing. For them, there is one pause in 128
+//! batches.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
@@ -10,7 +11,8 @@ use std::time::Duration;
 use tokio::sync::Notify;
 use tokio::time::timeout;
 
-/// The part of a batch's time that the next one may wait; and the most, so that a very slow store is not made slower yet.
+/// The pause is at most this part of the last batch's time, and at most this long, so that it does not make a very slow store
+/// slower.
 const SHARE: u32 = 4;
 const LONGEST: Duration = Duration::from_millis(10);
 /// The resolution of the runtime's timer. A store that is quick enough to have less to wait for needs no pause.
@@ -20,7 +22,7 @@ const CROWD: usize = 8;
 /// After pauses in which few came again, the most batches without one.
 const MOST_WITHOUT: u32 = 127;
 
-/// What the batches so far have taught.
+/// What is known from earlier batches.
 #[derive(Debug, Default)]
 pub(super) struct Linger {
     batches_to_go: u32,

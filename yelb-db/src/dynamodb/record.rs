@@ -1,9 +1,9 @@
 //! Counting a batch of votes.
 //!
 //! Votes without a key are added, each restaurant's in one request. Votes with a key are counted and remembered in one
-//! transaction. A transaction does not answer with what it has written, so it says what it expects to find instead: the
-//! counts from which it counts, and none of the keys. If one of that is not so, nothing of it is done, and the answer has
-//! what was there, from which the next try starts.
+//! transaction. A transaction does not return the new counts. So it has conditions: the counts are those that were read, and
+//! none of the keys exists. If a condition fails, DynamoDB writes nothing, and the answer has the current items, from which the
+//! next attempt starts.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -25,7 +25,7 @@ use crate::votes::{CountedBatch, VoteBatch};
 const MOST_WRITTEN: usize = 100;
 /// What the name of a key's item begins with, which no restaurant's does.
 const KEY_PREFIX: &str = "vote-key#";
-/// Whom the vote of a key was for, and the count that it made.
+/// The restaurant that the vote of a key was for, and the count after it.
 const VOTED_FOR: &str = "restaurant";
 const MADE: &str = "made";
 
@@ -92,7 +92,7 @@ impl<'a> Transaction<'a> {
         Self { table, votes, known: HashMap::new(), counts: BTreeMap::new() }
     }
 
-    /// For each vote, whom it was counted for and the count that it made, now or when its key was first seen.
+    /// For each vote: its restaurant, and the count after it, from now or from the first vote with its key.
     async fn run(mut self) -> Result<Vec<(String, i64)>, StoreError> {
         self.read_counts().await?;
         for _ in 0..TRIES {

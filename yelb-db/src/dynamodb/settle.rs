@@ -1,4 +1,4 @@
-//! An item that cannot be counted takes no vote for another restaurant with it.
+//! If one item cannot be written, votes for other restaurants are still counted.
 //!
 //! Votes without a key are added to each item by itself. Votes with a key are counted together in a transaction, which is
 //! cancelled as a whole if one of its items cannot be written to: then those for each restaurant are counted by themselves.

@@ -146,14 +146,14 @@ fn is_conflict(error: Option<&UpdateItemError>) -> bool {
     error.is_some_and(UpdateItemError::is_transaction_conflict_exception)
 }
 
-/// Two that were in each other's way try again, at different times.
+/// Two app servers whose transactions conflict try again, at different times.
 pub(super) fn pause() -> impl Future<Output = ()> {
     // A new state is random: no other source of randomness is needed.
     let millis = 1 + RandomState::new().hash_one(()) % 25;
     sleep(Duration::from_millis(millis))
 }
 
-/// Others were always first.
+/// Other app servers changed the item before each attempt.
 #[derive(Debug, thiserror::Error)]
 #[error("other app servers were first, {TRIES} times")]
 pub(super) struct Contended;

@@ -1,11 +1,12 @@
-//! Old keys are forgotten a table at a time.
+//! Deletes old vote keys, by emptying one of two tables.
 //!
-//! Two tables take turns. Every statement with keys looks into both and writes to the one that has the turn. When that one
-//! has taken keys for as long as they are to be kept, all keys of the other are older: it is emptied, and has the turn.
+//! Two tables take turns. Every statement with keys reads both tables and writes to the table whose turn it is. When a table
+//! has had its turn for the time that keys are kept, all keys in the other table are older. Then the other table is emptied,
+//! and it is its turn.
 //!
-//! A key is counted once also while the turn changes. To empty a table takes a lock that excludes every statement with keys
-//! until the turn has changed: those before it have ended, and a later one, which takes its snapshot after its locks, sees
-//! what they have written.
+//! A key is counted once while the turn changes, too. The transaction that empties a table locks it first. It waits until
+//! earlier statements with keys have ended. Later ones wait until the turn has changed; they take their snapshot after their
+//! locks, so they see all keys that earlier statements wrote.
 
 use std::time::Duration;
 
@@ -15,7 +16,8 @@ use tokio::time::sleep;
 use crate::error::StoreError;
 use crate::maintenance::SWEEP_PAUSE;
 
-/// Votes with a key queue behind one that waits for the lock; another client, such as a backup, may hold it for long.
+/// While this transaction waits for its lock, votes with a key wait behind it. Another client, such as a backup, may hold the
+/// lock for a long time.
 const BEGIN: &str = "begin isolation level read committed; set local lock_timeout = '250ms'";
 
 /// How many keys one statement deletes.
@@ -25,16 +27,17 @@ const PART: u64 = 10_000;
 #[derive(Clone, Copy)]
 struct Table {
     name: &'static str,
-    /// Gives it the turn.
+    /// The statement that makes it this table's turn.
     turn: &'static str,
     truncate: &'static str,
-    /// Where the role may not truncate: deletes some keys, unless another app server has given it the turn meanwhile.
+    /// For a role that may not truncate: deletes up to 10,000 keys, unless another app server has made it this table's turn
+    /// meanwhile.
     delete: &'static str,
-    /// And excludes every statement with keys, as `truncate` does, and answers whether there is still a key.
+    /// For the same role: takes the lock that `truncate` takes, and returns whether the table still has a key.
     lock: &'static str,
 }
 
-/// What the statements of both have in common.
+/// Makes a [`Table`]: the statements of both tables differ only in names.
 macro_rules! table {
     ($name:literal, $second:literal, $other_has_turn:literal) => {
         Table {
@@ -69,8 +72,8 @@ macro_rules! table {
 const FIRST: Table = table!("vote_keys", "false", "second");
 const SECOND: Table = table!("vote_keys_2", "true", "not second");
 
-/// Empties the table whose keys have been kept for so long, and gives it the turn, unless it is too early.
-pub(super) async fn forget_old(
+/// If the other table's keys are older than `kept`, empties that table and makes it its turn.
+pub(super) async fn delete_old(
     connection: &mut PgConnection,
     kept: Duration,
 ) -> Result<(), StoreError> {
@@ -81,17 +84,17 @@ pub(super) async fn forget_old(
     match changed {
         Ok(None) => Ok(()),
         Ok(Some(table)) => {
-            tracing::info!(table = table.name, "old vote keys are forgotten");
+            tracing::info!(table = table.name, "old vote keys are deleted");
             Ok(())
         }
         Err(error) if is_locked(&error) => {
             tracing::debug!(
-                "another client uses the table of the old vote keys; they stay for now"
+                "old vote keys are not deleted: another client uses their table; the next sweep tries again"
             );
             Ok(())
         }
         Err(error) if is_forbidden(&error) => Err(forbidden(&error)),
-        Err(error) => Err(StoreError::doing("forget old vote keys")(error)),
+        Err(error) => Err(StoreError::doing("delete old vote keys")(error)),
     }
 }
 
@@ -102,7 +105,7 @@ fn forbidden(error: &sqlx::Error) -> StoreError {
     ))
 }
 
-/// Answers with the table that was emptied.
+/// Empties the table with old keys by `truncate`. Returns the table, or `None` if nothing was due.
 async fn truncate(
     connection: &mut PgConnection,
     kept: Duration,
@@ -113,7 +116,7 @@ async fn truncate(
     give_turn(transaction, table).await.map(Some)
 }
 
-/// The same for a role that may delete, but not truncate. The database uses the space again for later keys.
+/// As [`truncate`], for a role that may delete but not truncate. The database uses the freed space for later keys.
 async fn delete(
     connection: &mut PgConnection,
     kept: Duration,
@@ -122,12 +125,12 @@ async fn delete(
     let found = due(&mut transaction, kept).await?;
     transaction.rollback().await?;
     let Some(table) = found else { return Ok(None) };
-    // Nothing is written to it until its turn, so that no lock is needed yet.
+    // No statement writes to this table before its turn, so the deletes need no lock.
     while sqlx::raw_sql(table.delete).execute(&mut *connection).await?.rows_affected() == PART {
         sleep(SWEEP_PAUSE).await;
     }
     let mut transaction = connection.begin_with(BEGIN).await?;
-    // Another app server may have been faster.
+    // Another app server may have emptied the table meanwhile.
     let Some(table) = due(&mut transaction, kept).await? else { return Ok(None) };
     let row = sqlx::raw_sql(table.lock).fetch_one(&mut *transaction).await?;
     if row.try_get(0)? {
@@ -136,13 +139,13 @@ async fn delete(
     give_turn(transaction, table).await.map(Some)
 }
 
-/// The table whose keys are too old. Another app server may be at it: then there is nothing to do.
+/// The table with old keys, if it must be emptied now. `None` if another app server is emptying it.
 async fn due(
     transaction: &mut Transaction<'_, Postgres>,
     kept: Duration,
 ) -> Result<Option<Table>, sqlx::Error> {
     let seconds = kept.as_secs();
-    // As plain messages, which need no prepared statement: a pooler may give each to another session.
+    // Sent without a prepared statement: a pooler may send each statement to another session.
     let due = AssertSqlSafe(format!(
         "select second from vote_keys_turn
          where id = 1 and since < clock_timestamp() - interval '{seconds} seconds' for update skip locked"

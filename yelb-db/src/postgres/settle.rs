@@ -1,8 +1,8 @@
-//! One restaurant whose votes are refused takes no other's with it.
+//! If the votes for one restaurant are refused, those for others are still counted.
 //!
 //! A batch is one statement, which the server does as a whole or not at all. A row that is locked, or that a constraint, a
-//! trigger or the range of its type does not let change, would refuse everything that shares a batch with it. So what is
-//! refused together is counted again in parts.
+//! trigger or the range of its type does not let change, would refuse everything that shares a batch with it. So if a batch is
+//! refused, its votes are counted again in parts.
 
 use std::time::Duration;
 

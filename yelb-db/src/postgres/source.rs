@@ -1,7 +1,7 @@
 //! Whether the database that answers is still the one whose votes were acknowledged.
 //!
-//! A name may come to lead to another database, a backup may be restored, and a standby that was promoted may lack the last
-//! votes. Then counting goes on, and an operator is told.
+//! The host name may resolve to another database, a backup may be restored, or a promoted standby may lack the last votes. Then
+//! votes are still counted, and the log and `/readyz` say so.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -31,7 +31,7 @@ impl Source {
         Self { known: Arc::default(), status }
     }
 
-    /// Compares a new session's database with the one of before, and tells a difference once.
+    /// Compares a new session's database with the earlier one, and logs a difference once.
     pub(super) async fn compare(
         &self,
         session: &mut BatchSession,
@@ -49,7 +49,7 @@ impl Source {
         Ok(())
     }
 
-    /// Remembers the counts that voters are told.
+    /// Remembers the counts that were sent to clients.
     pub(super) fn acknowledge(&self, votes: &[Vote], outputs: &[Result<Recorded, impl Sized>]) {
         let mut known = self.known();
         let Some(Place { counts, .. }) = known.as_mut() else { return };
@@ -63,7 +63,7 @@ impl Source {
     }
 
     fn known(&self) -> MutexGuard<'_, Option<Place>> {
-        // Every change is whole before anything can panic.
+        // A poisoned lock can be used: no code can panic within a change.
         self.known.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -1,6 +1,6 @@
 //! Counting a batch of votes: one transaction, or, where something in it is refused, one for each part.
 //!
-//! A constraint, a trigger or the range of a count that refuses the votes for one restaurant takes no other's with it.
+//! If a constraint, a trigger or the range of a count refuses the votes for one restaurant, those for others are still counted.
 
 use std::time::Duration;
 

@@ -10,20 +10,20 @@ use yelb_db::{PostgresOptions, StoreServer, Stores, VoteLocation};
 use crate::server::{DATABASE, KEYS_KEPT, Server};
 use crate::{outcomes, vote};
 
-/// Which table takes new keys: whether it is the second one.
+/// Whether it is the second table's turn to take new keys.
 const TURN: &str = "select second from vote_keys_turn";
 
 async fn client(server: &Server) -> PgConnection {
     PgConnection::connect(&server.postgres_itself().url(DATABASE)).await.unwrap()
 }
 
-/// The table that has the turn has had it for so long.
+/// Changes the row so that the table has had its turn for the duration `by`.
 async fn age(client: &mut PgConnection, by: Duration) {
     let age = "update vote_keys_turn set since = now() - make_interval(secs => $1)";
     sqlx::query(age).bind(by.as_secs_f64()).execute(client).await.unwrap();
 }
 
-/// Waits until a question is answered by yes.
+/// Waits until the query `question` returns true.
 async fn until(client: &mut PgConnection, question: &'static str) {
     let answer = async {
         while !sqlx::query_scalar::<_, bool>(question).fetch_one(&mut *client).await.unwrap() {}
@@ -33,7 +33,7 @@ async fn until(client: &mut PgConnection, question: &'static str) {
         .unwrap_or_else(|_| panic!("not within time: {question}"));
 }
 
-/// Waits until the turn has changed, by an app server that starts.
+/// Starts an app server, and waits until it has changed the turn.
 async fn change_turn(server: &Server) {
     change_turn_as(server, server.location()).await;
 }
@@ -64,7 +64,7 @@ async fn a_key_is_known_for_the_whole_time_and_its_space_comes_back_at_once() {
         postgres.sql(DATABASE, &format!("select pg_total_relation_size('{table}') > 16384"))
     };
     assert_eq!(send(&first).await, counts(1));
-    // Too early, by a minute.
+    // One minute before the turn changes.
     age(&mut client(&server).await, Duration::from_mins(24 * 60 - 1)).await;
     server.app_server().await.close().await;
     assert_eq!(postgres.sql(DATABASE, TURN), "f");
@@ -77,21 +77,22 @@ async fn a_key_is_known_for_the_whole_time_and_its_space_comes_back_at_once() {
     change_turn(&server).await;
     assert_eq!((&*size("vote_keys"), &*size("vote_keys_2")), ("f", "t"));
     assert_eq!(send(&second).await, counts(501), "they are known");
-    assert_eq!(send(&first).await, counts(1001), "they are forgotten");
+    assert_eq!(send(&first).await, counts(1001), "the keys are deleted");
 }
 
-/// A statement with keys waits for a row, and the next one for the row, or for the change of the turn.
+/// Exactly one statement waits for a lock.
 const ONE_WAITS: &str = "select count(*) = 1 from pg_stat_activity
      where wait_event_type = 'Lock' and application_name = 'yelb-appserver'";
+/// Exactly two statements wait for locks.
 const TWO_WAIT: &str = "select count(*) = 2 from pg_stat_activity
      where wait_event_type = 'Lock' and application_name = 'yelb-appserver'";
-/// The turn is about to change, or has changed: it was the first table's.
+/// The turn is about to change or has changed. Before, it was the first table's turn.
 const CHANGES: &str =
     "select exists (select from pg_locks where mode = 'AccessExclusiveLock' and not granted)
      or (select second from vote_keys_turn)";
 
-/// Sends one key to two app servers, and changes the turn between them, while the first one's statement is under way. `None` if
-/// that took longer than a statement may.
+/// Sends one key to two app servers, and changes the turn between the two requests, while the first statement runs. Returns
+/// `None` if this took longer than a statement may take.
 async fn counts_around_a_change(
     server: &Server,
     [one, other]: [&Arc<Stores>; 2],
@@ -152,7 +153,7 @@ async fn while_another_client_uses_the_table_votes_count_and_its_keys_stay() {
     let store = server.app_server().await;
     let postgres = server.postgres_itself();
     let (mut other, mut client) = (client(&server).await, client(&server).await);
-    // As a backup does.
+    // A backup takes the same lock.
     let mut transaction = other.begin().await.unwrap();
     sqlx::raw_sql("select from vote_keys_2").execute(&mut *transaction).await.unwrap();
     age(&mut client, 2 * KEYS_KEPT).await;
@@ -187,12 +188,12 @@ async fn the_keys_of_a_release_with_one_table_are_known() {
     assert_eq!(vote(&store, &[("ihop", Some("before"))]).await, [44]);
     change_turn(&server).await;
     assert_eq!(vote(&store, &[("ihop", Some("before"))]).await, [44]);
-    // A release with one table, which runs beside for a while.
+    // A release with one table, which runs beside this one during an upgrade.
     postgres.sql(DATABASE, "insert into vote_keys (key, name, count) values ('beside', 'ihop', 7)");
     assert_eq!(vote(&store, &[("ihop", Some("beside"))]).await, [7]);
 }
 
-/// A role that owns nothing and may not truncate, as it is often granted.
+/// A role that owns no table and may not truncate. Such roles are common.
 const VOTER: &str = "create role voter login password 'voter';
     grant select on _sqlx_migrations to voter;
     grant select, update on restaurants, vote_keys_turn to voter;
@@ -206,7 +207,7 @@ fn as_voter(server: &Server) -> VoteLocation {
 }
 
 #[tokio::test]
-async fn keys_are_forgotten_by_a_role_that_may_delete_and_not_truncate() {
+async fn old_keys_are_deleted_with_a_role_that_may_delete_but_not_truncate() {
     let server = Server::postgres();
     server.app_server().await.close().await;
     let postgres = server.postgres_itself();
@@ -224,11 +225,11 @@ async fn keys_are_forgotten_by_a_role_that_may_delete_and_not_truncate() {
     change_turn_as(&server, as_voter(&server)).await;
     assert_eq!(postgres.sql(DATABASE, "select count(*) from vote_keys"), "0");
     assert_eq!(vote(&store, &[("ihop", Some("second"))]).await, [2], "it is known");
-    assert_eq!(vote(&store, &[("ihop", Some("first"))]).await, [3], "it is forgotten");
+    assert_eq!(vote(&store, &[("ihop", Some("first"))]).await, [3], "the key is deleted");
 }
 
 #[tokio::test]
-async fn a_slow_app_server_deletes_no_key_of_a_table_that_has_got_the_turn_meanwhile() {
+async fn a_slow_app_server_deletes_no_key_of_a_table_whose_turn_has_come_meanwhile() {
     const WAITS: &str = "select exists (select from pg_locks
          where relation = 'vote_keys'::regclass and mode = 'RowExclusiveLock' and not granted)";
     const IS_OVER: &str = "select not exists (select from pg_stat_activity

@@ -1,7 +1,7 @@
 //! The page's files, and how one of them is answered.
 //!
-//! They are served below a digest of them all, which is part of the page's links: a browser keeps a file for good, and a new
-//! build has new addresses. One digest for all, and not one for each, because scripts import each other by relative names.
+//! They are served below a digest of them all, which is part of the page's links: browsers may cache a file for a year, and a
+//! new build has new addresses. One digest for all, and not one for each, because scripts import each other by relative names.
 
 use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
@@ -17,7 +17,7 @@ pub(super) const SVG: &str = "image/svg+xml";
 
 /// Not even a reload asks for the file again (RFC 8246).
 const FOR_GOOD: &str = "public, max-age=31536000, immutable";
-/// Ask each time: a new deployment shows at once, and what has not changed costs a 304.
+/// Browsers revalidate each time. So a new deployment shows at once, and an unchanged file is answered 304.
 const ASK_EACH_TIME: &str = "no-cache";
 
 macro_rules! file {
@@ -79,7 +79,8 @@ impl Files {
 
     /// The file that a page of the build `digest` asks for, if there is one of that name.
     ///
-    /// A page of another build, which another replica served, gets ours, for this time: nothing would be worse.
+    /// A page of another build, which another replica served, gets this build's file, and the browser does not cache it. A 404
+    /// would be worse.
     pub(super) fn answer(&self, digest: &str, name: &str, request: &HeaderMap) -> Option<Response> {
         let (_, file) = self.files.iter().find(|(known, _)| *known == name)?;
         let caching = if digest == self.digest { FOR_GOOD } else { ASK_EACH_TIME };

@@ -6,7 +6,7 @@ use qrcode::{EcLevel, QrCode};
 
 /// A picture of the address, with the quiet zone that readers need.
 ///
-/// With the least redundancy: a screen is neither torn nor stained, and fewer modules are larger ones.
+/// The code has the lowest level of error correction. A screen has no damage to correct, and the modules are fewer and larger.
 pub(super) fn svg(address: &str) -> Result<String, QrError> {
     let code = QrCode::with_error_correction_level(address, EcLevel::L)?;
     let mut picture = code.render::<Color<'_>>();

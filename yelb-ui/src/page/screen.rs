@@ -1,4 +1,4 @@
-//! The big screen: the result for a room, and the way to the page.
+//! The big screen: the result for a projector, and the QR code of the page's address.
 
 use std::sync::Arc;
 
@@ -20,7 +20,7 @@ struct Screen<'a> {
     entries: &'a [Entry],
     files: &'a str,
     scripts: Vec<&'static str>,
-    /// Of the page, as people type it.
+    /// The page's address, as people type it.
     address: &'a str,
     is_long: bool,
 }
@@ -28,7 +28,7 @@ struct Screen<'a> {
 /// `GET /screen`.
 pub(super) async fn document(State(site): State<Arc<Site>>, request: HeaderMap) -> Response {
     let Some(address) = site.address(&request) else { return unknown() };
-    // Browsers add this scheme.
+    // Browsers add `http://` by themselves, so the screen does not show it.
     let address = address.strip_prefix("http://").unwrap_or(&address).trim_end_matches('/');
     let screen = Screen {
         entries: &site.page.entries,
@@ -50,7 +50,7 @@ pub(super) async fn code(State(site): State<Arc<Site>>, request: HeaderMap) -> R
 }
 
 impl Site {
-    /// Where the page is, as the one sees it who asks; none if the request does not say.
+    /// The page's address, as the client of this request sees it. `None` if the request has no valid host.
     fn address(&self, request: &HeaderMap) -> Option<String> {
         let origin = origin::of(request);
         (!origin.is_empty()).then(|| format!("{origin}{}/", self.base_path.as_str()))
@@ -58,7 +58,7 @@ impl Site {
 }
 
 fn unknown() -> Response {
-    let detail = "The screen shows the page's address, and the Host of this request is no host name. \
-         Open it by a host name or an IP address.";
+    let detail = "The screen needs the page's address, but the Host header of this request is malformed. \
+         Open the screen by a host name or an IP address.";
     Problem::new(StatusCode::BAD_REQUEST, detail).into_response()
 }

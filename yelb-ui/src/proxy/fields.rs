@@ -34,7 +34,7 @@ pub(super) fn of_request(request: &mut Request, peer: SocketAddr, origin: &Origi
     headers.remove(header::EXPECT);
     append(headers, FORWARDED_FOR, peer.ip().to_canonical().to_string());
     append(headers, header::VIA, "1.1 yelb-ui".to_owned());
-    // What a load balancer in front has said stands.
+    // The value of a load balancer in front is kept.
     headers.entry(FORWARDED_PROTO).or_insert(HeaderValue::from_static("http"));
     if let Some(asked) = headers.insert(header::HOST, origin.host()) {
         headers.entry(FORWARDED_HOST).or_insert(asked);

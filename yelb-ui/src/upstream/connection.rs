@@ -45,7 +45,7 @@ pub(super) async fn open(
 async fn connect(origin: &Origin, address: SocketAddr) -> io::Result<Connection> {
     let stream = TcpStream::connect(address).await?;
     stream.set_nodelay(true)?;
-    // The kernel chose the port: as good as drawing lots.
+    // The kernel has chosen the local port at random, so it serves as a random number.
     let until = Instant::now() + AGE - AGE * u32::from(stream.local_addr()?.port() % 1000) / 3000;
     let sender = if origin.is_tls() {
         speak(origin.encrypt(stream).await?).await?
@@ -61,7 +61,7 @@ where
 {
     let handshake = Builder::new().max_buf_size(HEAD_ROOM).handshake(TokioIo::new(stream));
     let (sender, connection) = handshake.await.map_err(io::Error::other)?;
-    // What goes wrong, the request in it is told.
+    // If the connection fails, the request on it gets the error.
     tokio::spawn(async move { drop(connection.await) });
     Ok(sender)
 }

@@ -8,7 +8,7 @@ use tokio::time::Instant;
 
 use super::connection::Connection;
 
-/// How long an address is left alone that could not be reached, hung up or did not answer.
+/// How long to skip an address that could not be reached, closed the connection or did not answer.
 const SKIPPED_FOR: Duration = Duration::from_secs(10);
 
 /// The addresses, and the connections to them that are free.
@@ -18,7 +18,7 @@ pub(super) struct Pool(Mutex<Addresses>);
 #[derive(Debug, Default)]
 struct Addresses {
     all: Vec<Address>,
-    /// Counts whose turn it is.
+    /// The number of the next address, which takes its turn.
     turn: usize,
     /// Whether there was a request since the last sweep.
     is_used: bool,
@@ -43,7 +43,7 @@ pub(super) enum Taken {
 }
 
 impl Pool {
-    /// What the next request is sent by. Addresses take turns.
+    /// The connection or the address for the next request. Addresses take turns.
     pub(super) fn take(&self) -> Taken {
         let now = Instant::now();
         let mut addresses = self.lock();
@@ -71,7 +71,7 @@ impl Pool {
         }
     }
 
-    /// Leaves an address alone for a while, as long as there is another one.
+    /// Skips an address for a while, if there is another one.
     pub(super) fn skip(&self, address: SocketAddr) {
         let mut addresses = self.lock();
         if let Some(skipped) = addresses.all.iter_mut().find(|known| known.at == address) {
@@ -113,7 +113,7 @@ impl Pool {
     }
 
     fn lock(&self) -> MutexGuard<'_, Addresses> {
-        // Every change is whole before anything can panic.
+        // A poisoned lock can be used: no code can panic within a change.
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -1,4 +1,4 @@
-//! What the big screen shows of the answers that pass.
+//! The counts of answers on the big screen.
 
 use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
 

@@ -1,4 +1,4 @@
-//! Clients that hold on to what they have, and a log that is not read: everyone else is answered all the same.
+//! Some clients keep connections and buffers, and the log is not read. All other clients must still get answers.
 
 use std::net::{Ipv4Addr, SocketAddr, TcpStream};
 use std::time::Duration;

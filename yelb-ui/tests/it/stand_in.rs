@@ -1,5 +1,5 @@
-//! Our page's server in front of the stand-in for the original's app server. Its answers are as recorded of the original
-//! (`yelb-appserver/tests/it/contract.rs`).
+//! Our page's server in front of the stand-in for the original's app server. `yelb-appserver/tests/it/contract.rs` tests that
+//! it answers as the original did.
 
 use testbed::http;
 use testbed::{PATIENCE, Postgres, Redis, StandIn, eventually};
@@ -7,7 +7,7 @@ use testbed::{PATIENCE, Postgres, Redis, StandIn, eventually};
 use crate::proxy::of_the_answer;
 use crate::start_ui_of;
 
-/// The original's routes, and what it has no route for.
+/// The original's routes, and paths without a route.
 const REQUESTS: [(&str, &str); 12] = [
     ("GET", "/api/outback"),
     ("GET", "/api/bucadibeppo"),
@@ -57,7 +57,7 @@ fn while_the_originals_app_server_is_killed_a_vote_is_refused_and_not_sent_later
     eventually(PATIENCE, "the app server is reached again", || {
         http::get(page, "/api/hostname").status == 200
     });
-    // It does not know the key, so a vote that is sent again counts again.
+    // The stand-in ignores the key, so a retry is counted again.
     assert_eq!(http::get(page, "/api/getvotes").json()[2]["value"], 1);
     assert_eq!(vote().text(), "2");
 }

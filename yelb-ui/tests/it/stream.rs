@@ -1,4 +1,4 @@
-//! The live stream: one of the app server, for all viewers.
+//! The live stream: yelb-ui opens one stream at the app server for all viewers.
 
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst};
 use std::sync::mpsc::channel;
@@ -24,14 +24,14 @@ fn event(number: usize) -> String {
     chunk(&format!("data: {{\"votes\": [{number}]}}"))
 }
 
-/// Sends a heartbeat each second until nothing listens any more.
+/// Sends a heartbeat each second until the client has disconnected.
 fn beat(conversation: &mut Conversation) {
     while conversation.try_say(chunk(":")) {
         thread::sleep(Duration::from_secs(1));
     }
 }
 
-/// An app server whose streams say how many there were before, and live.
+/// An app server that numbers its streams: each event has the number of earlier streams. Heartbeats follow.
 fn live() -> Upstream {
     let streams = AtomicUsize::new(0);
     Upstream::start(move |conversation| {
@@ -65,7 +65,7 @@ fn the_app_server_is_asked_once_for_all_viewers_and_only_while_there_are_any() {
     assert_eq!(upstream.request().line, "GET /api/stream HTTP/1.1");
     assert_eq!(upstream.request().all("host"), [upstream.address().to_string()]);
 
-    // A second stream is a new one: the first has ended with its last viewer.
+    // The second stream is new, because the first one ended when its last viewer left.
     drop(viewers);
     eventually(PATIENCE, "there is no stream without a viewer", || {
         let mut viewer = Events::open(page);

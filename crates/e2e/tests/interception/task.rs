@@ -14,7 +14,7 @@ pub(crate) const ENVOY: u32 = 1337;
 /// The address of Envoy's admin interface.
 const ADMIN: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 9901);
 
-/// The network of all tasks. It is also the host of everything outside the mesh, such as the load balancer.
+/// The network of all tasks. Its namespace also stands for all hosts outside the mesh, such as the load balancer.
 pub(crate) struct Vpc {
     pub(crate) namespace: Namespace,
 }
@@ -57,7 +57,7 @@ pub(crate) struct Task {
 }
 
 impl Task {
-    /// Starts a task of the virtual node as its task definition says.
+    /// Starts the task of a virtual node, with the proxy configuration of its task definition.
     #[track_caller]
     pub(crate) fn start(vpc: &Vpc, node: &'static VirtualNode) -> Self {
         Self::start_with(vpc, node, &ProxyConfiguration::of(node.service))
@@ -95,7 +95,7 @@ impl Task {
         Self { namespace, xray, node, _envoy: envoy }
     }
 
-    /// The program of this workspace that is the task's application, with the settings of its image and its task definition.
+    /// The task's application: a program of this workspace, with the settings of its image and its task definition.
     #[track_caller]
     pub(crate) fn app(&self) -> Program {
         /// The user id that the project's images run as.
@@ -135,7 +135,7 @@ impl Task {
     }
 }
 
-/// Whether Envoy is live, by the check that its container's health check makes.
+/// Whether Envoy is live. This is the same check as its container's health check.
 fn is_live() -> bool {
     TcpStream::connect(ADMIN).is_ok() && http::get(ADMIN, "/ready").status == 200
 }

@@ -1,17 +1,18 @@
-//! The ports that cannot be reached, and the clients that are refused.
+//! Tests that clients cannot reach closed ports, and that sidecars refuse clients without the right certificate.
 
 use crate::docker::{docker, ended, said};
 use crate::stack::{NODES, Stack};
 
-/// The nodes with an ingress listener: the node, an account whose network it is in, and the only node that it accepts.
+/// The nodes with an ingress listener. Each has its name, one of the accounts in whose network it is, and the only node that
+/// may call it.
 const INGRESS: [(&str, &str, &str); 3] = [
     ("yelb-appserver", "account-frontend", "yelb-ui"),
     ("yelb-db", "account-backend", "yelb-appserver"),
     ("redis-server", "account-backend", "yelb-appserver"),
 ];
 
-/// Runs a script in a new container in the network of an account, with a shell and openssl. Returns what the script writes, even
-/// if it fails.
+/// Runs a script in a new container in the network of an account, with a shell and openssl. Returns the output of the script,
+/// even if the script fails.
 #[track_caller]
 fn stranger(stack: &Stack, account: &str, more: &[&str], script: &str) -> String {
     let network = stack.named(account);
@@ -39,7 +40,7 @@ fn reaches(stack: &Stack, account: &str, address: &str, port: u16) -> bool {
 #[test]
 fn the_frontend_reaches_the_stores_only_through_the_sidecars() {
     let stack = Stack::up();
-    // The check itself works: it finds a port that may be reached.
+    // First test the check itself: it must find a port that can be reached.
     let frontend = address(&stack, "yelb-appserver", "account-frontend");
     assert!(reaches(&stack, "account-frontend", &frontend, 15000));
 
@@ -57,7 +58,7 @@ fn the_frontend_reaches_the_stores_only_through_the_sidecars() {
             !reaches(&stack, "account-frontend", &frontend, port),
             "{store} by the app server's sidecar"
         );
-        // In the store's own account, too, clients cannot reach it without its sidecar.
+        // In the store's own account, too, clients cannot connect to the store itself.
         assert!(
             !reaches(&stack, "account-backend", &backend, port),
             "{store}:{port} in its account"
@@ -71,7 +72,7 @@ fn the_frontend_reaches_the_stores_only_through_the_sidecars() {
 #[test]
 fn no_ingress_lets_in_a_client_without_the_right_certificate() {
     let stack = Stack::up();
-    // The certificates of all nodes; each sidecar has only its own.
+    // The test mounts the certificates of all nodes. A sidecar has only its own certificate.
     let volumes: Vec<String> = NODES
         .iter()
         .flat_map(|node| {
@@ -86,7 +87,8 @@ fn no_ingress_lets_in_a_client_without_the_right_certificate() {
     for (node, account, friend) in INGRESS {
         let address = address(&stack, node, account);
         let call = |certificate: &str| {
-            // The sidecar closes a refused connection at once. An accepted one is still open when `timeout` ends it.
+            // The sidecar closes a refused connection at once. An accepted connection is still open when `timeout` ends
+            // openssl.
             let script = format!(
                 "certificates.sh /tmp/foreign {friend} > /dev/null
                  timeout 2 openssl s_client -connect {address}:15000 -alpn h2 -ign_eof {certificate} < /dev/null 2>&1
@@ -129,7 +131,7 @@ fn every_hop_goes_through_both_its_sidecars() {
         let came = stack.counter(node, "tcp.ingress.downstream_cx_total");
         assert!(sent > 0 && came > 0, "{node}: {sent} sent, {came} came");
     }
-    // All clients of the database come from its own sidecar.
+    // All connections to the database come from the database's own sidecar.
     let clients = "select distinct client_addr from pg_stat_activity where datname = 'yelbdatabase' and client_addr is not null";
     assert_eq!(stack.sql(clients), "127.0.0.1");
 }

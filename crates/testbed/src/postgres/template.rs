@@ -1,4 +1,4 @@
-//! A data directory that each test's server copies: `initdb` takes seconds, a copy much less.
+//! A data directory that each test's server copies: `initdb` takes seconds, a copy takes much less.
 
 use std::fs::{self, DirBuilder, File};
 use std::os::unix::fs::DirBuilderExt;
@@ -10,12 +10,12 @@ use crate::directory::Directory;
 use crate::path;
 use crate::wait::PATIENCE;
 
-/// The superuser's password in the original's database image. The original's app server has it in its code.
+/// The superuser's password in the original's database image. The code of the original's app server contains it.
 pub(crate) const PASSWORD: &str = "postgres_password";
 
-/// The directory for this version of Postgres. The first test that needs it makes it; later runs find it.
+/// The directory for this version of Postgres. The first test that needs the directory makes it. Later runs use the same one.
 static TEMPLATE: LazyLock<PathBuf> = LazyLock::new(|| {
-    /// To be raised when [`make`] changes, so that the directory is made anew.
+    /// Raise it when [`make`] changes. The directory is then made again.
     const REVISION: u32 = 1;
 
     let version = version();
@@ -24,7 +24,7 @@ static TEMPLATE: LazyLock<PathBuf> = LazyLock::new(|| {
     fs::create_dir_all(&shelf).expect("the target directory can be written");
     let template = shelf.join(format!("postgres-{version}-{REVISION}"));
     let lock = File::create(shelf.join("lock")).expect("the target directory can be written");
-    // Dropping `lock` releases it; if the process is killed, the kernel does.
+    // Dropping `lock` releases the lock. If the process is killed, the kernel releases it.
     lock.lock().expect("the file system has locks");
     if !template.exists() {
         make(&template, &version);
@@ -40,7 +40,7 @@ fn version() -> String {
     output.stdout.split_whitespace().nth(2).unwrap_or("unknown").to_owned()
 }
 
-/// Copies the template to `data`, which then belongs to the user that the server runs as.
+/// Copies the template to `data`, and makes the server's user its owner.
 pub(super) fn copy_to(data: &Path) {
     copy(&TEMPLATE, data);
 }

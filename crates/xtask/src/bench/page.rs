@@ -5,7 +5,7 @@ use std::fmt::Write;
 use super::budgets::{Budget, budgets};
 use super::figures::{Figures, Row, SINGLE, STATIC, Slow, Subject, VOTE, median, thousands, time};
 
-/// The table, and what else was measured.
+/// The table of the figures, the table of the budgets, and a list of further measurements.
 pub(crate) fn table(figures: &Figures) -> String {
     let mut text = String::from(
         "| requests/s (p99) | 1 connection | 32 | 256 | of the static reply at 256 |\n|---|---|---|---|---|\n",
@@ -15,17 +15,17 @@ pub(crate) fn table(figures: &Figures) -> String {
         let ratio = figures.ratio(name, STATIC, 2).unwrap_or_default();
         let digits = if ratio < 0.01 { 4 } else { 2 };
         writeln!(text, "| {name} | {cells} | {ratio:.digits$} |")
-            .expect("a string takes everything");
+            .expect("writing to a string cannot fail");
     }
     text += "\n| budget | | measured | |\n|---|---|---|---|\n";
     for Budget { what, limit, measured, is_met } in budgets(figures) {
         let verdict = if is_met { "met" } else { "**missed**" };
         writeln!(text, "| {what} | {limit} | {measured} | {verdict} |")
-            .expect("a string takes everything");
+            .expect("writing to a string cannot fail");
     }
     text.push('\n');
     for (what, figure) in others(figures).into_iter().chain(figures.cpu_times()) {
-        writeln!(text, "- {what}: {figure}").expect("a string takes everything");
+        writeln!(text, "- {what}: {figure}").expect("writing to a string cannot fail");
     }
     text
 }
@@ -39,14 +39,14 @@ fn others(figures: &Figures) -> Vec<(String, String)> {
     }
     if let Some(load) = figures.load {
         say(
-            "Load average before all of this, which is 0 on a machine with nothing else to do",
+            "Load average before the run (about 0 on a machine without other work)",
             format!("{load:.1}"),
         );
     }
     if !figures.sync_us.is_empty() {
         let micros = median(&figures.sync_us, |micros| **micros);
-        let figure = format!("{micros:.0} µs, the median; no commit is faster");
-        say("`fdatasync` of 8 KiB on this disk meanwhile", figure);
+        let figure = format!("{micros:.0} µs, the median; a commit takes at least this time");
+        say("`fdatasync` of 8 KiB on this disk during the run", figure);
     }
     if let Some(Slow { delay_ms, alone, crowd }) = &figures.slow {
         say(
@@ -62,11 +62,11 @@ fn others(figures: &Figures) -> Vec<(String, String)> {
     others
 }
 
-/// The page of the folder.
+/// The text of `bench/README.md`.
 pub(crate) fn page(figures: &Figures) -> String {
     format!(
-        "# Figures\n\nWritten by `cargo xtask bench`: wrk, the servers and Postgres (with `fsync`) on one machine with {} \
-         cores, {} s for each figure, {} times in turn; the medians. Only ratios within one table mean something.\n\n\
+        "# Figures\n\nWritten by `cargo xtask bench`. wrk, the servers and Postgres (with `fsync`) ran on one machine with {} cores. \
+         Each measurement took {} s and was made {} times; each figure is the median. Compare figures only within one table.\n\n\
          ![Requests per second at 256 connections](votes.svg)\n\n{}",
         std::thread::available_parallelism().map_or(0, usize::from),
         figures.time.as_secs(),

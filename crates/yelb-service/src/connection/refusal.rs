@@ -1,4 +1,4 @@
-//! Requests that no app is asked about.
+//! Requests that are refused before an app is called.
 
 use axum::body::Body;
 use axum::http::{HeaderMap, HeaderValue, Request, StatusCode, Version, header};
@@ -27,7 +27,7 @@ pub(super) fn of(request: &Request<Body>, is_turned_away: bool) -> Option<Proble
         .then(|| Problem::unavailable("Too many connections are open. The request was not handled, and a vote was not counted."))
 }
 
-/// Refuses it, with a line in the log and a measurement like every request.
+/// Refuses the request. Like every request, it has a line in the log and a measurement.
 pub(super) fn answer(request: Request<Body>, problem: Problem) -> Answer {
     let refused = ([(header::CACHE_CONTROL, "no-store")], problem);
     observe_as(request, Route::Unmatched, |_| async { refused.into_response() }).boxed()

@@ -1,4 +1,4 @@
-//! A socket whose client has only so much time, and so much room.
+//! A socket with limits of time and memory for its client.
 
 use std::io::{self, IoSlice};
 use std::pin::Pin;
@@ -17,9 +17,9 @@ pub(super) const HEAD_TIME: Duration = Duration::from_secs(10);
 /// How long a client may read nothing of an answer.
 pub(super) const STALL_TIME: Duration = Duration::from_secs(30);
 
-/// What a client is connected by.
+/// The transport of a connection.
 pub(crate) trait Client: AsyncRead + AsyncWrite + Unpin {
-    /// Resolves when there is something to read, and tells whether that is the end. Reads nothing.
+    /// Resolves when there is something to read, and returns whether it is the end of the stream. Does not read.
     fn poll_is_at_end(&self, cx: &mut Context<'_>) -> Poll<io::Result<bool>>;
 }
 
@@ -62,7 +62,7 @@ impl<S> Watched<S> {
         Self { stream, entry, watch_for_end, head: Head::default(), stalled: None }
     }
 
-    /// More of a head has come; if it was of another request, it begins anew.
+    /// Notes that more bytes of a head have arrived. If they belong to the next request, the limits begin again.
     fn head_grows(&mut self, bytes: usize) {
         let after = self.entry.requests();
         if after != self.head.after {
@@ -92,7 +92,7 @@ impl<S> Watched<S> {
         Poll::Ready(cut("slow_head"))
     }
 
-    /// Gives up a client that reads nothing for long.
+    /// Closes the connection of a client that has read nothing for too long.
     fn written<T>(
         &mut self,
         written: Poll<io::Result<T>>,

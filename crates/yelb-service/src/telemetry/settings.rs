@@ -50,9 +50,9 @@ impl TelemetryConfig {
 pub(super) struct TraceSettings {
     /// Where they are sent; nowhere if traces are off.
     pub(super) exporters: Vec<Exporter>,
-    /// Who sends them.
+    /// The name of the service in the traces.
     pub(super) service: String,
-    /// What else is known of the sender.
+    /// More attributes of the service.
     pub(super) attributes: Vec<KeyValue>,
     /// Which of them are sent.
     pub(super) sampling: Sampling,

@@ -2,7 +2,7 @@
 
 use serde::Deserialize;
 
-/// The counts, in the order of the target.
+/// The counts, in the order in which the target lists them.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Counts(Vec<Count>);
 
@@ -42,7 +42,7 @@ mod tests {
     }
 
     #[test]
-    fn a_page_is_no_list() {
+    fn a_body_that_is_no_list_of_counts_is_refused() {
         assert_eq!(Counts::from_body(b"<!doctype html>"), None);
         assert_eq!(Counts::from_body(br#"{"name": "ihop"}"#), None);
         assert_eq!(Counts::from_body(b"[]"), None);
