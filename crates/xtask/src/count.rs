@@ -70,9 +70,9 @@ pub(crate) fn by_junit(command: &mut Command, report: &Path) -> Result<Outcome> 
 /// Runs `cargo test`. Its exit code says whether all passed. For programs libtest writes results only behind an unstable
 /// option, so that the number of tests is taken from what it writes for people.
 ///
-/// Three tests run at a time for each processor: most of them wait, for a server that starts or for the end of an outage.
+/// Two tests run at a time for each processor: most of them wait, for a server that starts or for the end of an outage.
 pub(crate) fn by_libtest(command: &mut Command) -> Result<Outcome> {
-    let threads = 3 * thread::available_parallelism()?.get();
+    let threads = 2 * thread::available_parallelism()?.get();
     command.env("RUST_TEST_THREADS", threads.to_string());
     let mut count = Count::default();
     let success = run::stream(command, |line| count.add_libtest(line))?;

@@ -113,7 +113,7 @@ pub(super) const BREAKAGES: &[Breakage] = &[
     of_server("pg-too-many-connections", None, |yelb, meanwhile| {
         end_sessions(yelb);
         // All but those that are reserved for the superuser.
-        let others: Vec<_> = (3..MAX_CONNECTIONS).map(|_| begin_session(yelb)).collect();
+        let others: Vec<_> = (RESERVED..MAX_CONNECTIONS).map(|_| begin_session(yelb)).collect();
         await_state(yelb, "votes", "down");
         meanwhile();
         drop(others);
@@ -122,6 +122,8 @@ pub(super) const BREAKAGES: &[Breakage] = &[
 
 /// Few, so that they are soon used up.
 const MAX_CONNECTIONS: usize = 20;
+/// For the superuser, who asks meanwhile. A login that is refused takes one for a moment, and the app server tries several.
+const RESERVED: usize = 10;
 
 const fn of_data(name: &'static str, change: fn(&Subject<'_>)) -> Breakage {
     Breakage { name, kind: Kind::Data(change) }
@@ -138,7 +140,10 @@ const fn of_server(
 /// An app server that logs in under a name of its own, so that its sessions can be told from ours, and a Redis that has
 /// its data again after a stop.
 pub(super) fn yelb() -> Yelb {
-    let postgres = Postgres::start_with(&[&format!("max_connections={MAX_CONNECTIONS}")]);
+    let postgres = Postgres::start_with(&[
+        &format!("max_connections={MAX_CONNECTIONS}"),
+        &format!("superuser_reserved_connections={RESERVED}"),
+    ]);
     let redis = Redis::start_with(&["--appendonly", "yes"]);
     postgres.create_original_schema();
     postgres.sql(
