@@ -90,6 +90,6 @@ function draw() {
 }
 
 draw();
-setInterval(() => rate.tick(now.counts && sum(now.counts), now.trouble !== null), 1_000);
+setInterval(() => rate.tick({ total: now.counts && sum(now.counts), asOf: now.asOf, isDown: now.trouble !== null }), 1_000);
 hosts.begin();
 totals.begin();
