@@ -12,6 +12,9 @@ const KEYS = `yelb keys of ${HERE}`;
 const COUNTED = `yelb counted of ${HERE}`;
 const OUTAGE = `yelb outage of ${HERE}`;
 
+/** The stream tells of up to twenty changes a second. */
+const SAVE_EVERY = 1_000;
+
 /**
  * @template T
  * @param {() => T} use
@@ -33,6 +36,31 @@ export function saveTotals(counts, asOf) {
   const text = JSON.stringify({ asOf, counts: Object.fromEntries(counts) });
   tried(() => localStorage.setItem(TOTALS, text), undefined);
 }
+
+/** @type {[counts: Map<string, number>, asOf: number] | null} */
+let unsaved = null;
+let saving = 0;
+
+/**
+ * The same for those that the next may replace at once. They are saved before the page goes.
+ * @param {Map<string, number>} counts
+ * @param {number} asOf
+ */
+export function saveTotalsSoon(counts, asOf) {
+  unsaved = [counts, asOf];
+  saving ||= setTimeout(saveUnsaved, SAVE_EVERY);
+}
+
+function saveUnsaved() {
+  clearTimeout(saving);
+  saving = 0;
+  if (unsaved) saveTotals(...unsaved);
+  unsaved = null;
+}
+
+document.addEventListener("visibilitychange", saveUnsaved);
+// Where a page that goes is not hidden before.
+addEventListener("pagehide", saveUnsaved);
 
 /**
  * @param {string[]} ids
@@ -106,6 +134,15 @@ export function onDroppedElsewhere(tell) {
   addEventListener("storage", ({ key, newValue }) => {
     if (key !== null && key.startsWith(VOTE) && newValue === null) tell(key.slice(VOTE.length));
   });
+}
+
+/**
+ * The page is looked at again, and may have missed what other tabs did: a page in the browser's memory of pages is told nothing.
+ * @param {() => void} tell
+ */
+export function onReturn(tell) {
+  document.addEventListener("visibilitychange", () => document.hidden || tell());
+  addEventListener("pageshow", ({ persisted }) => persisted && tell());
 }
 
 /**

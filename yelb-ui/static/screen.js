@@ -20,7 +20,7 @@ const hosts = answers(document.querySelector(".hosts"), rate.remember);
 const [pageViews, total] = ["#page-views", ".top__total"].map((part) => document.querySelector(part));
 
 /** @type {import("./totals.js").Totals} */
-let now = { counts: null, asOf: 0, pace: 0, trouble: null };
+let now = { counts: null, asOf: 0, isOld: false, pace: 0, trouble: null };
 /** Whether pages keep votes in an outage: they do if the app server counts a vote once, however often it is sent. */
 let areKept = savedKeepsKeys() === true;
 /** How many votes there were in the last outage. */

@@ -42,16 +42,17 @@ export function status(announce) {
   });
 
   function drawTotals() {
-    const { counts, asOf, pace } = now.totals;
+    const { counts, asOf, isOld, pace } = now.totals;
     const state = stateOf(now.totals);
+    const since = counts && isOld ? clock(asOf) : null;
     document.documentElement.dataset.state = state;
-    live.textContent = { waiting: "Waiting", zero: "Live", live: "Live", down: counts ? clock(asOf) : "No totals yet" }[state];
-    asOfWord.textContent = state === "down" && counts ? "As of " : "";
+    live.textContent = since ?? { waiting: "Waiting", zero: "Live", live: "Live", down: "No totals yet" }[state];
+    asOfWord.textContent = since ? "As of " : "";
     note.textContent = {
       waiting: "",
       zero: "waiting for the first vote",
       live: paceInWords(pace),
-      down: counts ? `as of ${clock(asOf)}, ${age(Date.now() - asOf)} old` : "no totals yet",
+      down: since ? `as of ${since}, ${age(Date.now() - asOf)} old` : "no totals yet",
     }[state];
     welcome.querySelector("h1").textContent = state === "zero" ? NO_VOTES_YET : WELCOME;
   }
@@ -61,8 +62,10 @@ export function status(announce) {
     update(situation) {
       now = situation;
       const { totals, votesTrouble, own } = now;
-      const title = totals.trouble ? down(totals.trouble, "Database") : votesTrouble ? "Votes not counted" : null;
-      if (title) waited = own.waiting;
+      // Those that waited may have been counted in another tab.
+      const areCounted = !votesTrouble || own.waiting === 0;
+      const title = totals.trouble ? down(totals.trouble, "Database") : areCounted ? null : "Votes not counted";
+      if (title) waited = banner.isOn ? Math.max(waited, own.waiting) : own.waiting;
       banner.update(title, totals.counts !== null);
     },
 

@@ -1,20 +1,17 @@
-// The current totals. Nothing else knows where they come from: from the live stream while the page is visible, and where there is
-// none, from a read every few seconds; they are moved at once by this page's own votes, and recalled from before a reload when they
-// cannot be read.
+// The current totals: what an answer means for them, wherever it comes from (reading.js). This page's own votes move them at once,
+// and they are recalled from before a reload when they cannot be read.
 
-import { getVotes } from "./api.js";
-import { savedTotals, saveTotals } from "./memory.js";
+import { savedCounted, savedTotals, saveTotals, saveTotalsSoon } from "./memory.js";
 import { ordered } from "./order.js";
-import { follow } from "./stream.js";
+import { reading } from "./reading.js";
 
-/** Other people vote, too. */
-const READ_EVERY = 3_000;
-/** However long a server asks to be left alone, the page is back soon after the server is. */
-const READ_AT_LEAST_EVERY = 10_000;
-/** After a stream was cut. Not all pages ask at the same moment what the matter is. */
-const ASK_WITHIN = 1_000;
-/** An event of the stream may be older than the answer to a vote that came before it, by less than this. */
-const SETTLED_AFTER = 2_000;
+/**
+ * An event of the stream does not say when its totals were read. It may be older than the answer to a vote that came before it,
+ * but hardly by more: an app server reads for 2.4 s at most.
+ */
+const SETTLED_AFTER = 5_000;
+/** A stream in which nothing changes gives a sign of life every 15 s. */
+const OLD_AFTER = 20_000;
 /** Shorter, and the pace would jump; longer, and it would lag. */
 const PACE_OVER = 10_000;
 
@@ -22,9 +19,11 @@ const PACE_OVER = 10_000;
  * @typedef {object} Totals
  * @property {Map<string, number> | null} counts null while there are none to show
  * @property {number} asOf when they were last read, in milliseconds since 1970
+ * @property {boolean} isOld whether they may have changed since then: nothing was heard of them for some time
  * @property {number} pace votes per second, from all visitors
  * @property {import("./api.js").Trouble | null} trouble why they cannot be read now
- * @property {import("./api.js").Host} [host] the app server that they were read from just now, if that is what changed
+ * @property {import("./api.js").Host} [host] the app server that has answered just now: at each read, and of the stream's events at
+ *   those that say something new about it
  */
 
 /**
@@ -36,102 +35,74 @@ const PACE_OVER = 10_000;
  */
 export function currentTotals(ids, { onChange, onViews, isAwaited }) {
   const order = ordered();
-  /** @type {{at: number, total: number}[]} */
-  let reads = [];
+  const pace = currentPace(() => tell());
+  const reader = reading(ids, { isAwaited, onBegin: order.readBegins, onAnswer, onFailure, onEvent, onSign });
   let asOf = 0;
   let trouble = null;
-  let nextRead = 0;
-  let underWay = 0;
-  /** @type {AbortController | null} ends the stream that is open */
-  let stream = null;
-  /** Whether it has told anything. */
-  let isLive = false;
-  let hasStream = true;
-  let lastHost = null;
-  let lastVote = 0;
-  let idle = 0;
+  /** The counts of the newest answer. */
+  let read = new Map();
+  /** The host of the newest event. */
+  let teller = null;
+  /** Runs until the totals are old. */
+  let ageing = 0;
+  /** Runs while an event may be older than the last vote's answer. */
+  let settling = 0;
 
   function tell(host) {
-    onChange({ counts: order.counts, asOf, pace: pace(reads), trouble, host });
+    const isOld = trouble !== null || Date.now() - asOf >= OLD_AFTER;
+    onChange({ counts: order.counts, asOf, isOld, pace: pace.perSecond, trouble, host });
   }
 
-  async function read() {
-    clearTimeout(nextRead);
-    const ticket = order.readBegins();
-    let pause = READ_EVERY;
-    underWay += 1;
-    const answer = await getVotes(ids).catch((error) => error);
-    underWay -= 1;
-    const failed = answer instanceof Error;
-    if (failed) pause = Math.min(Math.max(answer.retryAfter, READ_EVERY), READ_AT_LEAST_EVERY);
-    clearTimeout(nextRead);
-    if (isAwaited() || (!document.hidden && (failed || !isLive))) nextRead = setTimeout(read, pause);
-    if (!order.readEnds(ticket)) return;
-    if (failed) missed(answer);
-    else took(ticket, answer);
-    if (!failed) watch();
+  function onAnswer(ticket, { counts, host }) {
+    if (order.readEnds(ticket)) take(ticket, counts);
+    // Also if its counts are of no interest any more: an app server works, and votes that wait may wait for this.
+    tell(host);
   }
 
-  /** Opens the stream, unless it is open. Reading every few seconds goes on until it tells something, and begins again at its end. */
-  async function watch() {
-    if (stream || !hasStream || document.hidden) return;
-    const ending = (stream = new AbortController());
-    hasStream = await follow(ids, ending, { onSign, onEvent }).catch(() => true);
-    if (stream !== ending) return;
-    stream = null;
-    if (!isLive) return;
-    isLive = false;
-    clearTimeout(nextRead);
-    nextRead = setTimeout(read, Math.random() * ASK_WITHIN);
-  }
-
-  function leave() {
-    stream?.abort();
-    stream = null;
-    isLive = false;
-  }
-
-  function onSign() {
-    if (!trouble) asOf = Date.now();
+  function onFailure(ticket, error) {
+    if (order.readEnds(ticket)) miss(error);
   }
 
   /** @param {import("./stream.js").Event} event */
-  function onEvent(event) {
-    if (!isLive && !isAwaited()) clearTimeout(nextRead);
-    isLive = true;
+  function onEvent(event, isFirst) {
     onViews(event.views, event.viewsDown);
     // A read that is under way began before.
-    const now = order.readBegins();
-    order.readEnds(now);
-    if (event.trouble) missed(event.trouble);
-    else took(Date.now() - lastVote < SETTLED_AFTER ? 0 : now, event);
+    const ticket = order.readBegins();
+    order.readEnds(ticket);
+    if (event.trouble) return miss(event.trouble);
+    const isNew = isFirst || trouble !== null || event.host !== teller;
+    teller = event.host;
+    take(settling ? 0 : ticket, event.counts);
+    tell(isNew ? event.host : undefined);
   }
 
-  /** @param {number} ticket 0 if it may be older than a vote's answer */
-  function took(ticket, { counts, host }) {
-    // Of an app server that was heard of already there is nothing to tell at each event.
-    const isNews = !isLive || trouble !== null || host !== lastHost;
-    if (trouble) hasStream = true;
-    lastHost = host;
-    order.readAnswers(ticket, counts);
+  function onSign() {
+    if (trouble) return;
+    const wasOld = Date.now() - asOf >= OLD_AFTER;
+    hold();
+    if (wasOld) tell();
+  }
+
+  /** The totals are what they are now. */
+  function hold() {
     asOf = Date.now();
+    saveTotalsSoon(order.counts, asOf);
+    clearTimeout(ageing);
+    ageing = setTimeout(tell, OLD_AFTER);
+  }
+
+  /** @param {number} ticket 0 if the counts may be older than a vote's answer */
+  function take(ticket, counts) {
+    order.readAnswers(ticket, counts);
+    read = counts;
     trouble = null;
-    clearTimeout(idle);
-    if (isLive) idle = setTimeout(rest, PACE_OVER);
-    reads = [...reads.filter(({ at }) => asOf - at <= PACE_OVER), { at: asOf, total: sum(counts) }];
-    saveTotals(order.counts, asOf);
-    tell(isNews ? host : undefined);
+    pace.add(sum(counts));
+    hold();
   }
 
-  /** The stream tells of changes alone: without one nothing moves any more. */
-  function rest() {
-    reads = [];
-    if (!trouble) tell();
-  }
-
-  function missed(error) {
+  function miss(error) {
     trouble = error;
-    reads = [];
+    pace.forget();
     const saved = order.counts ? null : savedTotals(ids);
     if (saved) {
       order.remember(saved.counts);
@@ -140,32 +111,26 @@ export function currentTotals(ids, { onChange, onViews, isAwaited }) {
     tell();
   }
 
-  /** As at first: there may be a stream now where there was none, and one that seems open may be dead. */
-  function arrive() {
-    leave();
-    hasStream = true;
-    read();
+  /** @param {number} pause in which events only raise counts */
+  function settleAfter(pause) {
+    clearTimeout(settling);
+    settling = pause > 0 ? setTimeout(settle, Math.min(pause, SETTLED_AFTER)) : 0;
   }
 
-  /** Not at the next turn, but now. Many votes that fail together have one read. */
-  function check() {
-    if (underWay === 0) read();
+  /** What the last event did not confirm may be gone, and without a change there is no other event. */
+  function settle() {
+    settling = 0;
+    if (order.counts && ids.some((id) => order.counts.get(id) !== read.get(id))) reader.recheck();
   }
 
   return {
     begin() {
-      document.addEventListener("visibilitychange", () => {
-        if (!document.hidden) return arrive();
-        // Browsers allow six connections to a host, over all tabs.
-        leave();
-        if (!isAwaited()) clearTimeout(nextRead);
-      });
-      addEventListener("online", arrive);
-      addEventListener("offline", arrive);
-      read();
+      // A reload forgets which vote was the last, and not what the visitor was told of it.
+      settleAfter(Math.max(0, ...savedCounted().values()) + SETTLED_AFTER - Date.now());
+      reader.begin();
     },
 
-    check,
+    check: reader.check,
 
     /**
      * The answer to a vote moves the totals. Without it, the vote would show at the next read only.
@@ -174,21 +139,49 @@ export function currentTotals(ids, { onChange, onViews, isAwaited }) {
      */
     voteCounted(id, count) {
       order.voteAnswers(id, count);
-      lastVote = Date.now();
+      settleAfter(SETTLED_AFTER);
       // A reload must not take back what the visitor was told.
       if (order.counts) saveTotals(order.counts, asOf);
       tell();
       // It seems that the app server is there again.
-      if (trouble) check();
+      if (trouble) reader.check();
     },
   };
 }
 
-/** @param {{at: number, total: number}[]} reads the newest last */
-function pace(reads) {
-  if (reads.length < 2) return 0;
-  const [first, last] = [reads[0], reads[reads.length - 1]];
-  return Math.max(0, (1000 * (last.total - first.total)) / Math.max(1, last.at - first.at));
+/**
+ * The pace of the last seconds.
+ * @param {() => void} onRest nothing has moved for so long: the stream tells of changes alone
+ */
+function currentPace(onRest) {
+  /** @type {{at: number, total: number}[]} the newest last */
+  let reads = [];
+  let idle = 0;
+
+  function forget() {
+    clearTimeout(idle);
+    reads = [];
+  }
+
+  return {
+    forget,
+
+    add(total) {
+      const now = Date.now();
+      reads = [...reads.filter(({ at }) => now - at <= PACE_OVER), { at: now, total }];
+      clearTimeout(idle);
+      idle = setTimeout(() => {
+        forget();
+        onRest();
+      }, PACE_OVER);
+    },
+
+    get perSecond() {
+      if (reads.length < 2) return 0;
+      const [first, last] = [reads[0], reads[reads.length - 1]];
+      return Math.max(0, (1000 * (last.total - first.total)) / Math.max(1, last.at - first.at));
+    },
+  };
 }
 
 /** @param {Totals} totals */

@@ -26,7 +26,7 @@ const ids = cards.map(({ id }) => id);
 const nameOf = (id) => cards.find((card) => card.id === id).name;
 
 /** @type {import("./totals.js").Totals} */
-let now = { counts: null, asOf: 0, pace: 0, trouble: null };
+let now = { counts: null, asOf: 0, isOld: false, pace: 0, trouble: null };
 let votesTrouble = null;
 
 const own = voting(ids, {
@@ -58,7 +58,7 @@ const totals = currentTotals(ids, {
 });
 
 async function appServerWorks(host, wasDown) {
-  if (wasDown) thisVisit.recovered(host);
+  if (wasDown && now.trouble === null) thisVisit.recovered(host);
   const trouble = await own.repeat();
   if (trouble !== undefined) votesTrouble = trouble;
   tell();
