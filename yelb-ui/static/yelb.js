@@ -29,6 +29,13 @@ const nameOf = (id) => cards.find((card) => card.id === id).name;
 let now = { counts: null, asOf: 0, isOld: false, pace: 0, trouble: null };
 let votesTrouble = null;
 
+/** What becomes of a vote that was not confirmed. @type {Record<string, string>} */
+const WHAT_THEN = {
+  waiting: "It is kept and sent again.",
+  kept: "It is kept until an app server answers.",
+  unsure: "It may not have been counted.",
+};
+
 const own = voting(ids, {
   onCounted({ id, failed }, count, host) {
     // Of votes that are sent again the banner tells, and one sentence is enough.
@@ -37,8 +44,7 @@ const own = voting(ids, {
     totals.voteCounted(id, count);
   },
   onUnconfirmed(id, fate) {
-    const then = fate === "unsure" ? "It may not have been counted." : "It is kept and sent again.";
-    announce(`Your vote for ${nameOf(id)} was not confirmed. ${then}`);
+    announce(`Your vote for ${nameOf(id)} was not confirmed. ${WHAT_THEN[fate]}`);
     // Is it only the vote, or everything? If it is only the vote, the read's answer has it sent again.
     totals.check();
   },

@@ -212,6 +212,7 @@ test("before an app server has been heard of, the page promises no more than to 
   const before = await counted("chipotle");
   await shown.button("chipotle").click();
   await shown.untilSays(shown.outcome("chipotle"), "1 vote until an answer");
+  await shown.untilSays(shown.announcement, "Your vote for Chipotle was not confirmed. It is kept until an app server answers.");
 
   await page.unroute("**/api/**");
   await shown.timePasses();

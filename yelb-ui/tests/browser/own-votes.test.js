@@ -2,10 +2,10 @@
 
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { newLiveVisitor } from "./support/browser.js";
+import { look, newLiveVisitor, newVisitor, startBrowser } from "./support/browser.js";
 import { forward, serveBefore, startYelb } from "./support/servers.js";
 import { stage } from "./support/stage.js";
-import { YelbPage } from "./support/yelb-page.js";
+import { problem, storeDown, withoutName, YelbPage } from "./support/yelb-page.js";
 
 const on = stage(startYelb);
 
@@ -109,4 +109,114 @@ test("a page that is reloaded before its vote is answered sends it again, and it
   await shown.untilSays(shown.outcome("chipotle"), "Counted at");
   assert.equal((await counts()).chipotle, before + 1);
   assert.deepEqual(keys, [keys[0], keys[0]]);
+});
+
+test("votes that wait for a restaurant that is refused hold up no others, and all are told of in the end", async () => {
+  const { page, shown } = await visit();
+  const before = await counts();
+  await page.route(/\/api\/(ihop|outback|getvotes)$/, (route) => route.fulfill(storeDown()));
+  for (const id of ["ihop", "outback"]) {
+    await shown.button(id).click();
+    await shown.untilSays(shown.outcome(id), "Will be sent again");
+  }
+  await page.unroute(/\/api\/(ihop|outback|getvotes)$/);
+  await page.route("**/api/ihop", (route) => route.fulfill(storeDown()));
+  await shown.timePasses();
+  await shown.untilSays(shown.outcome("outback"), "Counted at");
+  await shown.untilSays(shown.outcome("ihop"), "Will be sent again");
+  await shown.untilSays(shown.notice, "Votes not counted for");
+  await page.unroute("**/api/ihop");
+  await shown.timePasses();
+  await shown.untilSays(shown.outcome("ihop"), "Counted at");
+  await shown.untilSays(shown.notice, "Your 2 waiting votes are counted, too.");
+  const { ihop, outback } = await counts();
+  assert.deepEqual([ihop, outback], [before.ihop + 1, before.outback + 1]);
+});
+
+test("a vote that another tab has counted is no longer told as not counted", async () => {
+  const { page, shown } = await visit();
+  await page.route("**/api/ihop", (route) => route.fulfill(storeDown()));
+  await shown.button("ihop").click();
+  await shown.untilSays(shown.notice, "Votes not counted for");
+  // From now on the first tab learns from the other alone.
+  await page.route("**/api/getvotes", () => {});
+  const other = await visit(on.yelb.url, await page.context().newPage());
+  await other.shown.untilSays(other.shown.outcome("ihop"), "Counted at");
+  await shown.untilSays(shown.notice, "Your 1 waiting vote is counted, too.");
+});
+
+test("a vote of a tab that was closed is sent by the one that is looked at then", async () => {
+  const { page, shown } = await visit();
+  const before = (await counts()).bucadibeppo;
+  await look(page, true);
+  const closing = await visit(on.yelb.url, await page.context().newPage());
+  await closing.page.route("**/api/bucadibeppo", (route) => route.fulfill(storeDown()));
+  await closing.shown.button("bucadibeppo").click();
+  await closing.shown.untilSays(closing.shown.outcome("bucadibeppo"), "Will be sent again");
+  await closing.page.close();
+  await look(page, false);
+  await shown.untilSays(shown.outcome("bucadibeppo"), "Counted at");
+  assert.equal((await counts()).bucadibeppo, before + 1);
+});
+
+/**
+ * Leaves the page for another one, and comes back to it as it was.
+ * @param {import("playwright-core").Page} page
+ * @param {() => Promise<void>} meanwhile
+ */
+async function leaveAndComeBack(page, meanwhile) {
+  await page.evaluate(() => addEventListener("pageshow", ({ persisted }) => (globalThis.isBack = persisted)));
+  await page.goto(`${on.yelb.url}/screen`);
+  await meanwhile();
+  await page.evaluate(() => history.back());
+  await page.waitForFunction(() => globalThis.isBack);
+}
+
+/** A browser that keeps pages in memory, as visitors' do. */
+async function keepingBrowser(context) {
+  const browser = await startBrowser({ ignoreDefaultArgs: ["--disable-back-forward-cache"] });
+  context.after(() => browser.close());
+  return browser;
+}
+
+test("a page that comes back from the browser's memory is live, and sends what waited", async (context) => {
+  const browser = await keepingBrowser(context);
+  const { page, shown } = await visit(on.yelb.url, await newLiveVisitor(browser));
+  const before = await counts();
+  await page.route("**/api/ihop", (route) => route.fulfill(storeDown()));
+  await shown.button("ihop").click();
+  await shown.untilSays(shown.outcome("ihop"), "Will be sent again");
+  const stream = page.waitForResponse("**/api/stream");
+  await leaveAndComeBack(page, async () => {
+    await page.unroute("**/api/ihop");
+    await fetch(`${on.yelb.url}/api/outback`);
+  });
+  await stream;
+  await shown.untilCounted("outback", before.outback + 1);
+  await shown.untilSays(shown.outcome("ihop"), "Counted at");
+  await fetch(`${on.yelb.url}/api/outback`);
+  await shown.untilCounted("outback", before.outback + 2);
+  assert.equal((await counts()).ihop, before.ihop + 1);
+});
+
+test("a vote that another tab has settled is not offered by a page that comes back from the browser's memory", async (context) => {
+  const browser = await keepingBrowser(context);
+  const page = await newVisitor(browser);
+  const shown = new YelbPage(page);
+  await withoutName(page);
+  await page.route("**/api/ihop", (route) => route.fulfill(problem(504, "too slow")));
+  await page.goto(on.yelb.url);
+  await shown.untilTotalsAre("fresh");
+  await shown.button("ihop").click();
+  await shown.sendAgain("ihop").waitFor();
+  await leaveAndComeBack(page, async () => {
+    const other = await page.context().newPage();
+    await withoutName(other);
+    await other.goto(on.yelb.url);
+    const otherShown = new YelbPage(other);
+    await otherShown.sendAgain("ihop").click();
+    await otherShown.untilSays(otherShown.outcome("ihop"), "Counted at");
+  });
+  await shown.sendAgain("ihop").waitFor({ state: "hidden" });
+  assert.equal(await shown.notice.isVisible(), false);
 });
