@@ -40,7 +40,7 @@ export function currentTotals(ids, { onChange, onViews, isAwaited }) {
   let asOf = 0;
   let trouble = null;
   /** The counts of the newest answer. */
-  let read = new Map();
+  let newest = new Map();
   /** The host of the newest event. */
   let teller = null;
   /** Runs until the totals are old. */
@@ -94,7 +94,7 @@ export function currentTotals(ids, { onChange, onViews, isAwaited }) {
   /** @param {number} ticket 0 if the counts may be older than a vote's answer */
   function take(ticket, counts) {
     order.readAnswers(ticket, counts);
-    read = counts;
+    newest = counts;
     trouble = null;
     pace.add(sum(counts));
     hold();
@@ -120,7 +120,7 @@ export function currentTotals(ids, { onChange, onViews, isAwaited }) {
   /** What the last event did not confirm may be gone, and without a change there is no other event. */
   function settle() {
     settling = 0;
-    if (order.counts && ids.some((id) => order.counts.get(id) !== read.get(id))) reader.recheck();
+    if (order.counts && ids.some((id) => order.counts.get(id) !== newest.get(id))) reader.recheck();
   }
 
   return {

@@ -43,24 +43,30 @@ export function voting(ids, { onCounted, onUnconfirmed, onChange }) {
   let repeating = false;
 
   for (const vote of keptVotes()) if (!ids.includes(vote.id) && isOld(vote)) dropVote(vote);
-  recall();
+  takeOver(keptVotes());
   onReturn(() => {
-    recall();
+    const kept = keptVotes();
+    // Not what the visitor would have to decide: another tab may be sending it.
+    if (keepsKeys !== false) takeOver(kept);
+    forgetSettled(kept);
     onChange();
   });
   onDroppedElsewhere((key) => {
     if (!underWay.has(key) && open.delete(key)) onChange();
   });
 
-  /** Takes over what is kept: of the time before a reload, of tabs that are closed. */
-  function recall() {
-    const kept = new Map(keptVotes().map((vote) => [vote.key, vote]));
-    for (const vote of kept.values()) {
+  /** @param {import("./memory.js").Vote[]} kept of the time before a reload, or of tabs that are closed */
+  function takeOver(kept) {
+    for (const vote of kept) {
       if (ids.includes(vote.id) && !open.has(vote.key)) open.set(vote.key, { ...vote, failed: true, refused: false, isKept: true });
     }
-    // Another tab has settled it while this one was in the browser's memory of pages. One that waits is sent, and counted once.
-    for (const vote of open.values()) {
-      if (vote.isKept && !kept.has(vote.key) && fateOf(vote) === "unsure" && !underWay.has(vote.key)) open.delete(vote.key);
+  }
+
+  /** Another tab has settled them while this page was in the browser's memory. A vote that waits is sent, and counted once. */
+  function forgetSettled(kept) {
+    const keys = new Set(kept.map(({ key }) => key));
+    for (const vote of [...open.values()]) {
+      if (vote.isKept && !keys.has(vote.key) && fateOf(vote) === "unsure" && !underWay.has(vote.key)) open.delete(vote.key);
     }
   }
 
