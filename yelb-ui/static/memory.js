@@ -37,15 +37,10 @@ export function saveTotals(counts, asOf) {
   tried(() => localStorage.setItem(TOTALS, text), undefined);
 }
 
-/** @type {[counts: Map<string, number>, asOf: number] | null} */
 let unsaved = null;
 let saving = 0;
 
-/**
- * The same for those that the next may replace at once. They are saved before the page goes.
- * @param {Map<string, number>} counts
- * @param {number} asOf
- */
+/** The same a little later, unless others replace them. They are saved before the page goes. */
 export function saveTotalsSoon(counts, asOf) {
   unsaved = [counts, asOf];
   saving ||= setTimeout(saveUnsaved, SAVE_EVERY);
@@ -136,10 +131,7 @@ export function onDroppedElsewhere(tell) {
   });
 }
 
-/**
- * The page is looked at again, and may have missed what other tabs did: a page in the browser's memory of pages is told nothing.
- * @param {() => void} tell
- */
+/** @param {() => void} tell the page is looked at again; in the browser's memory of pages it was told nothing */
 export function onReturn(tell) {
   document.addEventListener("visibilitychange", () => document.hidden || tell());
   addEventListener("pageshow", ({ persisted }) => persisted && tell());

@@ -1,7 +1,4 @@
-// When the totals are read, and when the stream is followed instead. What the answers mean is the business of totals.js.
-//
-// While the page is visible, the stream tells all. The totals are read every few seconds where there is no stream, after a read
-// that failed, and for as long as there is a reason to (`isAwaited`), also on a hidden page.
+// When the totals are read, and when the stream is followed instead. totals.js knows what the answers mean.
 
 import { getVotes } from "./api.js";
 import { follow } from "./stream.js";
@@ -18,12 +15,12 @@ const LOOK_AGAIN_AFTER = 60_000;
 /**
  * @param {string[]} ids
  * @param {object} to
- * @param {() => boolean} to.isAwaited whether there is a reason to read although the stream tells all, or the page is hidden
- * @param {() => number} to.onBegin a read begins: gives its ticket
- * @param {(ticket: number, answer: Awaited<ReturnType<typeof getVotes>>) => void} to.onAnswer
+ * @param {() => boolean} to.isAwaited whether to read also beside the stream, or on a hidden page
+ * @param {() => number} to.onBegin gives the ticket of a read that begins
+ * @param {(ticket: number, answer: {counts: Map<string, number>, host: import("./api.js").Host}) => void} to.onAnswer
  * @param {(ticket: number, trouble: import("./api.js").Trouble) => void} to.onFailure
- * @param {(event: import("./stream.js").Event, isFirst: boolean) => void} to.onEvent of the stream; `isFirst` since it was opened
- * @param {() => void} to.onSign the stream is alive, and what it told last still holds
+ * @param {(event: import("./stream.js").Event, isFirst: boolean) => void} to.onEvent
+ * @param {() => void} to.onSign what the stream told last still holds
  */
 export function reading(ids, { isAwaited, onBegin, onAnswer, onFailure, onEvent, onSign }) {
   let next = 0;
@@ -71,7 +68,7 @@ export function reading(ids, { isAwaited, onBegin, onAnswer, onFailure, onEvent,
     if (stream || without || document.hidden) return;
     const ending = (stream = new AbortController());
     const isThere = await follow(ids, ending, { onSign: alive, onEvent: told }).catch(() => true);
-    // It was left, and what becomes of it is of no matter.
+    // It was left.
     if (stream !== ending) return;
     stream = null;
     if (!isThere) without = setTimeout(mayHaveStream, LOOK_AGAIN_AFTER);
@@ -120,7 +117,7 @@ export function reading(ids, { isAwaited, onBegin, onAnswer, onFailure, onEvent,
       document.addEventListener("visibilitychange", () => (document.hidden ? hide() : arrive()));
       addEventListener("online", arrive);
       addEventListener("offline", arrive);
-      // Back from the browser's memory of pages. Not each browser has it hidden before.
+      // Back from the browser's memory of pages.
       addEventListener("pageshow", ({ persisted }) => persisted && arrive());
       read();
     },
@@ -128,11 +125,6 @@ export function reading(ids, { isAwaited, onBegin, onAnswer, onFailure, onEvent,
     /** Not at the next turn, but now. Many votes that fail together have one read. */
     check() {
       if (underWay === 0) read();
-    },
-
-    /** What the stream has told is in doubt. */
-    recheck() {
-      if (isLive) read();
     },
   };
 }

@@ -133,7 +133,7 @@ export function outageBanner(banner, { announce, during, after, otherwise, onDra
 }
 
 /**
- * How long an outage lasts, through a reload, and how long its end is shown.
+ * How long an outage lasts, through a reload.
  * @param {() => void} onTick each second of it, and when its end is shown no longer
  */
 function outageTimer(onTick) {
@@ -144,7 +144,6 @@ function outageTimer(onTick) {
   let ticking = 0;
 
   return {
-    /** @returns {{title: string, lasts: number} | null} */
     get down() {
       return outage && { title: outage.title, lasts: Date.now() - outage.since };
     },

@@ -1,13 +1,12 @@
-// The current totals: what an answer means for them, wherever it comes from (reading.js). This page's own votes move them at once,
-// and they are recalled from before a reload when they cannot be read.
+// The current totals: what an answer means for them. They are moved at once by this page's own votes, and recalled from before a
+// reload when they cannot be read.
 
 import { savedCounted, savedTotals, saveTotals, saveTotalsSoon } from "./memory.js";
 import { ordered } from "./order.js";
 import { reading } from "./reading.js";
 
 /**
- * An event of the stream does not say when its totals were read. It may be older than the answer to a vote that came before it,
- * but hardly by more: an app server reads for 2.4 s at most.
+ * An event may be older than the answer to a vote that came before it, but hardly by more: an app server reads for 2.4 s at most.
  */
 const SETTLED_AFTER = 5_000;
 /** A stream in which nothing changes gives a sign of life every 15 s. */
@@ -19,11 +18,10 @@ const PACE_OVER = 10_000;
  * @typedef {object} Totals
  * @property {Map<string, number> | null} counts null while there are none to show
  * @property {number} asOf when they were last read, in milliseconds since 1970
- * @property {boolean} isOld whether they may have changed since then: nothing was heard of them for some time
+ * @property {boolean} isOld whether they may have changed since then
  * @property {number} pace votes per second, from all visitors
  * @property {import("./api.js").Trouble | null} trouble why they cannot be read now
- * @property {import("./api.js").Host} [host] the app server that has answered just now: at each read, and of the stream's events at
- *   those that say something new about it
+ * @property {import("./api.js").Host} [host] the app server that they were read from just now, or of which the stream says something new
  */
 
 /**
@@ -31,7 +29,7 @@ const PACE_OVER = 10_000;
  * @param {object} to
  * @param {(totals: Totals) => void} to.onChange
  * @param {(views: number | null, isDown: boolean) => void} to.onViews what the stream tells of the page views
- * @param {() => boolean} to.isAwaited whether there is a reason to read although the stream tells all, or the page is hidden
+ * @param {() => boolean} to.isAwaited whether to read also beside the stream, or on a hidden page
  */
 export function currentTotals(ids, { onChange, onViews, isAwaited }) {
   const order = ordered();
@@ -55,7 +53,7 @@ export function currentTotals(ids, { onChange, onViews, isAwaited }) {
 
   function onAnswer(ticket, { counts, host }) {
     if (order.readEnds(ticket)) take(ticket, counts);
-    // Also if its counts are of no interest any more: an app server works, and votes that wait may wait for this.
+    // Also if an event has overtaken it: votes may wait for an app server that works.
     tell(host);
   }
 
@@ -120,7 +118,7 @@ export function currentTotals(ids, { onChange, onViews, isAwaited }) {
   /** What the last event did not confirm may be gone, and without a change there is no other event. */
   function settle() {
     settling = 0;
-    if (order.counts && ids.some((id) => order.counts.get(id) !== newest.get(id))) reader.recheck();
+    if (order.counts && ids.some((id) => order.counts.get(id) !== newest.get(id))) reader.check();
   }
 
   return {
@@ -150,8 +148,7 @@ export function currentTotals(ids, { onChange, onViews, isAwaited }) {
 }
 
 /**
- * The pace of the last seconds.
- * @param {() => void} onRest nothing has moved for so long: the stream tells of changes alone
+ * @param {() => void} onRest nothing moves any more: the stream tells of changes alone
  */
 function currentPace(onRest) {
   /** @type {{at: number, total: number}[]} the newest last */

@@ -55,14 +55,14 @@ export function voting(ids, { onCounted, onUnconfirmed, onChange }) {
     if (!underWay.has(key) && open.delete(key)) onChange();
   });
 
-  /** @param {import("./memory.js").Vote[]} kept of the time before a reload, or of tabs that are closed */
+  /** Votes of the time before a reload, or of tabs that are closed. */
   function takeOver(kept) {
     for (const vote of kept) {
       if (ids.includes(vote.id) && !open.has(vote.key)) open.set(vote.key, { ...vote, failed: true, refused: false, isKept: true });
     }
   }
 
-  /** Another tab has settled them while this page was in the browser's memory. A vote that waits is sent, and counted once. */
+  /** Another tab has settled them. A vote that waits is sent again, and counted once. */
   function forgetSettled(kept) {
     const keys = new Set(kept.map(({ key }) => key));
     for (const vote of [...open.values()]) {
