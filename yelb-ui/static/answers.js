@@ -14,40 +14,40 @@ const LONGEST = 20;
  * @param {(votes: number[]) => void} onVotes the votes of the last seconds, as far as the page's server knows them
  */
 export function answers(root, onVotes) {
-  const rows = [...root.querySelectorAll(".host")];
-  const more = root.querySelector(".hosts__more");
   let isKnown = false;
+
+  const stream = whileVisible("screen/answers", ({ hosts, votes }) => {
+    const known = hosts.map(([name, answers]) => ({ name: checkedName(name), answers }));
+    isKnown ||= known.length > 0;
+    if (known.length > 0) show(root, known);
+    onVotes(votes.filter(isCount));
+  });
+
+  return {
+    begin: stream.begin,
+
+    /** @param {string} name of an app server that says it only when it is asked */
+    heard(name) {
+      if (!isKnown) show(root, [{ name, answers: null }]);
+    },
+  };
+}
+
+/**
+ * Follows a stream, and opens it anew when it ends, for as long as the page is visible.
+ * @param {string} path
+ * @param {(data: any) => void} onData
+ */
+function whileVisible(path, onData) {
   let isFollowing = false;
   let ending = new AbortController();
-
-  function onData({ hosts, votes }) {
-    const known = hosts.map(([name, answers]) => ({ name: checkedName(name), answers }));
-    if (known.length > 0) show(known);
-    onVotes(votes.filter(isCount));
-  }
-
-  /** @param {{name: string, answers: number | null}[]} hosts the newest first */
-  function show(hosts) {
-    isKnown = true;
-    const most = Math.max(...hosts.map(({ answers }) => answers ?? 0));
-    rows.forEach((row, place) => {
-      const host = hosts[place];
-      row.hidden = host === undefined;
-      if (host === undefined) return;
-      const [name, bar, answers] = row.children;
-      name.textContent = shortened(host.name);
-      bar.style.setProperty("--length", length(host.answers ?? 0, most));
-      answers.textContent = host.answers === null ? "" : roughly(host.answers);
-    });
-    more.textContent = hosts.length > rows.length ? `these and ${hosts.length - rows.length} more` : "";
-  }
 
   async function follow() {
     if (isFollowing) return;
     isFollowing = true;
     while (!document.hidden) {
       ending = new AbortController();
-      await readEvents("screen/answers", ending, { onData }).catch(() => {});
+      await readEvents(path, ending, { onData }).catch(() => {});
       await new Promise((resolve) => setTimeout(resolve, TRY_AGAIN_AFTER));
     }
     isFollowing = false;
@@ -60,12 +60,34 @@ export function answers(root, onVotes) {
       addEventListener("online", () => ending.abort());
       follow();
     },
+<<<<<<< HEAD
 
     /** @param {string} name of an app server without `Yelb-Host`, from its stats */
     heard(name) {
       if (!isKnown) show([{ name, answers: null }]);
     },
+=======
+>>>>>>> page
   };
+}
+
+/**
+ * @param {Element} root
+ * @param {{name: string, answers: number | null}[]} hosts the newest first
+ */
+function show(root, hosts) {
+  const rows = [...root.querySelectorAll(".host")];
+  const most = Math.max(...hosts.map(({ answers }) => answers ?? 0));
+  rows.forEach((row, place) => {
+    const host = hosts[place];
+    row.hidden = host === undefined;
+    if (host === undefined) return;
+    const [name, bar, answers] = row.children;
+    name.textContent = shortened(host.name);
+    bar.style.setProperty("--length", length(host.answers ?? 0, most));
+    answers.textContent = host.answers === null ? "" : roughly(host.answers);
+  });
+  root.querySelector(".hosts__more").textContent = hosts.length > rows.length ? `these and ${hosts.length - rows.length} more` : "";
 }
 
 /** @param {string} host */

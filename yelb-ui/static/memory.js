@@ -12,6 +12,9 @@ const KEYS = `yelb keys of ${HERE}`;
 const COUNTED = `yelb counted of ${HERE}`;
 const OUTAGE = `yelb outage of ${HERE}`;
 
+/** The stream tells of up to twenty changes a second. */
+const SAVE_EVERY = 1_000;
+
 /**
  * @template T
  * @param {() => T} use
@@ -33,6 +36,26 @@ export function saveTotals(counts, asOf) {
   const text = JSON.stringify({ asOf, counts: Object.fromEntries(counts) });
   tried(() => localStorage.setItem(TOTALS, text), undefined);
 }
+
+let unsaved = null;
+let saving = 0;
+
+/** The same a little later, unless others replace them. They are saved before the page goes. */
+export function saveTotalsSoon(counts, asOf) {
+  unsaved = [counts, asOf];
+  saving ||= setTimeout(saveUnsaved, SAVE_EVERY);
+}
+
+function saveUnsaved() {
+  clearTimeout(saving);
+  saving = 0;
+  if (unsaved) saveTotals(...unsaved);
+  unsaved = null;
+}
+
+document.addEventListener("visibilitychange", saveUnsaved);
+// Where a page that goes is not hidden before.
+addEventListener("pagehide", saveUnsaved);
 
 /**
  * @param {string[]} ids
@@ -106,6 +129,12 @@ export function onDroppedElsewhere(tell) {
   addEventListener("storage", ({ key, newValue }) => {
     if (key !== null && key.startsWith(VOTE) && newValue === null) tell(key.slice(VOTE.length));
   });
+}
+
+/** @param {() => void} tell the page is looked at again; in the browser's memory of pages it was told nothing */
+export function onReturn(tell) {
+  document.addEventListener("visibilitychange", () => document.hidden || tell());
+  addEventListener("pageshow", ({ persisted }) => persisted && tell());
 }
 
 /**

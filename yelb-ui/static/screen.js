@@ -20,8 +20,13 @@ const hosts = answers(document.querySelector(".hosts"), rate.remember);
 const [pageViews, total] = ["#page-views", ".top__total"].map((part) => document.querySelector(part));
 
 /** @type {import("./totals.js").Totals} */
+<<<<<<< HEAD
 let now = { counts: null, asOf: 0, pace: 0, trouble: null };
 /** Whether pages keep votes in an outage. They do so if the app server supports `Idempotency-Key`. */
+=======
+let now = { counts: null, asOf: 0, isOld: false, pace: 0, trouble: null };
+/** Whether pages keep votes in an outage: they do if the app server counts a vote once, however often it is sent. */
+>>>>>>> page
 let areKept = savedKeepsKeys() === true;
 /** The sum of the votes when the last outage was noticed. */
 let before = 0;
@@ -91,6 +96,6 @@ function draw() {
 }
 
 draw();
-setInterval(() => rate.tick(now.counts && sum(now.counts), now.trouble !== null), 1_000);
+setInterval(() => rate.tick({ total: now.counts && sum(now.counts), asOf: now.asOf, isDown: now.trouble !== null }), 1_000);
 hosts.begin();
 totals.begin();

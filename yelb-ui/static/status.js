@@ -19,8 +19,7 @@ const NO_VOTES_YET = "No votes yet. Yours decides lunch.";
 
 /** @param {(sentence: string) => void} announce */
 export function status(announce) {
-  const [welcome, live, note] = ["#welcome", "#live", "#note"].map((id) => document.querySelector(id));
-  const asOfWord = document.querySelector(".live__as-of");
+  const welcome = document.querySelector("#welcome");
   /** @type {Situation} */
   let now;
   /** How many votes waited in the last outage. */
@@ -37,32 +36,20 @@ export function status(announce) {
     onDraw(face) {
       // Screen readers keep the page's heading.
       welcome.classList.toggle("visually-hidden", face !== null);
-      drawTotals();
+      const state = drawState(now.totals);
+      welcome.querySelector("h1").textContent = state === "zero" ? NO_VOTES_YET : WELCOME;
     },
   });
-
-  function drawTotals() {
-    const { counts, asOf, pace } = now.totals;
-    const state = stateOf(now.totals);
-    document.documentElement.dataset.state = state;
-    live.textContent = { waiting: "Waiting", zero: "Live", live: "Live", down: counts ? clock(asOf) : "No totals yet" }[state];
-    asOfWord.textContent = state === "down" && counts ? "As of " : "";
-    note.textContent = {
-      waiting: "",
-      zero: "waiting for the first vote",
-      live: paceInWords(pace),
-      down: counts ? `as of ${clock(asOf)}, ${age(Date.now() - asOf)} old` : "no totals yet",
-    }[state];
-    welcome.querySelector("h1").textContent = state === "zero" ? NO_VOTES_YET : WELCOME;
-  }
 
   return {
     /** @param {Situation} situation */
     update(situation) {
       now = situation;
       const { totals, votesTrouble, own } = now;
-      const title = totals.trouble ? down(totals.trouble, "Database") : votesTrouble ? "Votes not counted" : null;
-      if (title) waited = own.waiting;
+      // Those that waited may have been counted in another tab.
+      const areCounted = !votesTrouble || own.waiting === 0;
+      const title = totals.trouble ? down(totals.trouble, "Database") : areCounted ? null : "Votes not counted";
+      if (title) waited = banner.isOn ? Math.max(waited, own.waiting) : own.waiting;
       banner.update(title, totals.counts !== null);
     },
 
@@ -73,6 +60,24 @@ export function status(announce) {
   };
 }
 
+/** @param {import("./totals.js").Totals} totals */
+function drawState(totals) {
+  const { counts, asOf, isOld, pace } = totals;
+  const [asOfWord, live, note] = [".live__as-of", "#live", "#note"].map((part) => document.querySelector(part));
+  const state = stateOf(totals);
+  const since = counts && isOld ? clock(asOf) : null;
+  document.documentElement.dataset.state = state;
+  asOfWord.textContent = since ? "As of " : "";
+  live.textContent = since ?? { waiting: "Waiting", zero: "Live", live: "Live", down: "No totals yet" }[state];
+  note.textContent = {
+    waiting: "",
+    zero: "waiting for the first vote",
+    live: paceInWords(pace),
+    down: since ? `as of ${since}, ${age(Date.now() - asOf)} old` : "no totals yet",
+  }[state];
+  return state;
+}
+
 /** @typedef {{kind: "down" | "back" | "unsure", what: string, then: string}} Face what the banner shows */
 
 /**
@@ -80,46 +85,22 @@ export function status(announce) {
  * @param {object} to `during` and `after` say what becomes of votes; of several lines the first is announced
  */
 export function outageBanner(banner, { announce, during, after, otherwise, onDraw }) {
-  /** @type {{title: string, since: number} | null} */
-  let outage = null;
-  /** @type {{after: number, until: number} | null} the end of the last outage */
-  let back = null;
-  let ticking = 0;
+  const outage = outageTimer(draw);
   /** The last sentence about an outage and its end: changes are announced, not the seconds. */
   let said = "";
 
-  function begin(title) {
-    outage = { title, since: outage?.since ?? savedOutage() ?? Date.now() };
-    back = null;
-    saveOutage(outage.since);
-    clearInterval(ticking);
-    ticking = setInterval(draw, 1_000);
-  }
-
-  function end() {
-    back = { after: Date.now() - outage.since, until: Date.now() + SHOW_BACK };
-    outage = null;
-    saveOutage(null);
-    setTimeout(draw, SHOW_BACK);
-    clearInterval(ticking);
-  }
-
   /** @returns {Face | null} */
   function face() {
-    if (outage) {
-      const lasts = stopwatch(Date.now() - outage.since);
-      return { kind: "down", what: `${outage.title} for ${lasts}`, then: during() };
-    }
-    if (back && Date.now() < back.until) {
-      return { kind: "back", what: `Back after ${stopwatch(back.after)}`, then: after() };
-    }
+    const { down, back } = outage;
+    if (down) return { kind: "down", what: `${down.title} for ${stopwatch(down.lasts)}`, then: during() };
+    if (back !== null) return { kind: "back", what: `Back after ${stopwatch(back)}`, then: after() };
     return otherwise();
   }
 
   function announceChange() {
     const shown = face();
     const [then] = shown?.then.split("\n") ?? [];
-    const about = outage ? `${outage.title}. ${then}` : shown ? `${shown.what}. ${then}` : "";
+    const about = shown ? `${outage.down?.title ?? shown.what}. ${then}` : "";
     if (about !== "" && about !== said) announce(about);
     said = about;
   }
@@ -137,16 +118,57 @@ export function outageBanner(banner, { announce, during, after, otherwise, onDra
      * @param {boolean} isKnown whether it is known that nothing is
      */
     update(title, isKnown) {
-      if (title && title !== outage?.title) begin(title);
-      else if (!title && outage) end();
+      if (title) outage.begin(title);
+      else if (outage.down) outage.end();
       // One that was over before a reload.
-      else if (!title && isKnown) saveOutage(null);
+      else if (isKnown) saveOutage(null);
       draw();
       announceChange();
     },
 
     get isOn() {
-      return outage !== null;
+      return outage.down !== null;
+    },
+  };
+}
+
+/**
+ * How long an outage lasts, through a reload.
+ * @param {() => void} onTick each second of it, and when its end is shown no longer
+ */
+function outageTimer(onTick) {
+  /** @type {{title: string, since: number} | null} */
+  let outage = null;
+  /** @type {{after: number, until: number} | null} the end of the last outage */
+  let back = null;
+  let ticking = 0;
+
+  return {
+    get down() {
+      return outage && { title: outage.title, lasts: Date.now() - outage.since };
+    },
+
+    /** @returns {number | null} how long the outage lasted that has just ended */
+    get back() {
+      return back && Date.now() < back.until ? back.after : null;
+    },
+
+    /** @param {string} title which may change during an outage */
+    begin(title) {
+      if (title === outage?.title) return;
+      outage = { title, since: outage?.since ?? savedOutage() ?? Date.now() };
+      back = null;
+      saveOutage(outage.since);
+      clearInterval(ticking);
+      ticking = setInterval(onTick, 1_000);
+    },
+
+    end() {
+      back = { after: Date.now() - outage.since, until: Date.now() + SHOW_BACK };
+      outage = null;
+      saveOutage(null);
+      clearInterval(ticking);
+      setTimeout(onTick, SHOW_BACK);
     },
   };
 }

@@ -7,7 +7,8 @@ const TRY_AGAIN_AFTER = 10_000;
 
 export function visit() {
   const [pageViews, name, what] = ["#page-views", "#app-server", "#answered-what"].map((id) => document.querySelector(id));
-  let isCounted = false;
+  /** Whether the visit is counted, or is being counted: to ask a second time meanwhile may count it twice. */
+  let isAsked = false;
   let nextTry = 0;
   let shown = 0;
 
@@ -19,13 +20,14 @@ export function visit() {
   /** Asks until the visit is counted, and then never again, because each successful request counts a page view. */
   async function count() {
     clearTimeout(nextTry);
-    if (isCounted) return;
+    if (isAsked) return;
+    isAsked = true;
     try {
       const stats = await getStats();
-      isCounted = true;
       showViews(stats.pageviews);
       answered(stats.name, "this page view");
     } catch (trouble) {
+      isAsked = false;
       pageViews.textContent = trouble.cause === "store" ? "Page-view store down" : "Page views unavailable";
       clearTimeout(nextTry);
       nextTry = setTimeout(count, TRY_AGAIN_AFTER);

@@ -5,7 +5,7 @@
 // may count it twice; then the visitor decides.
 
 import { castVote } from "./api.js";
-import { canKeepVotes, dropVote, keepVote, keptVotes, onDroppedElsewhere } from "./memory.js";
+import { canKeepVotes, dropVote, keepVote, keptVotes, onDroppedElsewhere, onReturn } from "./memory.js";
 import { savedCounted, saveCounted, savedKeepsKeys, saveKeepsKeys } from "./memory.js";
 
 /** What the app server keeps keys for, less a minute for the way. */
@@ -34,7 +34,7 @@ const KEYS_ARE_KEPT = 24 * 3_600_000 - 60_000;
  * @param {() => void} to.onChange
  */
 export function voting(ids, { onCounted, onUnconfirmed, onChange }) {
-  /** @type {Map<string, import("./memory.js").Vote & {failed: boolean, refused: boolean}>} */
+  /** @type {Map<string, import("./memory.js").Vote & {failed: boolean, refused: boolean, isKept: boolean}>} in turn */
   const open = new Map();
   const underWay = new Set();
   const countedAt = savedCounted();
@@ -42,13 +42,33 @@ export function voting(ids, { onCounted, onUnconfirmed, onChange }) {
   let survives = canKeepVotes();
   let repeating = false;
 
-  for (const vote of keptVotes()) {
-    if (ids.includes(vote.id)) open.set(vote.key, { ...vote, failed: true, refused: false });
-    else if (isOld(vote)) dropVote(vote);
-  }
+  for (const vote of keptVotes()) if (!ids.includes(vote.id) && isOld(vote)) dropVote(vote);
+  takeOver(keptVotes());
+  onReturn(() => {
+    const kept = keptVotes();
+    // Not what the visitor would have to decide: another tab may be sending it.
+    if (keepsKeys !== false) takeOver(kept);
+    forgetSettled(kept);
+    onChange();
+  });
   onDroppedElsewhere((key) => {
     if (!underWay.has(key) && open.delete(key)) onChange();
   });
+
+  /** Votes of the time before a reload, or of tabs that are closed. */
+  function takeOver(kept) {
+    for (const vote of kept) {
+      if (ids.includes(vote.id) && !open.has(vote.key)) open.set(vote.key, { ...vote, failed: true, refused: false, isKept: true });
+    }
+  }
+
+  /** Another tab has settled them. A vote that waits is sent again, and counted once. */
+  function forgetSettled(kept) {
+    const keys = new Set(kept.map(({ key }) => key));
+    for (const vote of [...open.values()]) {
+      if (vote.isKept && !keys.has(vote.key) && fateOf(vote) === "unsure" && !underWay.has(vote.key)) open.delete(vote.key);
+    }
+  }
 
   /** @returns {Fate} */
   function fateOf(vote) {
@@ -80,6 +100,8 @@ export function voting(ids, { onCounted, onUnconfirmed, onChange }) {
     underWay.delete(vote.key);
     if (answer instanceof Error) {
       vote.failed = true;
+      // The others have their turn before it: its restaurant alone may be refused.
+      if (open.delete(vote.key)) open.set(vote.key, vote);
       vote.refused = isFinal(answer);
       // Not `heard(null)`: an error without the name may be a proxy's.
       if (answer.host) heard(answer.host);
@@ -118,9 +140,9 @@ export function voting(ids, { onCounted, onUnconfirmed, onChange }) {
      * @param {string} id
      */
     async cast(id) {
-      const vote = { key: newKey(), id, at: Date.now(), failed: false, refused: false };
+      const vote = { key: newKey(), id, at: Date.now(), failed: false, refused: false, isKept: false };
       open.set(vote.key, vote);
-      survives = keepVote(vote);
+      survives = vote.isKept = keepVote(vote);
       if (await send(vote)) onUnconfirmed(id, fateOf(vote));
     },
 

@@ -26,8 +26,15 @@ const ids = cards.map(({ id }) => id);
 const nameOf = (id) => cards.find((card) => card.id === id).name;
 
 /** @type {import("./totals.js").Totals} */
-let now = { counts: null, asOf: 0, pace: 0, trouble: null };
+let now = { counts: null, asOf: 0, isOld: false, pace: 0, trouble: null };
 let votesTrouble = null;
+
+/** What becomes of a vote that was not confirmed. @type {Record<string, string>} */
+const WHAT_THEN = {
+  waiting: "It is kept and sent again.",
+  kept: "It is kept until an app server answers.",
+  unsure: "It may not have been counted.",
+};
 
 const own = voting(ids, {
   onCounted({ id, failed }, count, host) {
@@ -37,8 +44,7 @@ const own = voting(ids, {
     totals.voteCounted(id, count);
   },
   onUnconfirmed(id, fate) {
-    const then = fate === "unsure" ? "It may not have been counted." : "It is kept and sent again.";
-    announce(`Your vote for ${nameOf(id)} was not confirmed. ${then}`);
+    announce(`Your vote for ${nameOf(id)} was not confirmed. ${WHAT_THEN[fate]}`);
     // Is it only the vote, or everything? If it is only the vote, the read's answer has it sent again.
     totals.check();
   },
@@ -58,7 +64,7 @@ const totals = currentTotals(ids, {
 });
 
 async function appServerWorks(host, wasDown) {
-  if (wasDown) thisVisit.recovered(host);
+  if (wasDown && now.trouble === null) thisVisit.recovered(host);
   const trouble = await own.repeat();
   if (trouble !== undefined) votesTrouble = trouble;
   tell();

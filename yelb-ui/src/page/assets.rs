@@ -48,6 +48,7 @@ impl Files {
             file!("memory.js", JAVASCRIPT),
             file!("order.js", JAVASCRIPT),
             file!("pace.js", JAVASCRIPT),
+            file!("reading.js", JAVASCRIPT),
             file!("result.js", JAVASCRIPT),
             file!("screen.js", JAVASCRIPT),
             file!("status.js", JAVASCRIPT),

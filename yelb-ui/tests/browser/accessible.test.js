@@ -34,7 +34,8 @@ for (const colorScheme of ["light", "dark"]) {
       await shown.untilSays(shown.outcome("ihop"), "Counted");
       assert.deepEqual(await findings(page), []);
 
-      await page.route("**/api/**", (route) => route.fulfill(storeDown()));
+      const fails = (route) => route.fulfill(storeDown());
+      await page.route("**/api/**", fails);
       await page.reload();
       await shown.untilTotalsAre("stale");
       await shown.untilSays(shown.pageViews, "down");
@@ -43,8 +44,9 @@ for (const colorScheme of ["light", "dark"]) {
       assert.deepEqual(await findings(page), []);
 
       // An app server that keeps no keys: the visitor is asked.
-      await page.unroute("**/api/**");
+      // In this order: no read in between finds one that does.
       await withoutName(page);
+      await page.unroute("**/api/**", fails);
       await shown.timePasses();
       await shown.untilTotalsAre("fresh");
       await shown.sendAgain("ihop").waitFor();

@@ -2,7 +2,7 @@
 
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { newVisitor } from "./support/browser.js";
+import { newLiveVisitor, newVisitor } from "./support/browser.js";
 import { startPair } from "./support/servers.js";
 import { stage } from "./support/stage.js";
 import { problem, storeDown, withoutName, YelbPage } from "./support/yelb-page.js";
@@ -17,9 +17,12 @@ async function counted(id) {
   return rows.find((row) => row.name === id).value;
 }
 
-/** @param {(page: import("playwright-core").Page) => Promise<void>} [prepare] */
-async function visit(prepare = async () => {}) {
-  const page = await newVisitor(on.browser);
+/**
+ * @param {(page: import("playwright-core").Page) => Promise<void>} [prepare]
+ * @param {typeof newVisitor} [newPage]
+ */
+async function visit(prepare = async () => {}, newPage = newVisitor) {
+  const page = await newPage(on.browser);
   await prepare(page);
   const keys = [];
   page.on("request", (request) => {
@@ -75,29 +78,73 @@ test("votes of an outage are kept through a reload, sent again by themselves, an
   assert.deepEqual(keys, []);
 });
 
-test("a vote whose answer was lost is sent again, and not counted twice", async () => {
-  const { page, shown, keys } = await visit();
-  const before = await counted("chipotle");
-  await losesAnswers(page, "chipotle");
-  await shown.button("chipotle").click();
-  // The totals can be read, so it is the votes alone.
-  await shown.untilSays(shown.notice, "Votes not counted for");
-  await page.unroute("**/api/chipotle");
-  await shown.timePasses();
-  await shown.untilSays(shown.outcome("chipotle"), "Counted at");
-  assert.equal(await counted("chipotle"), before + 1);
-  assert.equal(new Set(keys).size, 1);
-  assert.ok(keys.length > 1);
-});
+for (const [how, newPage] of [["where the totals are read", newVisitor], ["while the stream is open", newLiveVisitor]]) {
+  test(`${how}, a vote whose answer was lost is sent again, and not counted twice`, async () => {
+    const { page, shown, keys } = await visit(undefined, newPage);
+    const before = await counted("chipotle");
+    await losesAnswers(page, "chipotle");
+    await shown.button("chipotle").click();
+    // The totals can be read, so it is the votes alone.
+    await shown.untilSays(shown.notice, "Votes not counted for");
+    await page.unroute("**/api/chipotle");
+    await shown.timePasses();
+    await shown.untilSays(shown.outcome("chipotle"), "Counted at");
+    await shown.untilSays(shown.notice, "Your 1 waiting vote is counted, too.");
+    assert.equal(await counted("chipotle"), before + 1);
+    assert.equal(new Set(keys).size, 1);
+    assert.ok(keys.length > 1);
+  });
 
-test("a single vote that fails is sent again at once", async () => {
-  const { page, shown } = await visit();
-  const before = await counted("ihop");
-  await page.route("**/api/ihop", (route) => route.fulfill(storeDown()), { times: 1 });
-  await shown.button("ihop").click();
-  await shown.untilSays(shown.outcome("ihop"), "Counted at");
-  assert.equal(await counted("ihop"), before + 1);
-});
+  test(`${how}, a single vote that fails is sent again at once`, async () => {
+    const { page, shown } = await visit(undefined, newPage);
+    const before = await counted("ihop");
+    await page.route("**/api/ihop", (route) => route.fulfill(storeDown()), { times: 1 });
+    await shown.button("ihop").click();
+    await shown.untilSays(shown.outcome("ihop"), "Counted at");
+    assert.equal(await counted("ihop"), before + 1);
+  });
+
+  test(`${how}, votes that are refused for some time are counted after it, also after a reload in the middle`, async () => {
+    const { page, shown, keys } = await visit(undefined, newPage);
+    const before = await counted("outback");
+    await page.route("**/api/outback", (route) => route.fulfill(storeDown()));
+    await shown.button("outback").click();
+    await shown.button("outback").click();
+    await shown.untilSays(shown.outcome("outback"), "2 votes to be sent again");
+    await shown.nextRead();
+    await shown.untilSays(shown.notice, "Votes not counted for");
+    await page.reload();
+    await shown.untilSays(shown.outcome("outback"), "2 votes to be sent again");
+    await shown.untilSays(shown.notice, "Votes not counted for");
+    await shown.nextRead();
+    await page.unroute("**/api/outback");
+    await shown.timePasses();
+    await shown.untilSays(shown.notice, "Your 2 waiting votes are counted, too.");
+    assert.equal(await counted("outback"), before + 2);
+    assert.equal(new Set(keys).size, 2);
+  });
+
+  test(`${how}, what a proxy refuses is sent again`, async () => {
+    for (const status of [403, 404, 429]) {
+      const { page, shown } = await visit(undefined, newPage);
+      const before = await counted("outback");
+      await page.route("**/api/outback", (route) => route.fulfill({ status, body: "<h1>Not now</h1>" }), { times: 1 });
+      await shown.button("outback").click();
+      await shown.untilSays(shown.outcome("outback"), "Counted at");
+      assert.equal(await counted("outback"), before + 1, `${status}`);
+      await page.context().close();
+    }
+  });
+
+  test(`${how}, a refusal is final: such a vote is not sent again by itself`, async () => {
+    const { page, shown, keys } = await visit(undefined, newPage);
+    await page.route("**/api/ihop", (route) => route.fulfill(problem(404, "no such restaurant", { "Yelb-Host": "app-1" })));
+    await shown.button("ihop").click();
+    await shown.sendAgain("ihop").waitFor();
+    for (const _ of "123") await shown.timePasses();
+    assert.equal(keys.length, 1);
+  });
+}
 
 test("to an app server that sends no Yelb-Host nothing is sent again by itself", async () => {
   const { page, shown, keys } = await visit(withoutName);
@@ -165,6 +212,7 @@ test("before an app server has been heard of, the page promises no more than to 
   const before = await counted("chipotle");
   await shown.button("chipotle").click();
   await shown.untilSays(shown.outcome("chipotle"), "1 vote until an answer");
+  await shown.untilSays(shown.announcement, "Your vote for Chipotle was not confirmed. It is kept until an app server answers.");
 
   await page.unroute("**/api/**");
   await shown.timePasses();
@@ -209,25 +257,4 @@ test("a vote that one tab settles is settled in the other", async () => {
   await otherShown.untilSays(otherShown.outcome("ihop"), "Counted at");
   await shown.outcome("ihop").filter({ hasText: "sent again" }).waitFor({ state: "detached" });
   assert.equal(await counted("ihop"), before + 1);
-});
-
-test("what a proxy refuses is sent again", async () => {
-  for (const status of [403, 404, 429]) {
-    const { page, shown } = await visit();
-    const before = await counted("outback");
-    await page.route("**/api/outback", (route) => route.fulfill({ status, body: "<h1>Not now</h1>" }), { times: 1 });
-    await shown.button("outback").click();
-    await shown.untilSays(shown.outcome("outback"), "Counted at");
-    assert.equal(await counted("outback"), before + 1, `${status}`);
-    await page.context().close();
-  }
-});
-
-test("a refusal is final: such a vote is not sent again by itself", async () => {
-  const { page, shown, keys } = await visit();
-  await page.route("**/api/ihop", (route) => route.fulfill(problem(404, "no such restaurant", { "Yelb-Host": "app-1" })));
-  await shown.button("ihop").click();
-  await shown.sendAgain("ihop").waitFor();
-  for (const _ of "123") await shown.nextRead();
-  assert.equal(keys.length, 1);
 });

@@ -2,8 +2,8 @@
 
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { complaintsOf, newLiveVisitor } from "./support/browser.js";
-import { serve, startPair, startReplicas, startUi } from "./support/servers.js";
+import { complaintsOf, look, newLiveVisitor } from "./support/browser.js";
+import { forward, serve, serveBefore, startPair, startReplicas, startUi } from "./support/servers.js";
 import { stage } from "./support/stage.js";
 import { YelbPage } from "./support/yelb-page.js";
 
@@ -23,14 +23,6 @@ async function visit(url) {
   await stream;
   await shown.untilTotalsAre("fresh");
   return { page, shown, times: (path) => asked.filter((it) => it === path).length };
-}
-
-/** As a browser has it whose tab is in the background, or in front again. */
-async function look(page, hidden) {
-  await page.evaluate((hidden) => {
-    Object.defineProperty(document, "hidden", { value: hidden, configurable: true });
-    document.dispatchEvent(new Event("visibilitychange"));
-  }, hidden);
 }
 
 test("a vote in one browser moves the other, on another replica, and both replicas ask for nothing meanwhile", async (t) => {
@@ -133,6 +125,131 @@ test("a stream that is silent is given up, and another one opened", async () => 
   await fetch(`${on.yelb.pair.url}/api/ihop`);
   await shown.untilCounted("ihop", ihop.count + 1);
   assert.ok(times("/api/stream") > 1);
+});
+
+test("totals of which nothing was heard for some time are not called live", async () => {
+  const { page, shown } = await visit(on.yelb.pair.url);
+  const live = page.locator(".live");
+  await shown.untilSays(live, /^Live$/);
+  await page.clock.runFor(25_000);
+  await shown.untilSays(live, /^As of \d\d:\d\d:\d\d$/);
+  await fetch(`${on.yelb.pair.url}/api/ihop`);
+  await shown.untilSays(live, /^Live$/);
+
+  await page.route("**/api/**", () => {});
+  await look(page, true);
+  await page.clock.runFor(60_000);
+  await look(page, false);
+  await shown.untilSays(live, /^As of/);
+  await page.context().close();
+});
+
+test("a stream that is cut and refused is opened again, and the page reads until then", async (context) => {
+  const front = await serveBefore(context, on.yelb.pair.url);
+  const { page, shown } = await visit(front.url);
+  const { outback } = await shown.chart();
+  for (const status of [500, 503]) {
+    let refused = 0;
+    front.instead.set("/api/stream", (_, answer) => {
+      refused += 1;
+      answer.writeHead(status).end();
+    });
+    front.cutStreams();
+    await fetch(`${on.yelb.pair.url}/api/outback`);
+    await shown.nextRead();
+    await shown.untilCounted("outback", outback.count + (status === 500 ? 1 : 2));
+    await shown.nextRead();
+    assert.ok(refused > 0);
+    front.instead.delete("/api/stream");
+    const opened = page.waitForResponse("**/api/stream");
+    await shown.timePasses();
+    await opened;
+  }
+  assert.equal(await shown.notice.isVisible(), false);
+});
+
+test("where there was no stream, another server may have one: it is asked for again, but not at each read", async (context) => {
+  const front = await serveBefore(context, on.yelb.pair.url);
+  let refused = 0;
+  front.instead.set("/api/stream", (_, answer) => {
+    refused += 1;
+    answer.writeHead(204).end();
+  });
+  const { page, shown } = await visit(front.url);
+  const opened = page.waitForResponse((response) => response.url().endsWith("/api/stream") && response.status() === 200);
+  // Read by read: one that takes too long would be an outage, after which the stream is asked for as well.
+  for (let seconds = 0; seconds < 66; seconds += 3) {
+    if (seconds === 30) {
+      assert.equal(refused, 1);
+      front.instead.delete("/api/stream");
+    }
+    const read = page.waitForEvent("requestfinished", (request) => /getvotes|stream/.test(request.url())).catch(() => {});
+    await Promise.all([Promise.race([read, opened]), page.clock.runFor(3_000)]);
+  }
+  await opened;
+  const { ihop } = await shown.chart();
+  await fetch(`${on.yelb.pair.url}/api/ihop`);
+  await shown.untilCounted("ihop", ihop.count + 1);
+});
+
+test("what becomes of a stream that was left has no effect on the next one", async (context) => {
+  const front = await serveBefore(context, on.yelb.pair.url);
+  const page = await newLiveVisitor(on.browser);
+  // A browser that had the answer already when the page left the stream.
+  await page.addInitScript(() => {
+    const { fetch } = globalThis;
+    let streams = 0;
+    globalThis.fetch = (url, options) => {
+      if (!url.endsWith("/api/stream") || (streams += 1) > 1) return fetch(url, options);
+      return new Promise((resolve) => (globalThis.answerLate = () => resolve(new Response(null, { status: 204 }))));
+    };
+  });
+  await page.goto(front.url);
+  await page.waitForFunction(() => globalThis.answerLate);
+  await look(page, true);
+  const read = new Promise((resolve) => front.instead.set("/api/getvotes", (...held) => resolve(held)));
+  const opened = page.waitForResponse("**/api/stream");
+  await look(page, false);
+  const [asked, answer] = await read;
+  await page.evaluate(() => globalThis.answerLate());
+  forward(on.yelb.pair.url + asked.url, asked, answer);
+  await opened;
+});
+
+test("however much the stream tells, the totals are saved once a second, and when the page goes", async () => {
+  const page = await newLiveVisitor(on.browser);
+  await page.addInitScript(() => {
+    const { setItem } = Storage.prototype;
+    globalThis.saves = 0;
+    Storage.prototype.setItem = function (name, value) {
+      if (name.startsWith("yelb totals")) globalThis.saves += 1;
+      setItem.call(this, name, value);
+    };
+  });
+  const shown = new YelbPage(page);
+  const stream = page.waitForResponse("**/api/stream");
+  await page.goto(on.yelb.pair.url);
+  await stream;
+  await shown.untilTotalsAre("fresh");
+  await page.clock.runFor(2_000);
+  // From now on the page's time stands still.
+  await page.clock.pauseAt((await page.evaluate(() => Date.now())) + 10_000);
+  const saves = () => page.evaluate(() => globalThis.saves);
+  const { ihop } = await shown.chart();
+  const before = await saves();
+  for (let votes = 1; votes <= 5; votes += 1) {
+    await fetch(`${on.yelb.pair.url}/api/ihop`);
+    await shown.untilCounted("ihop", ihop.count + votes);
+  }
+  assert.equal(await saves(), before);
+  await page.clock.runFor(1_000);
+  assert.equal(await saves(), before + 1);
+
+  await fetch(`${on.yelb.pair.url}/api/ihop`);
+  await shown.untilCounted("ihop", ihop.count + 6);
+  await page.route("**/api/**", (route) => route.abort());
+  await page.reload();
+  await shown.untilCounted("ihop", ihop.count + 6);
 });
 
 test("a replica is killed: the stream goes on from the other one", async () => {

@@ -112,6 +112,23 @@ test("the page-view store is down: the votes go on, and the view is counted late
   assert.ok((await shown.countedPageViews()) > 0);
 });
 
+test("a page view that is being counted is not counted again, although the app server comes back meanwhile", async () => {
+  const waiting = [];
+  const { page, shown } = await visit(async (page) => {
+    // Not so long that the page gives up waiting.
+    await page.clock.pauseAt(Date.now() + 60_000);
+    await page.route("**/api/getstats", (route) => waiting.push(route));
+    await page.route("**/api/getvotes", (route) => route.fulfill(storeDown()));
+  });
+  await shown.untilSays(shown.notice, "Database down for");
+  await page.unroute("**/api/getvotes");
+  await page.clock.runFor(4_000);
+  await shown.untilSays(shown.notice, /Back after/);
+  assert.equal(waiting.length, 1);
+  await waiting[0].continue();
+  await shown.countedPageViews();
+});
+
 test("the vote store is down: the page says that it is the store", async () => {
   const { shown } = await visit((page) => page.route("**/api/getvotes", (route) => route.fulfill(storeDown())));
   await shown.untilSays(shown.notice, "Database down for");

@@ -2,6 +2,7 @@
 
 import assert from "node:assert/strict";
 import { test } from "node:test";
+import { look } from "./support/browser.js";
 import { forward, serve, startPair, startReplicas, startUi, startYelb } from "./support/servers.js";
 import { stage } from "./support/stage.js";
 import { RESTAURANTS, storeDown, withoutName } from "./support/yelb-page.js";
@@ -200,6 +201,41 @@ test("votes per second are known from before the screen was opened, and go on", 
   assert.match(await page.locator(".pace__line").getAttribute("d"), /^M\d+ [\d.]+(L\d+ [\d.]+)+$/);
   await page.clock.runFor(130_000);
   await screen.untilSays(screen.rate, /^0$/);
+});
+
+test("votes that came while the screen was hidden, or its machine slept, are no peak", async (context) => {
+  const yelb = await startYelb();
+  context.after(() => yelb.stop());
+  // What the page's server remembers of the time has other seconds than the page's clock, which the test moves.
+  const { page, screen } = await open(yelb.url, {}, (page) => page.route("**/screen/answers", (route) => route.fulfill({ status: 204 })));
+  const chart = page.getByRole("img", { name: /^Votes a second/ });
+  const vote = async (votes) => {
+    for (let sent = 0; sent < votes; sent += 1) await fetch(`${yelb.url}/api/ihop`);
+  };
+  await vote(1);
+  await screen.untilCounted("ihop", 1);
+  await page.clock.runFor(5_000);
+  await screen.untilSays(screen.rate, /^\d/);
+
+  await look(page, true);
+  await page.clock.runFor(60_000);
+  await vote(100);
+  await look(page, false);
+  await screen.untilCounted("ihop", 101);
+  await page.clock.runFor(5_000);
+  await screen.untilSays(screen.rate, /^0$/);
+  assert.match(await chart.getAttribute("aria-label"), /: 0 now, 5 at most$/);
+  assert.match(await page.locator(".pace__line").getAttribute("d"), /M.*M/, "the line has a gap");
+
+  // Asleep, the page's timers stand still, and nobody says that it is hidden.
+  await page.context().setOffline(true);
+  await vote(100);
+  await page.clock.fastForward(60_000);
+  await page.context().setOffline(false);
+  await screen.untilCounted("ihop", 201);
+  await page.clock.runFor(5_000);
+  await screen.untilSays(screen.rate, /^0$/);
+  assert.match(await chart.getAttribute("aria-label"), /: 0 now, 5 at most$/);
 });
 
 test("with the original's app server the screen reads every few seconds, and names the host of its stats", async (context) => {

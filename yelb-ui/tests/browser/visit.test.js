@@ -2,7 +2,7 @@
 
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { complaintsOf, newVisitor } from "./support/browser.js";
+import { complaintsOf, look, newVisitor } from "./support/browser.js";
 import { forward, serve, startYelb } from "./support/servers.js";
 import { stage } from "./support/stage.js";
 import { RESTAURANTS, withoutName, YelbPage } from "./support/yelb-page.js";
@@ -272,19 +272,14 @@ test("a hidden page reads nothing; a page that becomes visible reads at once", a
   await shown.untilTotalsAre("fresh");
   const before = await shown.chart();
 
-  const look = (hidden) =>
-    page.evaluate((hidden) => {
-      Object.defineProperty(document, "hidden", { value: hidden, configurable: true });
-      document.dispatchEvent(new Event("visibilitychange"));
-    }, hidden);
   let reads = 0;
   page.on("request", (request) => (reads += request.url().endsWith("/getvotes") ? 1 : 0));
-  await look(true);
+  await look(page, true);
   await shown.timePasses();
   assert.equal(reads, 0);
 
   await fetch(`${on.yelb.url}/api/ihop`);
-  await look(false);
+  await look(page, false);
   await shown.untilCounted("ihop", before.ihop.count + 1);
 });
 

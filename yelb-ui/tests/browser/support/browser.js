@@ -15,11 +15,12 @@ const QUIET = [
   "--disable-sync",
 ];
 
-export async function startBrowser() {
+/** @param {import("playwright-core").LaunchOptions} [options] */
+export async function startBrowser(options) {
   if (!existsSync(program)) {
     throw new Error(`${program} is missing: install Debian's \`chromium\`, or name another one in $CHROMIUM`);
   }
-  return chromium.launch({ executablePath: program, args: QUIET });
+  return chromium.launch({ executablePath: program, args: QUIET, ...options });
 }
 
 /**
@@ -44,6 +45,18 @@ export async function newVisitor(browser, options) {
   const page = await newLiveVisitor(browser, options);
   await page.route("**/api/stream", (route) => route.fulfill({ status: 204 }));
   return page;
+}
+
+/**
+ * As a browser has it whose tab is in the background, or in front again.
+ * @param {import("playwright-core").Page} page
+ * @param {boolean} hidden
+ */
+export async function look(page, hidden) {
+  await page.evaluate((hidden) => {
+    Object.defineProperty(document, "hidden", { value: hidden, configurable: true });
+    document.dispatchEvent(new Event("visibilitychange"));
+  }, hidden);
 }
 
 /**

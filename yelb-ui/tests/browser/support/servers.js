@@ -163,6 +163,56 @@ export function forward(url, asked, answer) {
   passed.on("error", () => answer.destroy());
 }
 
+/**
+ * A server in front of a Yelb, which the test can have answer in its place, by path. Its streams are those of the Yelb, and can be
+ * cut, or be silent while the test tells something else.
+ * @param {import("node:test").TestContext} context
+ * @param {string} url
+ */
+export async function serveBefore(context, url) {
+  /** @type {Map<string, import("node:http").RequestListener>} */
+  const instead = new Map();
+  const streams = new Set();
+  const site = await serve(context, (asked, answer) => {
+    const own = instead.get(asked.url);
+    if (own) return own(asked, answer);
+    if (asked.url === "/api/stream") follow(answer);
+    forward(url + asked.url, asked, answer);
+  });
+
+  function follow(answer) {
+    streams.add(answer);
+    answer.on("close", () => streams.delete(answer));
+  }
+
+  return {
+    url: site,
+    instead,
+
+    /** From now on a stream tells what the test tells. */
+    tellsItself() {
+      instead.set("/api/stream", (_, answer) => {
+        follow(answer);
+        answer.writeHead(200, { "Content-Type": "text/event-stream" }).flushHeaders();
+      });
+    },
+
+    /**
+     * @param {Record<string, number>} counts
+     * @param {number} pageviews by which the test knows that the page has heard it
+     */
+    tell(counts, pageviews) {
+      const votes = Object.entries(counts).map(([name, value]) => ({ name, value }));
+      const event = JSON.stringify({ votes, pageviews, down: [], hostname: "app-1" });
+      for (const stream of streams) stream.write(`data: ${event}\n\n`);
+    },
+
+    cutStreams() {
+      for (const stream of streams) stream.destroy();
+    },
+  };
+}
+
 async function dataFile() {
   const directory = await mkdtemp(join(tmpdir(), "yelb-browser-"));
   return {
