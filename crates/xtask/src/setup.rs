@@ -50,7 +50,11 @@ const STAND_IN: [Need; 4] =
     [(SINATRA, &["ruby-sinatra"]), (PG, &["ruby-pg"]), (REDIS, &["ruby-redis"]), (PUMA, &["puma"])];
 const LINUX: [Need; 2] = [("setpriv", &["util-linux"]), ("nsenter", &["util-linux"])];
 const NPM: [Need; 1] = [("npm", &["npm"])];
-const BROWSER: [Need; 2] = [(CHROMIUM, &["chromium", "chromium-browser"]), (NODE, &["nodejs"])];
+const BROWSER: [Need; 3] = [
+    (CHROMIUM, &["chromium", "chromium-browser"]),
+    (FONTS, &["fonts-liberation"]),
+    (NODE, &["nodejs"]),
+];
 const CONTAINERS: [Need; 5] = [
     (ENGINE, &["docker.io"]),
     ("docker", &["docker-cli", "docker.io"]),
@@ -64,6 +68,7 @@ const LOAD: [Need; 1] = [("wrk", &["wrk"])];
 const POSTGRES: &str = "PostgreSQL's server";
 const VENV: &str = "Python 3.10 or newer with venv";
 const CHROMIUM: &str = "Chromium";
+const FONTS: &str = "the Liberation fonts";
 const NODE: &str = "Node.js 20.19 or newer";
 const ENGINE: &str = "Docker's engine";
 const COMPOSE: &str = "docker-compose 1.29";
@@ -162,6 +167,7 @@ fn is_there(name: &str) -> bool {
         }
         VENV => python::is_there(),
         CHROMIUM => browser::chromium().is_some(),
+        FONTS => has_fonts(),
         NODE => browser::node().is_some(),
         // Its server may be another machine's, or run already.
         ENGINE => run::find("dockerd").is_some() || run::answer("docker", &["version"]).is_some(),
@@ -169,6 +175,13 @@ fn is_there(name: &str) -> bool {
         SINATRA | PG | REDIS | PUMA => has_gem(name.trim_start_matches("Ruby's ")),
         program => run::find(program).is_some(),
     }
+}
+
+/// Whether text is as wide as on most systems. Where there is no such font, as in a small container, it is a fifth wider.
+fn has_fonts() -> bool {
+    !cfg!(target_os = "linux")
+        || run::answer("fc-match", &["Liberation Sans"])
+            .is_some_and(|font| font.contains("Liberation"))
 }
 
 fn has_gem(name: &str) -> bool {
