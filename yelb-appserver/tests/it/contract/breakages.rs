@@ -111,9 +111,9 @@ pub(super) const BREAKAGES: &[Breakage] = &[
         eventually(PATIENCE, "the database is back", || rename("elsewhere", DATABASE));
     }),
     of_server("pg-too-many-connections", None, |yelb, meanwhile| {
-        end_sessions(yelb);
-        // All but those that are reserved for the superuser.
+        // All but those that are reserved for the superuser, before the app server's end: it logs in again at once.
         let others: Vec<_> = (RESERVED..MAX_CONNECTIONS).map(|_| begin_session(yelb)).collect();
+        end_sessions(yelb);
         await_state(yelb, "votes", "down");
         meanwhile();
         drop(others);
