@@ -1,6 +1,7 @@
 //! The budgets, measured side by side in one run: the vote path against the server's own static reply, nginx's, and one
 //! statement for each vote.
 
+mod attacks;
 mod budgets;
 mod figures;
 mod page;
@@ -59,6 +60,8 @@ enum Other {
 }
 
 /// `cargo xtask bench`
+    /// What clients cost that hold many connections, and how long others wait meanwhile; prints the figures
+    Attacks(attacks::Options),
 pub(crate) fn run(options: &Options) -> Result<ExitCode> {
     if let Some(code) = setup::provide(&[Step::Bench])? {
         return Ok(code);
@@ -66,8 +69,10 @@ pub(crate) fn run(options: &Options) -> Result<ExitCode> {
     let packages = ["--package=yelb-appserver", "--package=yelb-ui", "--bins", "--examples"];
     run::succeed(run::cargo(&["build", "--release"]).args(packages))?;
 
-    if let Some(Other::Streams(options)) = &options.other {
-        return streams::run(options);
+    match &options.other {
+        Some(Other::Streams(options)) => return streams::run(options),
+        Some(Other::Attacks(options)) => return attacks::run(options),
+        None => {}
     }
     let figures = measure(options)?;
     println!("\n{}", page::table(&figures));

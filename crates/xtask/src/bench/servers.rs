@@ -85,8 +85,25 @@ impl Served {
 
     /// The most memory that it has had so far.
     pub(crate) fn most_memory_mib(&self) -> f64 {
-        let kib = u32::try_from(self.program.most_memory_kib()).unwrap_or(u32::MAX);
-        f64::from(kib) / 1024.0
+        mib(self.program.most_memory_kib())
+    }
+
+    /// The memory that it has now.
+    pub(crate) fn memory_mib(&self) -> f64 {
+        mib(self.program.memory_kib())
+    }
+
+    /// How many file descriptors it has open, connections among them.
+    pub(crate) fn descriptors(&self) -> usize {
+        self.program.descriptors()
+    }
+
+    /// Asks it to end, as an orchestrator does, and says how long that takes.
+    pub(crate) fn stop(&self) -> Duration {
+        let asked = Instant::now();
+        self.program.terminate();
+        self.program.wait(PATIENCE);
+        asked.elapsed()
     }
 
     /// Its process.
@@ -100,6 +117,10 @@ pub(crate) fn cpu(pid: u32) -> Duration {
     let children = fs::read_to_string(format!("/proc/{pid}/task/{pid}/children"));
     let children = children.unwrap_or_default();
     let children = children.split_whitespace().filter_map(|child| child.parse().ok());
+fn mib(kib: u64) -> f64 {
+    f64::from(u32::try_from(kib).unwrap_or(u32::MAX)) / 1024.0
+}
+
     children.chain([pid]).map(cpu_of_one).sum()
 }
 
