@@ -44,6 +44,9 @@ pub(crate) struct Options {
     /// Another Yelb to measure with it, such as `original=http://127.0.0.1:4567`
     #[arg(long, value_name = "NAME=URL")]
     beside: Option<Beside>,
+    /// Another yelb-ui to measure with ours, by settings or the path of a program, such as `RUST_LOG=info`; several may be given
+    #[arg(long, value_name = "COMMAND")]
+    yelb_ui: Vec<String>,
     /// A Postgres to count votes in, which they are added to, instead of one that is made for this
     #[arg(long, value_name = "URL", requires = "redis_url")]
     database_url: Option<String>,
@@ -57,11 +60,11 @@ pub(crate) struct Options {
 enum Other {
     /// What thousands of viewers of the live stream cost, and how soon a vote has reached them; prints the figures
     Streams(streams::Options),
+    /// What clients cost that hold many connections, and how long others wait meanwhile; prints the figures
+    Attacks(attacks::Options),
 }
 
 /// `cargo xtask bench`
-    /// What clients cost that hold many connections, and how long others wait meanwhile; prints the figures
-    Attacks(attacks::Options),
 pub(crate) fn run(options: &Options) -> Result<ExitCode> {
     if let Some(code) = setup::provide(&[Step::Bench])? {
         return Ok(code);
@@ -90,7 +93,7 @@ fn measure(options: &Options) -> Result<Figures> {
     let time = Duration::from_secs(options.seconds.into());
     let mut figures = Figures::new(time, options.passes);
     let given = options.database_url.as_deref().zip(options.redis_url.as_deref());
-    let stage = Stage::start(given, options.beside.clone());
+    let stage = Stage::start(given, options.beside.clone(), &options.yelb_ui);
     let subjects = stage.subjects();
     let loads = usize::from(options.passes) * CONNECTIONS.len() * subjects.len();
     let mut done = 0;

@@ -20,7 +20,12 @@ const STARTS: usize = 5;
 
 /// A program of the release build, which writes no line for each request, with the memory allocator as in the images.
 fn release(name: &str) -> Program {
-    Program::new(run::root().join("target/release").join(name))
+    program(&format!("target/release/{name}"))
+}
+
+/// The same of another build, by its path from the root of the checkout.
+fn program(path: &str) -> Program {
+    Program::new(run::root().join(path))
         .env("RUST_LOG", "info,yelb_service::observe=warn")
         .envs("PORT=0, YELB_ADMIN_PORT=off, MALLOC_ARENA_MAX=1")
 }
@@ -112,15 +117,15 @@ impl Served {
     }
 }
 
+fn mib(kib: u64) -> f64 {
+    f64::from(u32::try_from(kib).unwrap_or(u32::MAX)) / 1024.0
+}
+
 /// The CPU time that a process and its children, such as nginx's workers, have used so far.
 pub(crate) fn cpu(pid: u32) -> Duration {
     let children = fs::read_to_string(format!("/proc/{pid}/task/{pid}/children"));
     let children = children.unwrap_or_default();
     let children = children.split_whitespace().filter_map(|child| child.parse().ok());
-fn mib(kib: u64) -> f64 {
-    f64::from(u32::try_from(kib).unwrap_or(u32::MAX)) / 1024.0
-}
-
     children.chain([pid]).map(cpu_of_one).sum()
 }
 
@@ -167,8 +172,18 @@ impl Databases {
 
 /// The page's server, with an app server behind it, or what leads to one.
 pub(crate) fn page(api: SocketAddr) -> Served {
-    let api = format!("http://{api}");
-    Served::start(release("yelb-ui").env("YELB_APPSERVER_ENDPOINT", api), "page")
+    page_by("", api)
+}
+
+/// The same as a shell's command has it, `NAME=VALUE… PROGRAM`, each part of which may be left out.
+pub(crate) fn page_by(command: &str, api: SocketAddr) -> Served {
+    let (settings, paths): (Vec<_>, Vec<_>) =
+        command.split_whitespace().partition(|word| word.contains('='));
+    let yelb_ui = paths.first().map_or_else(|| release("yelb-ui"), |path| program(path));
+    let yelb_ui = yelb_ui.env("YELB_APPSERVER_ENDPOINT", format!("http://{api}"));
+    let settings = settings.iter().filter_map(|setting| setting.split_once('='));
+    let yelb_ui = settings.fold(yelb_ui, |yelb_ui, (name, value)| yelb_ui.env(name, value));
+    Served::start(yelb_ui, "page")
 }
 
 /// Envoy in front of an app server.
