@@ -120,11 +120,29 @@ impl Running {
     /// The most memory that it has had so far, in KiB (`VmHWM` in proc(5)).
     #[track_caller]
     pub fn most_memory_kib(&self) -> u64 {
+        self.kib_of_status("VmHWM:")
+    }
+
+    /// The memory that it has now, in KiB (`VmRSS` in proc(5)).
+    #[track_caller]
+    pub fn memory_kib(&self) -> u64 {
+        self.kib_of_status("VmRSS:")
+    }
+
+    #[track_caller]
+    fn kib_of_status(&self, name: &str) -> u64 {
         let status = std::fs::read_to_string(format!("/proc/{}/status", self.pid()));
         let status = status.expect("it is running");
-        let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
-        let most = line.and_then(|line| line.trim().strip_suffix(" kB")?.parse().ok());
-        most.expect("Linux says how much it was")
+        let line = status.lines().find_map(|line| line.strip_prefix(name));
+        let kib = line.and_then(|line| line.trim().strip_suffix(" kB")?.parse().ok());
+        kib.expect("Linux says how much it is")
+    }
+
+    /// How many file descriptors it has open, connections among them.
+    #[track_caller]
+    pub fn descriptors(&self) -> usize {
+        let open = std::fs::read_dir(format!("/proc/{}/fd", self.pid()));
+        open.expect("it is running").count()
     }
 
     /// Its home and, unless told otherwise, its working directory.

@@ -1,6 +1,7 @@
 //! The budgets, measured side by side in one run: the vote path against the server's own static reply, nginx's, and one
 //! statement for each vote.
 
+mod attacks;
 mod budgets;
 mod figures;
 mod page;
@@ -43,6 +44,9 @@ pub(crate) struct Options {
     /// Another Yelb to measure with it, such as `original=http://127.0.0.1:4567`
     #[arg(long, value_name = "NAME=URL")]
     beside: Option<Beside>,
+    /// Another yelb-ui to measure with ours, by settings or the path of a program, such as `RUST_LOG=info`; several may be given
+    #[arg(long, value_name = "COMMAND")]
+    yelb_ui: Vec<String>,
     /// A Postgres to count votes in, which they are added to, instead of one that is made for this
     #[arg(long, value_name = "URL", requires = "redis_url")]
     database_url: Option<String>,
@@ -56,6 +60,8 @@ pub(crate) struct Options {
 enum Other {
     /// What thousands of viewers of the live stream cost, and how soon a vote has reached them; prints the figures
     Streams(streams::Options),
+    /// What clients cost that hold many connections, and how long others wait meanwhile; prints the figures
+    Attacks(attacks::Options),
 }
 
 /// `cargo xtask bench`
@@ -66,8 +72,10 @@ pub(crate) fn run(options: &Options) -> Result<ExitCode> {
     let packages = ["--package=yelb-appserver", "--package=yelb-ui", "--bins", "--examples"];
     run::succeed(run::cargo(&["build", "--release"]).args(packages))?;
 
-    if let Some(Other::Streams(options)) = &options.other {
-        return streams::run(options);
+    match &options.other {
+        Some(Other::Streams(options)) => return streams::run(options),
+        Some(Other::Attacks(options)) => return attacks::run(options),
+        None => {}
     }
     let figures = measure(options)?;
     println!("\n{}", page::table(&figures));
@@ -85,7 +93,7 @@ fn measure(options: &Options) -> Result<Figures> {
     let time = Duration::from_secs(options.seconds.into());
     let mut figures = Figures::new(time, options.passes);
     let given = options.database_url.as_deref().zip(options.redis_url.as_deref());
-    let stage = Stage::start(given, options.beside.clone());
+    let stage = Stage::start(given, options.beside.clone(), &options.yelb_ui);
     let subjects = stage.subjects();
     let loads = usize::from(options.passes) * CONNECTIONS.len() * subjects.len();
     let mut done = 0;

@@ -52,10 +52,15 @@ impl Raw {
     /// Sends these bytes and no others.
     #[track_caller]
     pub fn send(&mut self, bytes: impl AsRef<[u8]>) {
-        self.stream.set_write_timeout(Some(self.limit)).expect("a limit can be set");
-        if let Err(error) = self.stream.write_all(bytes.as_ref()) {
+        if let Err(error) = self.try_send(bytes) {
             panic!("cannot send: {error}; pending: {:?}", String::from_utf8_lossy(&self.pending))
         }
+    }
+
+    /// As [`Self::send`], but that the server has closed the connection is for the test to judge.
+    pub fn try_send(&mut self, bytes: impl AsRef<[u8]>) -> io::Result<()> {
+        self.stream.set_write_timeout(Some(self.limit))?;
+        self.stream.write_all(bytes.as_ref())
     }
 
     /// Sends these bytes again and again and reads nothing, until the server, whose answers pile up, reads no more.

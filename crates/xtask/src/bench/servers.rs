@@ -20,7 +20,12 @@ const STARTS: usize = 5;
 
 /// A program of the release build, which writes no line for each request, with the memory allocator as in the images.
 fn release(name: &str) -> Program {
-    Program::new(run::root().join("target/release").join(name))
+    program(&format!("target/release/{name}"))
+}
+
+/// The same of another build, by its path from the root of the checkout.
+fn program(path: &str) -> Program {
+    Program::new(run::root().join(path))
         .env("RUST_LOG", "info,yelb_service::observe=warn")
         .envs("PORT=0, YELB_ADMIN_PORT=off, MALLOC_ARENA_MAX=1")
 }
@@ -85,14 +90,35 @@ impl Served {
 
     /// The most memory that it has had so far.
     pub(crate) fn most_memory_mib(&self) -> f64 {
-        let kib = u32::try_from(self.program.most_memory_kib()).unwrap_or(u32::MAX);
-        f64::from(kib) / 1024.0
+        mib(self.program.most_memory_kib())
+    }
+
+    /// The memory that it has now.
+    pub(crate) fn memory_mib(&self) -> f64 {
+        mib(self.program.memory_kib())
+    }
+
+    /// How many file descriptors it has open, connections among them.
+    pub(crate) fn descriptors(&self) -> usize {
+        self.program.descriptors()
+    }
+
+    /// Asks it to end, as an orchestrator does, and says how long that takes.
+    pub(crate) fn stop(&self) -> Duration {
+        let asked = Instant::now();
+        self.program.terminate();
+        self.program.wait(PATIENCE);
+        asked.elapsed()
     }
 
     /// Its process.
     pub(crate) fn pid(&self) -> u32 {
         self.program.pid()
     }
+}
+
+fn mib(kib: u64) -> f64 {
+    f64::from(u32::try_from(kib).unwrap_or(u32::MAX)) / 1024.0
 }
 
 /// The CPU time that a process and its children, such as nginx's workers, have used so far.
@@ -146,8 +172,18 @@ impl Databases {
 
 /// The page's server, with an app server behind it, or what leads to one.
 pub(crate) fn page(api: SocketAddr) -> Served {
-    let api = format!("http://{api}");
-    Served::start(release("yelb-ui").env("YELB_APPSERVER_ENDPOINT", api), "page")
+    page_by("", api)
+}
+
+/// The same as a shell's command has it, `NAME=VALUE… PROGRAM`, each part of which may be left out.
+pub(crate) fn page_by(command: &str, api: SocketAddr) -> Served {
+    let (settings, paths): (Vec<_>, Vec<_>) =
+        command.split_whitespace().partition(|word| word.contains('='));
+    let yelb_ui = paths.first().map_or_else(|| release("yelb-ui"), |path| program(path));
+    let yelb_ui = yelb_ui.env("YELB_APPSERVER_ENDPOINT", format!("http://{api}"));
+    let settings = settings.iter().filter_map(|setting| setting.split_once('='));
+    let yelb_ui = settings.fold(yelb_ui, |yelb_ui, (name, value)| yelb_ui.env(name, value));
+    Served::start(yelb_ui, "page")
 }
 
 /// Envoy in front of an app server.

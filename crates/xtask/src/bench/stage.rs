@@ -103,6 +103,8 @@ pub(crate) struct Stage {
     nginx: Nginx,
     /// An app server behind PgBouncer, unless the database was given.
     pooled: Option<Served>,
+    /// The page's servers that these commands start.
+    other_pages: Vec<(String, Served)>,
     /// After the servers, which use them: fields are dropped in their order.
     databases: Databases,
     beside: Option<Beside>,
@@ -110,12 +112,17 @@ pub(crate) struct Stage {
 
 impl Stage {
     /// Starts them, on the Postgres and the Redis of these URLs or on their own.
-    pub(crate) fn start(given: Option<(&str, &str)>, beside: Option<Beside>) -> Self {
+    pub(crate) fn start(
+        given: Option<(&str, &str)>,
+        beside: Option<Beside>,
+        other_pages: &[String],
+    ) -> Self {
         let databases = given
             .map_or_else(Databases::own, |(postgres, redis)| Databases::given(postgres, redis));
         let yelb = databases.app_server();
         let envoy = servers::envoy(&yelb);
         let behind = servers::page(envoy.address());
+        let page_by = |command: &String| servers::page_by(command, yelb.address());
         Self {
             page: servers::page(yelb.address()),
             mesh: (Envoy::before(&[behind.address().port()]), behind),
@@ -123,6 +130,7 @@ impl Stage {
             single: databases.single(),
             nginx: Nginx::in_place_of_ui(yelb.address().port()),
             pooled: databases.pooled(),
+            other_pages: other_pages.iter().map(|by| (by.clone(), page_by(by))).collect(),
             beside,
             yelb,
             databases,
@@ -147,6 +155,9 @@ impl Stage {
             subjects.push(Subject::new(VOTE_POOLED, pooled.address(), "/api/ihop"));
             subjects.push(Subject::keyed(KEYED_POOLED, pooled.address(), pooled.pid()));
         }
+        subjects.extend(self.other_pages.iter().map(|(command, page)| {
+            Subject::keyed(&format!("{KEYED_BY_UI}, `{command}`"), page.address(), page.pid())
+        }));
         if let Some(beside) = &self.beside {
             subjects.extend(beside.subjects());
         }
