@@ -60,14 +60,6 @@ function whileVisible(path, onData) {
       addEventListener("online", () => ending.abort());
       follow();
     },
-<<<<<<< HEAD
-
-    /** @param {string} name of an app server without `Yelb-Host`, from its stats */
-    heard(name) {
-      if (!isKnown) show([{ name, answers: null }]);
-    },
-=======
->>>>>>> page
   };
 }
 

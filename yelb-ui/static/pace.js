@@ -56,20 +56,9 @@ export function pace(root) {
     tick(now) {
       const passed = Math.min(SECONDS, thisSecond() - newest);
       if (passed < 1) return;
-<<<<<<< HEAD
-      newest = now;
-      const votes = total === null || lastTotal === null ? 0 : Math.max(0, total - lastTotal) / passed;
-      // Before the first totals, nothing is known of this second, except an outage.
-      const second = total === null && !isDown ? null : { votes: isDown ? 0 : votes, isDown };
-      seconds = [...seconds, ...Array(passed).fill(second)].slice(-SECONDS);
-      // The votes of an outage cannot be assigned to seconds, so they are not shown.
-      lastTotal = isDown ? null : total;
-      draw();
-=======
       newest = thisSecond();
       seconds = [...seconds, ...Array(passed).fill(since(passed, now))].slice(-SECONDS);
       draw(root, seconds);
->>>>>>> page
     },
   };
 }

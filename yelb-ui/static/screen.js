@@ -20,13 +20,8 @@ const hosts = answers(document.querySelector(".hosts"), rate.remember);
 const [pageViews, total] = ["#page-views", ".top__total"].map((part) => document.querySelector(part));
 
 /** @type {import("./totals.js").Totals} */
-<<<<<<< HEAD
-let now = { counts: null, asOf: 0, pace: 0, trouble: null };
-/** Whether pages keep votes in an outage. They do so if the app server supports `Idempotency-Key`. */
-=======
 let now = { counts: null, asOf: 0, isOld: false, pace: 0, trouble: null };
-/** Whether pages keep votes in an outage: they do if the app server counts a vote once, however often it is sent. */
->>>>>>> page
+/** Whether pages keep votes in an outage. They do so if the app server supports `Idempotency-Key`. */
 let areKept = savedKeepsKeys() === true;
 /** The sum of the votes when the last outage was noticed. */
 let before = 0;

@@ -245,12 +245,15 @@ async fn a_slow_app_server_deletes_no_key_of_a_table_whose_turn_has_come_meanwhi
     let mut transaction = other.begin().await.unwrap();
     let lock = "lock table vote_keys in access exclusive mode";
     sqlx::raw_sql(lock).execute(&mut *transaction).await.unwrap();
-    let store = crate::server::app_server(as_voter(&server)).await;
-    until(&mut client, WAITS).await;
-    let faster = "update vote_keys_turn set second = false, since = now();
-         insert into vote_keys (key, name, count) values ('fresh', 'ihop', 7)";
-    sqlx::raw_sql(faster).execute(&mut *transaction).await.unwrap();
-    transaction.commit().await.unwrap();
+    // Both at once: the app server waits for the lock only for a moment, and tries again after a minute.
+    let overtake = async {
+        until(&mut client, WAITS).await;
+        let faster = "update vote_keys_turn set second = false, since = now();
+             insert into vote_keys (key, name, count) values ('fresh', 'ihop', 7)";
+        sqlx::raw_sql(faster).execute(&mut *transaction).await.unwrap();
+        transaction.commit().await.unwrap();
+    };
+    let (store, ()) = tokio::join!(crate::server::app_server(as_voter(&server)), overtake);
 
     until(&mut client, IS_OVER).await;
     assert_eq!(vote(&store, &[("ihop", Some("fresh"))]).await, [7], "it is known");
