@@ -77,10 +77,11 @@ pub(super) async fn delete_old(
     connection: &mut PgConnection,
     kept: Duration,
 ) -> Result<(), StoreError> {
-    let mut changed = truncate(connection, kept).await;
-    if changed.as_ref().is_err_and(is_forbidden) {
-        changed = delete(connection, kept).await;
-    }
+    let changed = match may_truncate(connection).await {
+        Ok(true) => truncate(connection, kept).await,
+        Ok(false) => delete(connection, kept).await,
+        Err(error) => Err(error),
+    };
     match changed {
         Ok(None) => Ok(()),
         Ok(Some(table)) => {
@@ -103,6 +104,13 @@ fn forbidden(error: &sqlx::Error) -> StoreError {
     StoreError::NotReady(format!(
         "{reason}; grant truncate (or delete) on vote_keys and vote_keys_2, and update on vote_keys_turn, to the role of the app server"
     ))
+}
+
+/// Asked before, because PostgreSQL 10 refuses `truncate` only after it has waited for the lock.
+async fn may_truncate(connection: &mut PgConnection) -> Result<bool, sqlx::Error> {
+    const QUESTION: &str = "select bool_and(has_table_privilege(name, 'truncate'))
+        from (values ('vote_keys'), ('vote_keys_2')) as tables (name)";
+    sqlx::raw_sql(QUESTION).fetch_one(connection).await?.try_get(0)
 }
 
 /// Empties the table with old keys by `truncate`. Returns the table, or `None` if nothing was due.
