@@ -143,7 +143,6 @@ test("the screen's own server is out of reach: it says so, and goes on where it 
 test("an outage of a database whose app server keeps no keys promises nothing", async () => {
   const { page, screen } = await open(on.yelb.alone.url, {}, withoutName);
   await screen.untilTotalsAre("fresh");
-  await page.unroute("**/api/**");
   await page.route("**/api/**", (route) => route.fulfill(storeDown()));
   await screen.timePasses();
   await screen.untilSays(screen.notice, "Database down for");
