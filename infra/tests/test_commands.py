@@ -66,13 +66,13 @@ def test_what_is_printed_can_be_run(capsys: pytest.CaptureFixture[str], tmp_path
 @pytest.mark.parametrize(
     ("words", "reason"),
     [
-        (("--desired-count", "0"), "0: a number from 1 to 6"),
-        (("--desired-count", "7"), "7: a number from 1 to 6"),
-        (("--desired-count", "-1"), "-1: a number from 1 to 6"),
-        (("--desired-count", "two"), "two: a number from 1 to 6"),
-        (("--image-tag", "two words"), "two words: up to 128 letters"),
+        (("--desired-count", "0"), "expected a number from 1 to 6, the most tasks of a service, got '0'"),
+        (("--desired-count", "7"), "expected a number from 1 to 6, the most tasks of a service, got '7'"),
+        (("--desired-count", "-1"), "expected a number from 1 to 6, the most tasks of a service, got '-1'"),
+        (("--desired-count", "two"), "expected a number from 1 to 6, the most tasks of a service, got 'two'"),
+        (("--image-tag", "two words"), "a letter, digit or `_` first, got 'two words'"),
         (("--image-tag", "-a"), "expected one argument"),
-        (("--image-tag=.a",), ".a: up to 128 letters"),
+        (("--image-tag=.a",), "a letter, digit or `_` first, got '.a'"),
         (("--image-tag", "a" * 129), "up to 128 letters"),
     ],
 )

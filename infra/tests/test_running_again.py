@@ -236,7 +236,7 @@ def test_a_run_that_fails_says_what_it_has_changed(clean: TwoAccounts) -> None:
     failed = deploy(clean)
     clean.aws("frontend", "logs", "delete-log-group", "--log-group-name", group)
     assert failed.returncode == FAILED
-    said = failed.stderr.partition("What this run has changed:\n")[2].partition("Run infra/deploy again")[0]
+    said = failed.stderr.partition("What this run has changed:\n")[2].partition("Remove the cause")[0]
     lines = [line.strip() for line in said.splitlines()]
     assert re.match(rf"backend +{PROJECT}-infra: .*: done$", next(line for line in lines if "-infra:" in line))
     assert re.match(r"both +login of the stores: copied$", next(line for line in lines if "login" in line))
