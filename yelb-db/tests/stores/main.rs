@@ -171,7 +171,7 @@ async fn app_servers_that_vote_for_all_restaurants_do_not_block_each_other(serve
 }
 
 async fn no_two_votes_at_several_app_servers_get_the_same_count(server: &Server) {
-    const ROUNDS: i64 = 25;
+    const ROUNDS: i64 = 10;
     let mut app_servers = JoinSet::new();
     for number in 0..3 {
         let store = server.app_server().await;
