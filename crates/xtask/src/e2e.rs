@@ -44,7 +44,7 @@ impl Stack {
     }
 
     /// Builds the images by the second line, whose builder is Docker's usual one since 23: the older one loses the
-    /// capabilities of files. The programs in them are not optimised, which takes a quarter of the time.
+    /// capabilities of files. The programs in them are less optimised, which takes a third of the time.
     fn build_images(&self) -> Result<()> {
         let mut build = run::command("timeout", &["1h"]);
         build.arg(&self.compose_v2);
