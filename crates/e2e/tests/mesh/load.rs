@@ -18,7 +18,7 @@ impl Load {
         let before = stack.total().unwrap();
         let url = format!("http://{}", stack.page());
         let flags =
-            ["--rate", "20", "--duration", TIME, "--retry", "--grace", "60s", "--verify", "--json"];
+            ["--rate", "10", "--duration", TIME, "--retry", "--grace", "60s", "--verify", "--json"];
         let load = Self(Program::of_workspace("yelb").args(["load", &url]).args(flags).spawn());
         load.wait_for_votes(stack, before);
         load
