@@ -3,7 +3,6 @@
 //! Both are counted from the API's answers that pass through this process. They are not part of the live stream, because pages
 //! do not show them, and thousands of pages follow that stream.
 
-use std::fmt::Write;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -176,11 +175,8 @@ impl Tally {
         let hosts = hosts.map(|Host { name, answers, .. }| format!("[\"{name}\", {answers}]"));
         let known = usize::try_from(self.newest).unwrap_or(SECONDS).min(SECONDS);
         let votes = self.votes[SECONDS - known..SECONDS].iter().map(u32::to_string);
-        let mut event = String::new();
-        // Writing to a string cannot fail.
-        let _ = write!(event, "data: {{\"hosts\": [{}], ", listed(hosts));
-        let _ = write!(event, "\"votes\": [{}]}}\n\n", listed(votes));
-        event.into()
+        let (hosts, votes) = (listed(hosts), listed(votes));
+        format!("data: {{\"hosts\": [{hosts}], \"votes\": [{votes}]}}\n\n").into()
     }
 }
 

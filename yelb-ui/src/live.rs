@@ -136,7 +136,7 @@ impl Hub {
         }
     }
 
-    /// An app server that was heard just now may be another one behind the same name in a moment.
+    /// Not at once after a stream: another app server behind the same name may answer a moment later.
     fn show_down_after(&self, heard_until: Option<Instant>) {
         self.found.send_replace(Found::Stream);
         if heard_until.is_none_or(|at| at.elapsed() >= SILENCE) {

@@ -177,7 +177,7 @@ fn is_there(name: &str) -> bool {
     }
 }
 
-/// Whether text is as wide as on most systems. Where there is no such font, as in a small container, it is a fifth wider.
+/// Whether text is as wide as on most systems. A small container has one font only, whose letters are wider.
 fn has_fonts() -> bool {
     !cfg!(target_os = "linux")
         || run::answer("fc-match", &["Liberation Sans"])

@@ -228,12 +228,18 @@ fn is_counted(api: SocketAddr, key: &str) -> bool {
     vote.status == 200
 }
 
-#[test]
-fn a_right_that_the_role_lacks_is_named_and_votes_without_a_key_are_counted() {
+/// A migrated database, and the role `yelb` with [`RIGHTS`].
+fn with_rights() -> Postgres {
     let postgres = Postgres::start();
     postgres.create_original_schema();
     migrate(&postgres);
     postgres.sql(DATABASE, RIGHTS);
+    postgres
+}
+
+#[test]
+fn a_right_that_the_role_lacks_is_named_and_votes_without_a_key_are_counted() {
+    let postgres = with_rights();
     let right = "INSERT ON vote_keys_2";
     postgres.sql(DATABASE, &format!("REVOKE {right} FROM yelb"));
     let server = on(&postgres).env("DATABASE_URL", url_as(&postgres, "yelb")).spawn();
@@ -253,10 +259,7 @@ fn a_right_that_the_role_lacks_is_named_and_votes_without_a_key_are_counted() {
 
 #[test]
 fn keys_that_the_role_may_not_forget_are_reported_and_votes_go_on() {
-    let postgres = Postgres::start();
-    postgres.create_original_schema();
-    migrate(&postgres);
-    postgres.sql(DATABASE, RIGHTS);
+    let postgres = with_rights();
     postgres.sql(DATABASE, "UPDATE vote_keys_turn SET since = now() - interval '25 hours'");
     let server = on(&postgres).env("DATABASE_URL", url_as(&postgres, "yelb")).spawn();
     let api = server.address("api");

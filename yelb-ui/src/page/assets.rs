@@ -38,7 +38,8 @@ macro_rules! script {
     };
 }
 
-/// The script without the lines that are comments. They are for readers of the source; without them, the scripts of a first visit are a third smaller.
+/// The script without the lines that are comments. They are for readers of the source; without them, the scripts of a first
+/// visit are a third smaller when compressed.
 fn without_comments(script: &str) -> String {
     let starts = ["//", "/*", "*"];
     let is_comment = |line: &str| starts.iter().any(|start| line.trim_start().starts_with(start));

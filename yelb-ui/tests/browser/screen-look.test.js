@@ -6,8 +6,8 @@ import axe from "axe-core";
 import { noteShifts } from "./support/browser.js";
 import { startYelb } from "./support/servers.js";
 import { stage } from "./support/stage.js";
-import { storeDown } from "./support/yelb-page.js";
-import { openScreen, serves, withoutStream } from "./support/yelb-screen.js";
+import { glidesAt, serves, storeDown } from "./support/yelb-page.js";
+import { openScreen, withoutStream } from "./support/yelb-screen.js";
 
 /** A projector's, a laptop's, a desk's and a 4K picture. */
 const PICTURES = [[1024, 768], [1280, 720], [1920, 1080], [3840, 2160]];
@@ -27,14 +27,7 @@ test("bars glide to their new places, unless less motion is preferred", async ()
     await screen.untilCounted("bucadibeppo", 4);
     await screen.ranking();
     await serves(page, { ihop: 9, chipotle: 8, outback: 7, bucadibeppo: 6 });
-    const began = page.evaluate(
-      () =>
-        new Promise((resolve) => {
-          const count = document.querySelector(".row__count");
-          const look = () => count.textContent === "9" && resolve(document.querySelector(".row").getAnimations().length > 0);
-          new MutationObserver(look).observe(count, { childList: true });
-        }),
-    );
+    const began = glidesAt(page, 9);
     await screen.nextRead();
     assert.equal(await began, glides, reducedMotion);
   }

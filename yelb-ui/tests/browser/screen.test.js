@@ -5,8 +5,8 @@ import { test } from "node:test";
 import { look } from "./support/browser.js";
 import { forward, serve, startPair, startReplicas, startUi, startYelb } from "./support/servers.js";
 import { stage } from "./support/stage.js";
-import { RESTAURANTS, storeDown, withoutName } from "./support/yelb-page.js";
-import { openScreen, serves, withoutStream } from "./support/yelb-screen.js";
+import { RESTAURANTS, serves, storeDown, withoutName } from "./support/yelb-page.js";
+import { openScreen, withoutStream } from "./support/yelb-screen.js";
 
 const on = stage(async () => {
   const [alone, pair] = await Promise.all([startYelb(), startPair()]);
@@ -226,7 +226,7 @@ test("votes that came while the screen was hidden, or its machine slept, are no 
   assert.match(await chart.getAttribute("aria-label"), /: 0 now, 5 at most$/);
   assert.match(await page.locator(".pace__line").getAttribute("d"), /M.*M/, "the line has a gap");
 
-  // Asleep, the page's timers stand still, and nobody says that it is hidden.
+  // Asleep, the page's timers stand still, and no event says that it is hidden.
   await page.context().setOffline(true);
   await vote(100);
   await page.clock.fastForward(60_000);

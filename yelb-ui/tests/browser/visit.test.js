@@ -5,7 +5,7 @@ import { test } from "node:test";
 import { complaintsOf, look, newVisitor } from "./support/browser.js";
 import { forward, serve, startYelb } from "./support/servers.js";
 import { stage } from "./support/stage.js";
-import { RESTAURANTS, withoutName, YelbPage } from "./support/yelb-page.js";
+import { glidesAt, RESTAURANTS, serves, withoutName, YelbPage } from "./support/yelb-page.js";
 
 const on = stage(startYelb);
 
@@ -20,15 +20,6 @@ async function visit(options) {
 /** @param {Record<string, number>} counts */
 function rows(counts) {
   return Object.entries(counts).map(([name, value]) => ({ name, value }));
-}
-
-/**
- * From now on, these are the totals.
- * @param {import("playwright-core").Page} page
- * @param {Record<string, number>} counts
- */
-async function serves(page, counts) {
-  await page.route("**/api/getvotes", (route) => route.fulfill({ json: rows(counts) }));
 }
 
 /** @returns {Promise<Record<string, number>>} what the API says, not the page */
@@ -99,16 +90,7 @@ test("bars glide to their new places, unless less motion is preferred", async ()
     await shown.untilCounted("bucadibeppo", 4);
     await shown.ranking();
     await serves(page, { ihop: 9, chipotle: 8, outback: 7, bucadibeppo: 6 });
-    // Seen as soon as the count has changed, which may be drawn once more before: asking for animations brings the styles up
-    // to date.
-    const began = page.evaluate(
-      () =>
-        new Promise((resolve) => {
-          const count = document.querySelector(".row__count");
-          const look = () => count.textContent === "9" && resolve(document.querySelector(".row").getAnimations().length > 0);
-          new MutationObserver(look).observe(count, { childList: true });
-        }),
-    );
+    const began = glidesAt(page, 9);
     await shown.nextRead();
     assert.equal(await began, glides, reducedMotion);
     assert.deepEqual(await shown.ranking(), ["ihop", "chipotle", "outback", "bucadibeppo"]);

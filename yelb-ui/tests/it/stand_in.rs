@@ -23,11 +23,16 @@ const REQUESTS: [(&str, &str); 12] = [
     ("GET", "/api/unknown"),
 ];
 
-#[test]
-fn the_answers_of_the_originals_app_server_pass_to_the_byte() {
+/// The stand-in, on stores of its own.
+fn stand_in() -> (StandIn, Postgres, Redis) {
     let (postgres, redis) = (Postgres::start(), Redis::start());
     postgres.create_original_schema();
-    let stand_in = StandIn::start(&postgres, &redis);
+    (StandIn::start(&postgres, &redis), postgres, redis)
+}
+
+#[test]
+fn the_answers_of_the_originals_app_server_pass_to_the_byte() {
+    let (stand_in, postgres, redis) = stand_in();
     let (_ui, page) = start_ui_of(stand_in.address());
     for (method, path) in REQUESTS {
         let [direct, passed] = [stand_in.address(), page].map(|server| {
@@ -41,9 +46,7 @@ fn the_answers_of_the_originals_app_server_pass_to_the_byte() {
 
 #[test]
 fn while_the_originals_app_server_is_killed_a_vote_is_refused_and_not_sent_later() {
-    let (postgres, redis) = (Postgres::start(), Redis::start());
-    postgres.create_original_schema();
-    let stand_in = StandIn::start(&postgres, &redis);
+    let (stand_in, _postgres, _redis) = stand_in();
     let (_ui, page) = start_ui_of(stand_in.address());
     let key = [("Idempotency-Key", "one")];
     let vote = || http::request(page, "GET", "/api/ihop", &key, "");

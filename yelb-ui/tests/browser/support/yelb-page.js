@@ -46,6 +46,35 @@ export async function withoutName(page) {
   });
 }
 
+/**
+ * From now on, these are the totals of an app server that keeps keys.
+ * @param {import("playwright-core").Page} page
+ * @param {Record<string, number>} votes
+ */
+export function serves(page, votes) {
+  const json = Object.entries(votes).map(([name, value]) => ({ name, value }));
+  return page.route("**/api/getvotes", (route) => route.fulfill({ json, headers: { "Yelb-Host": "app-1" } }));
+}
+
+/**
+ * Whether the first row of the result moves smoothly when its count becomes this one. Looked at in the same moment, because the
+ * count may be drawn once before: to ask for animations brings the styles up to date.
+ * @param {import("playwright-core").Page} page
+ * @param {number} count
+ * @returns {Promise<boolean>}
+ */
+export function glidesAt(page, count) {
+  return page.evaluate(
+    (text) =>
+      new Promise((resolve) => {
+        const shown = document.querySelector(".row__count");
+        const look = () => shown.textContent === text && resolve(document.querySelector(".row").getAnimations().length > 0);
+        new MutationObserver(look).observe(shown, { childList: true });
+      }),
+    String(count),
+  );
+}
+
 export class YelbPage {
   /** @param {import("playwright-core").Page} page */
   constructor(page) {

@@ -52,14 +52,4 @@ export async function openScreen(browser, site, options, prepare = async () => {
   return { page, complaints, asked, screen: new Screen(page) };
 }
 
-/**
- * From now on, these are the totals of an app server that keeps keys.
- * @param {import("playwright-core").Page} page
- * @param {Record<string, number>} votes
- */
-export function serves(page, votes) {
-  const json = Object.entries(votes).map(([name, value]) => ({ name, value }));
-  return page.route("**/api/getvotes", (route) => route.fulfill({ json, headers: { "Yelb-Host": "app-1" } }));
-}
-
 export const withoutStream = (page) => page.route("**/api/stream", (route) => route.fulfill({ status: 204 }));
