@@ -127,13 +127,21 @@ test("a stream that is silent is given up, and another one opened", async () => 
   assert.ok(times("/api/stream") > 1);
 });
 
-test("totals of which nothing was heard for some time are not called live", async () => {
-  const { page, shown } = await visit(on.yelb.pair.url);
+test("totals of which nothing was heard for some time are not called live", async (context) => {
+  // A stream without the heartbeats of a Yelb, which would come at any time.
+  const front = await serveBefore(context, on.yelb.pair.url);
+  front.tellsItself();
+  const { page, shown } = await visit(front.url);
   const live = page.locator(".live");
+  const tell = async (ihop, millions) => {
+    front.tell({ ihop, chipotle: 1, outback: 1, bucadibeppo: 1 }, millions * 1_000_000);
+    await shown.untilSays(shown.pageViews, `${millions}M page views`);
+  };
+  await tell(1_000, 2);
   await shown.untilSays(live, /^Live$/);
   await page.clock.runFor(25_000);
   await shown.untilSays(live, /^As of \d\d:\d\d:\d\d$/);
-  await fetch(`${on.yelb.pair.url}/api/ihop`);
+  await tell(1_001, 3);
   await shown.untilSays(live, /^Live$/);
 
   await page.route("**/api/**", () => {});
