@@ -18,6 +18,8 @@ const RESERVE: usize = 64;
 const PART: usize = 64;
 /// The memory that all incomplete large heads may take together.
 const HEADS_ROOM: usize = 32 * 1024 * 1024;
+/// The longest time between two looks at a connection that does not rest.
+const LONGEST_LOOK_PAUSE: Duration = Duration::from_secs(10);
 /// A head of up to this size always has room, also if other heads take all of the memory.
 const SMALL_HEAD: usize = 8 * 1024;
 
@@ -195,15 +197,20 @@ impl Entry {
 
     /// Resolves when the last answer was at least `time` ago, no bytes of a request have arrived since, and another request may
     /// come.
+    ///
+    /// Each look at the connection polls it. So the looks become rare while it does not rest: it may be one of thousands of
+    /// live streams.
     pub(crate) async fn rested(&self, time: Duration) {
+        let mut pause = time;
         loop {
-            sleep(time).await;
+            sleep(pause).await;
             let Activity { waits_since, rests, is_last, .. } = &*self.activity;
             let waits =
                 Duration::from_millis(self.table.now().saturating_sub(waits_since.load(Relaxed)));
             if rests.load(Relaxed) && !is_last.load(Relaxed) && waits >= time {
                 return;
             }
+            pause = (pause * 2).min(LONGEST_LOOK_PAUSE);
         }
     }
 
