@@ -11,7 +11,7 @@ use futures_util::FutureExt;
 use http_body_util::BodyExt;
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep, sleep_until, timeout_at};
-use yelb_service::broadcast::Broadcast;
+use yelb_service::broadcast::{Broadcast, Relay};
 use yelb_service::health::Health;
 use yelb_service::observe::{Route, observe_as};
 use yelb_service::server::App;
@@ -42,7 +42,7 @@ pub struct Live(Arc<Hub>);
 struct Hub {
     upstream: Upstream,
     contact: AppServerContact,
-    broadcast: Broadcast,
+    broadcast: Arc<Broadcast>,
     found: watch::Sender<Found>,
 }
 
@@ -70,21 +70,22 @@ impl Live {
     /// Starts the task that reads for all viewers, while there are viewers. It ends all streams when this process stops
     /// accepting connections.
     pub fn start(upstream: Upstream, contact: AppServerContact, health: &Health) -> Self {
-        let (broadcast, found) = (Broadcast::default(), watch::Sender::default());
+        let (broadcast, found) = (Arc::default(), watch::Sender::default());
         let hub = Arc::new(Hub { upstream, contact, broadcast, found });
         tokio::spawn(run(Arc::clone(&hub), health.clone()));
         Self(hub)
     }
 
-    /// Answers requests for the stream. All other requests go to `api`.
+    /// Answers requests for the stream, for the connections of one worker. All other requests go to `api`.
     #[must_use]
     pub fn before(self, api: App) -> App {
+        let relay = Relay::of(Arc::clone(&self.0.broadcast));
         App::from_fn(move |request| {
             if request.method() != Method::GET || request.uri().path() != PATH {
                 return api.answer(request);
             }
-            let hub = Arc::clone(&self.0);
-            let answer = move |_: Request| async move { hub.answer().await };
+            let (hub, relay) = (Arc::clone(&self.0), Arc::clone(&relay));
+            let answer = move |_: Request| async move { hub.answer(&relay).await };
             observe_as(request, Route::Known(PATH), answer).boxed()
         })
     }
@@ -97,9 +98,9 @@ async fn run(hub: Arc<Hub>, health: Health) {
 }
 
 impl Hub {
-    async fn answer(&self) -> Response {
+    async fn answer(&self, relay: &Arc<Relay>) -> Response {
         // From now on there is a viewer. So the task asks the app server.
-        let mut answer = self.broadcast.answer();
+        let mut answer = relay.answer();
         let any_origin = HeaderValue::from_static("*");
         answer.headers_mut().insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, any_origin);
         match self.found.subscribe().wait_for(|found| *found != Found::Unknown).await.as_deref() {

@@ -3,6 +3,8 @@
 //! All viewers share the newest event, which is encoded once. When a slow viewer has read one event, it gets the newest event
 //! next. It never sees the events in between, and they take no memory.
 
+mod relay;
+
 use std::convert::Infallible;
 use std::future::Future;
 use std::time::Duration;
@@ -15,6 +17,7 @@ use tokio::sync::{Notify, watch};
 use tokio::time::{Instant, sleep_until};
 
 use crate::health::Health;
+pub use relay::Relay;
 
 /// A comment in the stream's syntax. Clients ignore it.
 const HEARTBEAT: Bytes = Bytes::from_static(b":\n\n");
@@ -28,6 +31,8 @@ const PAUSE_PER_VIEWER: Duration = Duration::from_micros(50);
 #[derive(Debug, Default)]
 pub struct Broadcast {
     shown: watch::Sender<Shown>,
+    /// Has a receiver for each viewer.
+    viewers: watch::Sender<()>,
     /// Notified when a viewer joins.
     joined: Notify,
 }
@@ -59,15 +64,20 @@ impl Shown {
 impl Broadcast {
     /// The response to a viewer: the newest event and all later events.
     pub fn answer(&self) -> Response {
-        let mut viewer = self.shown.subscribe();
-        // The event that exists already is new to this viewer.
-        viewer.mark_changed();
+        self.answer_from(self.shown.subscribe())
+    }
+
+    fn answer_from(&self, mut source: watch::Receiver<Shown>) -> Response {
+        let viewer = self.viewers.subscribe();
         self.joined.notify_waiters();
-        let events = stream::unfold((viewer, 0), |(mut viewer, seen)| async move {
-            viewer.changed().await.ok()?;
-            let shown = viewer.borrow_and_update().clone();
+        // The event that exists already is new to this viewer.
+        source.mark_changed();
+        let events = stream::unfold((viewer, source, 0), |(viewer, mut source, seen)| async move {
+            source.changed().await.ok()?;
+            let shown = source.borrow_and_update().clone();
             let number = shown.number;
-            (!shown.is_over).then(|| (Ok::<_, Infallible>(shown.after(seen)), (viewer, number)))
+            let next = (viewer, source, number);
+            (!shown.is_over).then(|| (Ok::<_, Infallible>(shown.after(seen)), next))
         });
         let headers = [
             (header::CONTENT_TYPE.as_str(), "text/event-stream"),
@@ -132,17 +142,17 @@ impl Broadcast {
 
     /// Waits until there is no viewer.
     pub fn left(&self) -> impl Future<Output = ()> {
-        self.shown.closed()
+        self.viewers.closed()
     }
 
     /// Whether there is a viewer.
     pub fn is_viewed(&self) -> bool {
-        self.shown.receiver_count() > 0
+        self.viewers.receiver_count() > 0
     }
 
     /// How long to wait between two events.
     pub fn pause(&self) -> Duration {
-        let viewers = u32::try_from(self.shown.receiver_count()).unwrap_or(u32::MAX);
+        let viewers = u32::try_from(self.viewers.receiver_count()).unwrap_or(u32::MAX);
         PAUSE.max(PAUSE_PER_VIEWER.saturating_mul(viewers))
     }
 
