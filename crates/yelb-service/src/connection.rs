@@ -138,6 +138,10 @@ async fn converse(
     if next == Next::Rest && outcome.is_ok() && !has_more {
         return Ok(next);
     }
+    if outcome.as_ref().is_err_and(|error| !error.is_parse()) {
+        // The connection is broken, or its client is too slow: there is no answer that it could still read.
+        return outcome.map(|()| Next::End);
+    }
     tokio::select! {
         // Our side is closed in any case.
         biased;
