@@ -18,8 +18,10 @@ export function answers(root, onVotes) {
 
   const stream = whileVisible("screen/answers", ({ hosts, votes }) => {
     const known = hosts.map(([name, answers]) => ({ name: checkedName(name), answers }));
-    isKnown ||= known.length > 0;
-    if (known.length > 0) show(root, known);
+    if (known.length > 0) {
+      isKnown = true;
+      show(root, known);
+    }
     onVotes(votes.filter(isCount));
   });
 

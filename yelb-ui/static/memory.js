@@ -1,6 +1,6 @@
 // What the browser keeps for this page, through a reload and for other tabs.
 //
-// Storage may be switched off, full or written by an older page. None of that is worth more than doing without.
+// Storage may be switched off, full or written by an older page. Then the page works without it.
 
 import { isCount } from "./api.js";
 
@@ -43,7 +43,7 @@ let saving = 0;
 /** The same a little later, unless others replace them. They are saved before the page goes. */
 export function saveTotalsSoon(counts, asOf) {
   unsaved = [counts, asOf];
-  saving ||= setTimeout(saveUnsaved, SAVE_EVERY);
+  if (saving === 0) saving = setTimeout(saveUnsaved, SAVE_EVERY);
 }
 
 function saveUnsaved() {

@@ -70,8 +70,9 @@ export function pace(root) {
 function draw(root, seconds) {
   const part = (name) => root.querySelector(`.pace__${name}`);
   const points = seconds.map((second, at) => second && mean(seconds.slice(Math.max(0, at - SMOOTH_OVER + 1), at + 1)));
-  const peak = Math.max(LEAST_PEAK, ...points);
-  const y = (votes) => (HEIGHT - (votes / peak) * (HEIGHT - 2)).toFixed(1);
+  const peak = Math.max(0, ...points);
+  const top = Math.max(LEAST_PEAK, peak);
+  const y = (votes) => (HEIGHT - (votes / top) * (HEIGHT - 2)).toFixed(1);
   const lines = knownRuns(points).map(({ first, run }) => {
     const line = `M${run.map((votes, at) => `${first + at} ${y(votes)}`).join("L")}`;
     return { line, area: `${line}V${HEIGHT}H${first}z` };

@@ -25,7 +25,7 @@ const FULL_SIZE = 5;
  */
 export function standingsOf(choices, counts) {
   const standings = choices.map(({ id, name }) => ({ id, name, count: counts.get(id), rank: 0 }));
-  // A stable sort: who is level stays in the poll's order.
+  // A stable sort: restaurants with equal counts keep the poll's order.
   const ranked = [...standings].sort((one, other) => other.count - one.count);
   ranked.forEach((standing, rank) => (standing.rank = rank));
   const total = standings.reduce((sum, { count }) => sum + count, 0);

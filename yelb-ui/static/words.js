@@ -1,14 +1,18 @@
 // The page's texts for numbers, times and failures.
 
 const exact = new Intl.NumberFormat("en");
-const short = new Intl.NumberFormat("en", { notation: "compact", maximumSignificantDigits: 4 });
+const UNITS = [
+  [1e12, "T"],
+  [1e9, "B"],
+  [1e6, "M"],
+];
 
 /**
  * Exact for as long as people read each digit.
  * @param {number} count
  */
 export function number(count) {
-  return (count < 1e8 ? exact : short).format(count);
+  return count < 1e8 ? exact.format(count) : short(count);
 }
 
 /**
@@ -16,7 +20,18 @@ export function number(count) {
  * @param {number} count
  */
 export function roughly(count) {
-  return (count < 1e6 ? exact : short).format(count);
+  return count < 1e6 ? exact.format(count) : short(count);
+}
+
+/**
+ * In four figures: 12.35M. Not by `notation: "compact"`, which Safari 14 does not know.
+ * @param {number} count a million at least
+ */
+function short(count) {
+  // Rounded before the unit is chosen: 999,999,999 is 1B.
+  const rounded = Number(count.toPrecision(4));
+  const [size, unit] = UNITS.find(([size]) => rounded >= size);
+  return `${rounded / size}${unit}`;
 }
 
 /** @param {number} count */

@@ -39,7 +39,7 @@ macro_rules! script {
 }
 
 /// The script without the lines that are comments. They are for readers of the source; without them, the scripts of a first
-/// visit are a third smaller when compressed.
+/// visit are a third smaller when compressed. No line of code in the scripts begins like a comment.
 fn without_comments(script: &str) -> String {
     let starts = ["//", "/*", "*"];
     let is_comment = |line: &str| starts.iter().any(|start| line.trim_start().starts_with(start));
