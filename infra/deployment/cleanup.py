@@ -13,7 +13,7 @@ from .options import ACCOUNTS, Options, common_arguments, common_options
 from .plan import ORDER
 from .progress import Progress
 
-LEFT, NOT_BEGUN = 1, 2
+LEFT = 1
 
 _NODES = ("yelb-ui", "yelb-appserver", "yelb-db", "redis-server")
 

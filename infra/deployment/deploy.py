@@ -154,7 +154,7 @@ def _remembered_arguments(parser: argparse.ArgumentParser) -> None:
     add(
         "--domain",
         metavar="NAME",
-        help="the name to vote at, which the certificate is for and which you let lead there",
+        help="the name to vote at; the certificate must be for it, and its DNS record must lead to the load balancer",
     )
     add(
         "--images",

@@ -11,6 +11,7 @@ import re
 import urllib.error
 import urllib.parse
 import urllib.request
+from http.client import HTTPException
 from typing import Dict, Optional, Tuple
 
 # What an image of several platforms is, and one of a single platform.
@@ -44,7 +45,7 @@ def trouble(image: str) -> str:
             token = _token(challenge)
             if token is not None:
                 status, _ = _head(url, token)
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, HTTPException) as error:
         raise Unreachable(f"{registry}: {error}") from error
     if status == 200:
         return ""

@@ -8,6 +8,7 @@ import urllib.error
 import urllib.request
 import uuid
 from dataclasses import dataclass
+from http.client import HTTPException
 from typing import Callable, Dict, Optional, TypeVar
 
 Result = TypeVar("Result")
@@ -117,7 +118,7 @@ class Voter:
                 return _answer(answer.status, answer.read(), answer.headers.get("Server", ""))
         except urllib.error.HTTPError as error:
             return _answer(error.code, error.read(), error.headers.get("Server", ""))
-        except OSError as error:
+        except (OSError, HTTPException) as error:
             raise Unreachable(
                 f"{self.url}{path}: {error}: look at the load balancer, its security group, and whether the name leads to it"
             ) from error

@@ -35,7 +35,7 @@ impl DelayProxy {
                 if accepting.closed.load(Ordering::Acquire) {
                     return;
                 }
-                // A server that is down refuses: so does the proxy.
+                // The server is down: the proxy closes the connection.
                 let Ok(server) = TcpStream::connect(local(server)) else { continue };
                 connect(client, server, &accepting);
             }

@@ -47,7 +47,7 @@ pub(crate) struct Options {
     /// Another yelb-ui to measure with ours, by settings or the path of a program, such as `RUST_LOG=info`; several may be given
     #[arg(long, value_name = "COMMAND")]
     yelb_ui: Vec<String>,
-    /// A Postgres to count votes in, which they are added to, instead of one that is made for this
+    /// A Postgres whose votes grow by those of the measurement, instead of one that is made for this
     #[arg(long, value_name = "URL", requires = "redis_url")]
     database_url: Option<String>,
     /// A Redis to count page views in, instead of one that is made for this

@@ -164,7 +164,10 @@ fn answer(
 ) -> impl Future<Output = Result<Response, Infallible>> + Unpin {
     let has_body = !request.body().is_end_stream();
     let mut request = request.map(|body| if has_body { Body::new(body) } else { Body::empty() });
-    let refusal = refusal::of(&request, session.is_turned_away);
+    let mut place = has_body.then(|| session.entry.body_place()).flatten();
+    let has_no_place = has_body && place.is_none();
+    let refusal = refusal::of(&request, session.is_turned_away)
+        .or_else(|| has_no_place.then(refusal::too_many_bodies));
     let is_last = has_body || refusal.is_some() || session.is_turned_away;
     session.entry.begin_request(is_last);
     let mut answer = match refusal {
@@ -185,6 +188,7 @@ fn answer(
             response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
         }
         session.entry.end_request();
+        drop(place.take());
         Poll::Ready(Ok(response))
     })
 }

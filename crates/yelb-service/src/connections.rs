@@ -18,8 +18,10 @@ const RESERVE: usize = 64;
 const PART: usize = 64;
 /// The memory that all incomplete large heads may take together.
 const HEADS_ROOM: usize = 32 * 1024 * 1024;
-/// The longest time between two looks at a connection that does not rest.
+/// The longest time between two looks at a busy connection.
 const LONGEST_LOOK_PAUSE: Duration = Duration::from_secs(10);
+/// The most requests with a body at a time. A vote needs none, and each takes 30 to 45 KB while its body is not complete.
+const MOST_BODIES: usize = 2000;
 /// A head of up to this size always has room, also if other heads take all of the memory.
 const SMALL_HEAD: usize = 8 * 1024;
 
@@ -33,6 +35,8 @@ struct Table {
     began: Instant,
     /// Bytes of heads that are not whole yet.
     heads: AtomicUsize,
+    /// How many requests have a body and are not answered yet.
+    bodies: AtomicUsize,
     open: Mutex<Open>,
 }
 
@@ -66,6 +70,10 @@ pub(crate) struct Entry {
     activity: Arc<Activity>,
 }
 
+/// A request's place among those with a body, until it is dropped.
+#[derive(Debug)]
+pub(crate) struct BodyPlace(Arc<Table>);
+
 /// What a connection is doing.
 #[derive(Debug)]
 struct Activity {
@@ -87,8 +95,9 @@ const CLOSING: u64 = u64::MAX - 1;
 
 impl Connections {
     pub(crate) fn new(limits: Limits) -> Self {
-        let (heads, open) = (AtomicUsize::new(0), Mutex::default());
-        Self(Arc::new(Table { limits, began: Instant::now(), heads, open }))
+        let (heads, bodies) = (AtomicUsize::new(0), AtomicUsize::new(0));
+        let (began, open) = (Instant::now(), Mutex::default());
+        Self(Arc::new(Table { limits, began, heads, bodies, open }))
     }
 
     /// Admits a connection. If the table is full, closes those that have waited longest for their clients.
@@ -198,8 +207,8 @@ impl Entry {
     /// Resolves when the last answer was at least `time` ago, no bytes of a request have arrived since, and another request may
     /// come.
     ///
-    /// Each look at the connection polls it. So the looks become rare while it does not rest: it may be one of thousands of
-    /// live streams.
+    /// Each look at the connection polls it. So the looks become rare while it is busy: it may be one of thousands of live
+    /// streams.
     pub(crate) async fn rested(&self, time: Duration) {
         let mut pause = time;
         loop {
@@ -207,10 +216,11 @@ impl Entry {
             let Activity { waits_since, rests, is_last, .. } = &*self.activity;
             let waits =
                 Duration::from_millis(self.table.now().saturating_sub(waits_since.load(Relaxed)));
-            if rests.load(Relaxed) && !is_last.load(Relaxed) && waits >= time {
+            let rests = rests.load(Relaxed) && !is_last.load(Relaxed);
+            if rests && waits >= time {
                 return;
             }
-            pause = (pause * 2).min(LONGEST_LOOK_PAUSE);
+            pause = if rests { time - waits } else { LONGEST_LOOK_PAUSE.min(pause * 2) };
         }
     }
 
@@ -239,6 +249,12 @@ impl Entry {
         self.activity.requests.load(Relaxed)
     }
 
+    /// Takes a place for a request with a body, if one is free.
+    pub(crate) fn body_place(&self) -> Option<BodyPlace> {
+        let place = BodyPlace(Arc::clone(&self.table));
+        (self.table.bodies.fetch_add(1, Relaxed) < MOST_BODIES).then_some(place)
+    }
+
     /// Takes room for `more` bytes of a head that has `all`; false if there is none.
     pub(crate) fn take_room(&self, more: usize, all: usize) -> bool {
         let taken = self.table.heads.fetch_add(more, Relaxed) + more;
@@ -248,6 +264,12 @@ impl Entry {
     /// Gives it back.
     pub(crate) fn leave_room(&self, bytes: usize) {
         self.table.heads.fetch_sub(bytes, Relaxed);
+    }
+}
+
+impl Drop for BodyPlace {
+    fn drop(&mut self) {
+        self.0.bodies.fetch_sub(1, Relaxed);
     }
 }
 

@@ -27,6 +27,13 @@ pub(super) fn of(request: &Request<Body>, is_turned_away: bool) -> Option<Proble
         .then(|| Problem::unavailable("Too many connections are open. The request was not handled, and a vote was not counted."))
 }
 
+/// Why a request with a body is refused while there are too many of them.
+pub(super) fn too_many_bodies() -> Problem {
+    Problem::unavailable(
+        "Too many requests with a body are open. The request was not handled, and a vote was not counted. A vote needs no body.",
+    )
+}
+
 /// Refuses the request. Like every request, it has a line in the log and a measurement.
 pub(super) fn answer(request: Request<Body>, problem: Problem) -> Answer {
     let refused = ([(header::CACHE_CONTROL, "no-store")], problem);

@@ -243,6 +243,25 @@ async fn beyond_the_limit_health_is_answered_and_everything_else_is_503() {
     }
 }
 
+#[tokio::test]
+async fn beyond_the_limit_of_bodies_a_request_with_a_body_is_503_and_others_are_answered() {
+    let session = || session(false, &Health::default());
+    let full = session();
+    let places: Vec<_> = std::iter::from_fn(|| full.entry.body_place()).collect();
+    let with_body = "POST / HTTP/1.1\r\nHost: yelb\r\nContent-Length: 1\r\n\r\n1";
+    let beside = Session { entry: Arc::clone(&full.entry), ..session() };
+    let mut client = connect_to(beside);
+    client.write_all([GET, with_body].concat().as_bytes()).await.unwrap();
+    let answers = all_answers(&mut client).await;
+    assert!(answers.starts_with(OK), "{answers}");
+    assert!(answers.contains("HTTP/1.1 503 ") && answers.contains("Retry-After: 1"), "{answers}");
+
+    drop(places);
+    let mut client = connect_to(full);
+    client.write_all(with_body.as_bytes()).await.unwrap();
+    assert!(all_answers(&mut client).await.starts_with(OK));
+}
+
 #[tokio::test(start_paused = true)]
 async fn beyond_the_limit_a_connection_without_a_request_lasts_5_seconds() {
     let mut client = connect_to(session(true, &Health::default()));

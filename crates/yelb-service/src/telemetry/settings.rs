@@ -31,7 +31,7 @@ const NO_DAEMON: &str = "expected host:port, such as 127.0.0.1:2000";
 /// What a process tells of itself.
 #[derive(Debug, Clone, clap::Args)]
 pub struct TelemetryConfig {
-    /// What is logged: a level, or a list such as `info,yelb_db=debug`
+    /// What is logged: a level, or a list such as `info,yelb_db=debug`; `info` unless set, `warn` for `yelb`
     #[arg(long = "log", env = "RUST_LOG", value_name = "FILTER")]
     log: Option<LogFilter>,
     /// X-Ray daemon, or a collector in its place, to send traces to by UDP; off unless set

@@ -19,8 +19,8 @@ use super::settings::{Exporter, Sampling, TraceSettings};
 use super::{otlp, xray};
 
 /// How long a process that ends may go on sending: with the wait for the balancer (3 s), the drain (5.6 s) and the stores'
-/// end (0.4 s) before it, it still ends before Docker's kill, 10 s after SIGTERM.
-const FLUSH_LIMIT: Duration = Duration::from_millis(900);
+/// end (0.4 s) before it and the last lines of the log (0.2 s) after it, it still ends before Docker's kill, 10 s after SIGTERM.
+const FLUSH_LIMIT: Duration = Duration::from_millis(700);
 
 /// A layer on the log's subscriber.
 pub(super) type Bridge = Box<dyn Layer<Registry> + Send + Sync>;
