@@ -189,7 +189,15 @@ impl Database {
     async fn log_in(&self, application: &str) -> Result<PgConnection, StoreError> {
         let options = self.options(application).await?;
         let connection = PgConnection::connect_with(&options).await;
-        connection.map_err(StoreError::connecting_to(&self.options.address()))
+        connection.map_err(|error| {
+            let is_at_limit = keys::has_code(&error, TOO_MANY_CONNECTIONS);
+            let refused = StoreError::connecting_to(&self.options.address())(error);
+            if is_at_limit {
+                StoreError::NotReady(format!("{}; {RAISE_THE_LIMIT}", refused.chain()))
+            } else {
+                refused
+            }
+        })
     }
 
     /// A session for batches.
@@ -200,10 +208,18 @@ impl Database {
     }
 }
 
+/// The code of the server's limit for the role, for the database, or for all clients.
+const TOO_MANY_CONNECTIONS: &str = "53300";
+const RAISE_THE_LIMIT: &str =
+    "raise the limit: an app server keeps two sessions, and opens a third one for a moment";
+
 impl Maintain for Database {
     async fn prepare(&self) -> Result<(), StoreError> {
         let login = self.log_in("yelb-appserver maintenance").await;
         let mut connection = login.map_err(|reason| {
+            if matches!(reason, StoreError::NotReady(_)) {
+                return reason;
+            }
             tracing::debug!(reason = reason.chain(), "cannot log in to prepare the database");
             StoreError::Down
         })?;

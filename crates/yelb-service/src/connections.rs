@@ -220,7 +220,8 @@ impl Entry {
             if rests && waits >= time {
                 return;
             }
-            pause = if rests { time - waits } else { LONGEST_LOOK_PAUSE.min(pause * 2) };
+            pause =
+                if rests { time.saturating_sub(waits) } else { LONGEST_LOOK_PAUSE.min(pause * 2) };
         }
     }
 

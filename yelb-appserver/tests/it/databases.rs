@@ -26,10 +26,10 @@ fn sql(pooler: &PgBouncer, statement: &str) -> String {
 #[test]
 fn through_a_pooler_every_vote_is_counted_and_nothing_stays_in_a_session() {
     // By default it refuses settings at the login. Many tell it to ignore them, which is worse.
-    for setting in ["", "ignore_startup_parameters = extra_float_digits,options"] {
+    for ignored in ["", "extra_float_digits", "extra_float_digits,options"] {
         let postgres = Postgres::start();
         postgres.create_original_schema();
-        let pooler = &pooler(&postgres, setting);
+        let pooler = &pooler(&postgres, &format!("ignore_startup_parameters = {ignored}"));
         let program = || bare().env("DATABASE_URL", pooler.url()).env("REDIS_URL", "sqlite:views");
         let servers = [program().spawn(), program().spawn()];
         let servers = servers.each_ref().map(|server| server.address("api"));
@@ -141,6 +141,69 @@ fn a_table_in_a_later_schema_of_the_search_path_is_not_hidden() {
     assert_eq!(postgres.sql(DATABASE, tables), "public");
 }
 
+/// A table of the votes that the role `yelb` finds, what it is told of it, and the counts of its next two votes.
+const TABLES: [(&str, &str, [&str; 2]); 3] = [
+    (
+        "CREATE SCHEMA ballots AUTHORIZATION yelb;
+         ALTER TABLE restaurants SET SCHEMA ballots;
+         ALTER TABLE ballots.restaurants OWNER TO yelb;
+         CREATE TABLE restaurants (name text, count integer);
+         ALTER ROLE yelb SET search_path = ballots, public",
+        "",
+        ["45", "46"],
+    ),
+    // Votes with a key need tables that no migration has made.
+    (
+        "ALTER TABLE restaurants RENAME TO ballots;
+         CREATE VIEW restaurants AS SELECT * FROM ballots;
+         ALTER VIEW restaurants OWNER TO yelb;
+         GRANT ALL ON ballots TO yelb",
+        "cannot apply the migrations: migration 2: ",
+        ["45", ""],
+    ),
+    (
+        "GRANT SELECT, UPDATE ON restaurants TO yelb",
+        "cannot apply the migrations: migration 2: must be owner of ",
+        ["45", ""],
+    ),
+];
+
+#[test]
+fn a_table_is_used_as_the_role_finds_it_or_it_is_said_what_is_wrong_with_it() {
+    for (change, told, counts) in TABLES {
+        let postgres = Postgres::start();
+        postgres.create_original_schema();
+        postgres.sql(
+            DATABASE,
+            "CREATE ROLE yelb LOGIN PASSWORD 'yelb'; GRANT CREATE ON SCHEMA public TO yelb;
+             UPDATE restaurants SET count = 44 WHERE name = 'ihop'",
+        );
+        postgres.sql(DATABASE, change);
+        let tables = || {
+            let tables = "SELECT nspname, relkind FROM pg_class JOIN pg_namespace ON pg_namespace.oid = relnamespace WHERE relname = 'restaurants' ORDER BY 1";
+            postgres.sql(DATABASE, tables)
+        };
+        let before = tables();
+        let server = on(&postgres).env("DATABASE_URL", url_as(&postgres, "yelb")).spawn();
+        let api = server.address("api");
+        eventually(PATIENCE, "it is ready, or told why it is not", || {
+            let readiness = http::get(api, "/readyz");
+            let missing = &readiness.json()["dependencies"][0]["missing"];
+            let missing = missing.as_str().unwrap_or_default();
+            (readiness.status == 200) == told.is_empty()
+                && missing.starts_with(told)
+                && missing.contains("restaurants") != told.is_empty()
+        });
+        let key = [("Idempotency-Key", "one")];
+        for (headers, count) in [&[][..], &key[..]].into_iter().zip(counts) {
+            let vote = http::request(api, "GET", "/api/ihop", headers, b"");
+            let counted = if vote.status == 200 { vote.text() } else { "" };
+            assert_eq!(counted, count, "{change}: {vote:?}");
+        }
+        assert_eq!(tables(), before, "{change}");
+    }
+}
+
 /// What an operator may do to a database while the app server runs, and what is told of it.
 const CHANGES: [(&str, &str); 4] = [
     ("", ""),
@@ -210,7 +273,43 @@ fn a_login_that_is_refused_is_told_in_the_words_of_the_server() {
                 && reason.ends_with(r#": too many connections for role "yelb""#)
         })
     });
+    eventually(PATIENCE, "what to do is told", || {
+        let missing = &http::get(api, "/readyz").json()["dependencies"][0]["missing"];
+        missing.as_str().is_some_and(|missing| {
+            missing.contains(r#": too many connections for role "yelb"; raise the limit: an app server keeps two"#)
+        })
+    });
     assert_eq!(http::get(api, "/api/ihop").status, 503);
+}
+
+#[test]
+fn with_two_sessions_votes_are_counted_and_it_is_ready_or_told_that_it_needs_a_third() {
+    const END: &str =
+        "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = 'yelb'";
+    for limited in ["ROLE yelb", "DATABASE yelbdatabase"] {
+        let postgres = Postgres::start();
+        postgres.create_original_schema();
+        postgres.sql(
+            DATABASE,
+            &format!(
+                "CREATE ROLE yelb LOGIN PASSWORD 'yelb'; GRANT CREATE ON SCHEMA public TO yelb;
+                 ALTER TABLE restaurants OWNER TO yelb; ALTER {limited} CONNECTION LIMIT 2"
+            ),
+        );
+        let server = on(&postgres).env("DATABASE_URL", url_as(&postgres, "yelb")).spawn();
+        let api = server.address("api");
+        for _ in 0..2 {
+            eventually(PATIENCE, "it is ready, or told what it needs", || {
+                let readiness = http::get(api, "/readyz");
+                readiness.status == 200 || readiness.text().contains("; raise the limit: ")
+            });
+            eventually(PATIENCE, "votes are counted", || http::get(api, "/api/ihop").status == 200);
+            postgres.sql("postgres", END);
+            eventually(PATIENCE, "votes are read", || {
+                http::get(api, "/api/getvotes").status == 200
+            });
+        }
+    }
 }
 
 /// What a role needs that owns nothing, without the right to truncate or to delete keys.

@@ -5,7 +5,9 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::thread;
 
-use testbed::{PATIENCE, Program, Running, eventually, http};
+use sqlx::{Connection, SqliteConnection};
+use testbed::http::{self, Raw};
+use testbed::{PATIENCE, Program, Running, eventually};
 
 use crate::{await_ready, bare};
 
@@ -137,4 +139,32 @@ fn two_processes_on_one_file_count_every_vote() {
     assert_eq!(http::get(apis[0], "/api/ihop").text(), "321");
     assert_eq!(http::get(apis[1], "/api/ihop").text(), "322");
     assert_eq!(http::get(apis[1], "/api/pageviews").text(), "321");
+}
+
+/// Longer than a vote waits, and then for a moment.
+#[tokio::test(flavor = "multi_thread")]
+async fn while_another_process_keeps_the_file_locked_votes_wait_and_none_is_counted_twice() {
+    let (server, api, file) = with_file();
+    let vote = |key| http::request(api, "GET", "/api/ihop", &[("Idempotency-Key", key)], b"");
+    let other = SqliteConnection::connect(&format!("sqlite:{}", file.display())).await;
+    let mut other = other.expect("it can be opened");
+    let lock = sqlx::raw_sql("begin exclusive").execute(&mut other).await;
+    lock.expect("the app server does nothing");
+    for key in ["first", "second"] {
+        let refused = vote(key);
+        assert_eq!(refused.status, 503, "{refused:?}");
+        assert!(refused.text().contains("It was not counted."), "{refused:?}");
+        assert_eq!(http::get(api, "/api/getvotes").status, 200);
+    }
+    let reason = "cannot count votes: database is locked";
+    server.wait_for_line(|line| line.contains(reason), PATIENCE);
+
+    let mut waiting = Raw::connect(api);
+    waiting.send("GET /api/ihop HTTP/1.1\r\nHost: yelb\r\nIdempotency-Key: first\r\n\r\n");
+    let unlock = sqlx::raw_sql("rollback").execute(&mut other).await;
+    unlock.expect("it is locked by this connection");
+    assert_eq!(waiting.read_response().text(), "1");
+    for (key, count) in [("first", "1"), ("second", "2"), ("first", "1"), ("third", "3")] {
+        assert_eq!(vote(key).text(), count);
+    }
 }

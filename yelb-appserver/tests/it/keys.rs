@@ -1,7 +1,9 @@
 //! A vote with an `Idempotency-Key` is counted once, however often it is sent and to whomever.
 
 use testbed::http::{self, Response};
+use testbed::{PATIENCE, Postgres, eventually};
 
+use crate::drop_in::migrate;
 use crate::{DATABASE, Yelb, await_ready, on};
 
 fn vote(yelb: &Yelb, method: &str, restaurant: &str, key: &str) -> Response {
@@ -37,6 +39,28 @@ fn a_key_is_known_after_a_restart_and_to_every_app_server() {
     let again = http::request(api, "GET", "/api/ihop", &[("Idempotency-Key", "one")], b"");
     assert_eq!(again.text(), "1");
     assert_eq!(counted(&yelb, "ihop"), "1");
+}
+
+#[test]
+fn keys_are_kept_for_as_many_hours_as_the_setting_says() {
+    const MAINTENANCE: &str = "SELECT count(*) FROM pg_stat_activity WHERE application_name = 'yelb-appserver maintenance'";
+    let postgres = Postgres::start_with(&["log_statement=all"]);
+    postgres.create_original_schema();
+    migrate(&postgres);
+    let searches = || postgres.log().matches("interval '172800 seconds' for update").count();
+    for (hours, is_over) in [(25, "f"), (47, "f"), (49, "t")] {
+        let age = format!("UPDATE vote_keys_turn SET since = now() - interval '{hours} hours'");
+        postgres.sql(DATABASE, &age);
+        let before = searches();
+        // Each app server looks for old keys when it starts.
+        let server = on(&postgres).env("YELB_KEY_HOURS", "48").spawn();
+        await_ready(server.address("api"));
+        eventually(PATIENCE, &format!("it has looked for keys that are {hours} hours old"), || {
+            searches() > before
+                && postgres.sql(DATABASE, MAINTENANCE) == "0"
+                && postgres.sql(DATABASE, "SELECT second FROM vote_keys_turn") == is_over
+        });
+    }
 }
 
 #[test]

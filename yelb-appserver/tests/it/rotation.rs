@@ -1,6 +1,8 @@
 //! A password that is rotated works without a restart: its file is read again at each login.
 
 use std::fs;
+use std::os::unix::fs::symlink;
+use std::path::Path;
 
 use testbed::{PATIENCE, Postgres, Redis, Running, eventually, http};
 
@@ -29,8 +31,7 @@ fn a_rotated_password_works_without_a_restart() {
 
     // The old password, whose sessions end, is refused until the files have the new one.
     postgres.sql("postgres", "alter role voter password 'second'");
-    let sessions = "select pg_terminate_backend(pid) from pg_stat_activity where usename = 'voter'";
-    postgres.sql("postgres", sessions);
+    end_sessions(&postgres);
     redis.cli(&["acl", "setuser", "viewer", "resetpass", ">second"]);
     redis.cli(&["client", "kill", "user", "viewer"]);
     eventually(PATIENCE, "both stores refuse the old password", || {
@@ -43,28 +44,78 @@ fn a_rotated_password_works_without_a_restart() {
     counts(&server);
 }
 
+/// Puts a password into the folder `secret` as Kubernetes does: `..data` leads to a folder of its own for each version.
+fn publish(secret: &Path, password: &str) {
+    let version = secret.join(password);
+    fs::create_dir_all(&version).expect("a program's home can be written");
+    fs::write(version.join("votes"), password).expect("a program's home can be written");
+    symlink(password, secret.join("..next")).expect("it is not there");
+    fs::rename(secret.join("..next"), secret.join("..data")).expect("it is there");
+}
+
 #[test]
-fn a_password_file_that_is_gone_is_named_where_the_store_is_down() {
+fn a_password_that_kubernetes_replaces_by_a_link_works_without_a_restart() {
     let postgres = Postgres::start();
     postgres.sql("postgres", "create role voter login password 'first'");
+    postgres.sql("postgres", "create database ballots owner voter");
     let program = bare()
-        .env("DATABASE_URL", format!("postgres://voter@127.0.0.1:{}/postgres", postgres.port()))
+        .env("DATABASE_URL", format!("postgres://voter@127.0.0.1:{}/ballots", postgres.port()))
         .env("REDIS_URL", "sqlite:views.db")
-        .env("YELB_DB_PASSWORD_FILE", "votes");
-    let file = program.home().join("votes");
-    fs::write(&file, "first").expect("a program's home can be written");
+        .env("YELB_DB_PASSWORD_FILE", "secret/votes");
+    let secret = program.home().join("secret");
+    publish(&secret, "first");
+    symlink("..data/votes", secret.join("votes")).expect("it is not there");
     let server = program.spawn();
-    eventually(PATIENCE, "the votes are reached", || {
-        http::get(server.address("api"), "/readyz").text().contains("\"up\"")
-    });
-    fs::remove_file(&file).expect("it can be removed");
-    let sessions = "select pg_terminate_backend(pid) from pg_stat_activity where usename = 'voter'";
-    postgres.sql("postgres", sessions);
-    eventually(PATIENCE, "the file is named", || {
-        http::get(server.address("api"), "/readyz")
-            .text()
-            .contains("the password file votes: No such")
-    });
+    counts(&server);
+
+    publish(&secret, "second");
+    postgres.sql("postgres", "alter role voter password 'second'");
+    end_sessions(&postgres);
+    counts(&server);
+}
+
+#[test]
+fn a_password_file_that_is_gone_or_empty_is_told_until_it_is_back() {
+    let (postgres, redis) = (Postgres::start(), Redis::start());
+    postgres.sql("postgres", "create role voter login password 'first'");
+    postgres.sql("postgres", "create database ballots owner voter");
+    redis.cli(&["acl", "setuser", "viewer", "on", ">first", "~*", "+@all"]);
+    let program = bare()
+        .env("DATABASE_URL", format!("postgres://voter@127.0.0.1:{}/ballots", postgres.port()))
+        .env("REDIS_URL", format!("redis://viewer@127.0.0.1:{}", redis.port()))
+        .envs(FILES);
+    let files = ["votes", "views"].map(|file| program.home().join(file));
+    let write = |password| {
+        for file in &files {
+            fs::write(file, password).expect("a program's home can be written");
+        }
+    };
+    write("first");
+    let server = program.spawn();
+    counts(&server);
+    let tells = |reasons: [&str; 2]| {
+        eventually(PATIENCE, &format!("{reasons:?} are told"), || {
+            let readiness = http::get(server.address("api"), "/readyz").json();
+            let dependencies = [0, 1].map(|place| readiness["dependencies"][place].to_string());
+            dependencies.iter().zip(reasons).all(|(told, reason)| told.contains(reason))
+        });
+    };
+
+    for file in &files {
+        fs::remove_file(file).expect("it is there");
+    }
+    end_sessions(&postgres);
+    redis.cli(&["client", "kill", "user", "viewer"]);
+    tells(["the password file votes: No such", "the password file views: No such"]);
+    write("");
+    tells(["password authentication failed", "Password authentication failed"]);
+    write("first");
+    counts(&server);
+}
+
+fn end_sessions(postgres: &Postgres) {
+    let end = "select pg_terminate_backend(pid) from pg_stat_activity where usename = 'voter'";
+    postgres.sql("postgres", end);
 }
 
 /// Waits until a vote and a page view are counted.

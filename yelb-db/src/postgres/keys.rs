@@ -182,6 +182,6 @@ fn is_forbidden(error: &sqlx::Error) -> bool {
     has_code(error, "42501")
 }
 
-fn has_code(error: &sqlx::Error, code: &str) -> bool {
+pub(super) fn has_code(error: &sqlx::Error, code: &str) -> bool {
     error.as_database_error().and_then(sqlx::error::DatabaseError::code).as_deref() == Some(code)
 }

@@ -3,11 +3,16 @@
 //! Both servers are in a network of the test's own, on the same port of two addresses; the name is a line of the programs'
 //! `/etc/hosts`, as it is a record of a name server elsewhere.
 
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+#![expect(clippy::print_stdout, reason = "the seconds of an outage are for the reader of the run")]
+
+mod drill;
 mod redis;
 
 use std::net::{Ipv4Addr, SocketAddr};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
+use drill::{Load, Outage, counted, total};
 use testbed::http::{self, Response};
 use testbed::{Namespace, PATIENCE, Postgres, Program, Running, eventually, happens};
 
@@ -53,16 +58,23 @@ impl Cluster {
 
     /// The votes that the app server reads, and those that a server has.
     fn votes(&self) -> i64 {
-        let list = self.get("/api/getvotes").json();
-        let rows = list.as_array().cloned().unwrap_or_default();
-        rows.iter().filter_map(|row| row["value"].as_i64()).sum()
+        total(&self.get("/api/getvotes"))
     }
 
     /// Waits until the standby has every vote.
     fn await_replication(&self) {
-        let votes = |server: &Postgres| server.sql(DATABASE, "select sum(count) from restaurants");
         eventually(PATIENCE, "the standby has every vote", || {
-            votes(&self.standby) == votes(&self.primary)
+            counted(&self.standby) == counted(&self.primary)
+        });
+    }
+
+    /// From then on, the primary acknowledges a commit after the standby has it, too.
+    fn replicate_synchronously(&self) {
+        let primary = |statement| self.primary.sql("postgres", statement);
+        primary("alter system set synchronous_standby_names = '*'");
+        primary("select pg_reload_conf()");
+        eventually(PATIENCE, "commits wait for the standby", || {
+            primary("select sync_state from pg_stat_replication") == "sync"
         });
     }
 
@@ -70,6 +82,26 @@ impl Cluster {
     fn promote_and_move(&self) {
         assert_eq!(self.standby.sql("postgres", "select pg_promote()"), "t");
         name_leads_to(&self.network, SECOND);
+    }
+
+    /// Kills the primary, and puts the standby in its place once the app server has noticed. Ends when a vote of the test's
+    /// own is confirmed.
+    fn fail_over(&self) -> Outage {
+        let killed = Instant::now();
+        self.primary.kill();
+        eventually(PATIENCE, "it is noticed", || self.is_down("refused"));
+        self.promote_and_move();
+        let moved = Instant::now();
+        // The outage is measured here. The other tests hold its limit.
+        eventually(PATIENCE, "a vote is confirmed", || self.vote_is_confirmed());
+        Outage { total: killed.elapsed(), after_the_move: moved.elapsed() }
+    }
+
+    /// Sends a vote, always with the same key: it counts once, however often it is sent.
+    fn vote_is_confirmed(&self) -> bool {
+        let key = ("Idempotency-Key", "a-vote-of-this-test");
+        let vote = || http::request(self.api, "GET", "/api/ihop", &[key], b"");
+        self.network.within(vote).status == 200
     }
 
     fn is_down(&self, reason: &str) -> bool {
@@ -115,4 +147,21 @@ fn a_primary_that_has_become_read_only_is_left_though_it_answers() {
         before + 1,
         "and so is its successor, by those who have voted there"
     );
+}
+
+#[test]
+fn when_a_primary_dies_under_load_each_vote_is_confirmed_and_counted_once() {
+    let cluster = Cluster::start();
+    cluster.replicate_synchronously();
+    let before = counted(&cluster.primary);
+    let load = Load::begin(&cluster.network, cluster.api);
+    load.wait_for_votes(before);
+    let outage = cluster.fail_over();
+    load.wait_for_votes(counted(&cluster.standby));
+
+    let outcome = load.end();
+    assert!(outcome.failed_attempts > 0, "it was noticed: {outcome}");
+    // One more: the test's own.
+    assert_eq!(counted(&cluster.standby), before + outcome.confirmed + 1, "{outcome}");
+    println!("PostgreSQL: no vote was confirmed for {outage}. {outcome}");
 }
