@@ -22,7 +22,7 @@ use hyper::body::{Body as _, Incoming};
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
-use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
+use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt, BufReader, sink};
 use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
 
@@ -42,6 +42,8 @@ const TURNED_AWAY_TIME: Duration = Duration::from_secs(5);
 /// How long the server reads from a connection before it closes it. Closing a socket with unread bytes resets the connection,
 /// and the client may then lose the answer (RFC 9112 section 9.6).
 const LINGER: Duration = Duration::from_secs(1);
+/// How much is read at a time meanwhile.
+const LINGER_ROOM: usize = 1024;
 
 /// What happens to a request if its client disconnects before the answer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -139,7 +141,7 @@ async fn converse(
         return Ok(next);
     }
     if outcome.as_ref().is_err_and(|error| !error.is_parse()) {
-        // The connection is broken, or its client is too slow: there is no answer that it could still read.
+        // The connection is broken, its client is too slow, or the answer broke off: there is no whole answer to wait for.
         return outcome.map(|()| Next::End);
     }
     tokio::select! {
@@ -196,7 +198,8 @@ fn answer(
 /// Closes the sending side. Then reads and ignores what the client sends, until the client closes its side.
 async fn linger(mut stream: impl AsyncRead + AsyncWrite + Unpin) -> io::Result<()> {
     stream.shutdown().await?;
-    tokio::io::copy(&mut stream, &mut tokio::io::sink()).await?;
+    // A small buffer: thousands of clients may be refused at once.
+    tokio::io::copy_buf(&mut BufReader::with_capacity(LINGER_ROOM, stream), &mut sink()).await?;
     Ok(())
 }
 

@@ -18,12 +18,12 @@ const RESERVE: usize = 64;
 const PART: usize = 64;
 /// The memory that all incomplete large heads may take together.
 const HEADS_ROOM: usize = 32 * 1024 * 1024;
-/// The longest time between two looks at a busy connection.
-const LONGEST_LOOK_PAUSE: Duration = Duration::from_secs(10);
-/// The most requests with a body at a time. A vote needs none, and each takes 30 to 45 KB while its body is not complete.
-const MOST_BODIES: usize = 2000;
 /// A head of up to this size always has room, also if other heads take all of the memory.
 const SMALL_HEAD: usize = 8 * 1024;
+/// The most requests with a body at a time. A vote needs none, and each takes 30 to 45 KB while its body is not complete.
+const MOST_BODIES: usize = 2000;
+/// The longest time between two looks at a busy connection.
+const LONGEST_LOOK_PAUSE: Duration = Duration::from_secs(10);
 
 /// The table of open connections. Cloning it clones a handle.
 #[derive(Debug, Clone)]
@@ -204,8 +204,8 @@ impl Entry {
         self.activity.rests.store(false, Relaxed);
     }
 
-    /// Resolves when the last answer was at least `time` ago, no bytes of a request have arrived since, and another request may
-    /// come.
+    /// Resolves when the last answer was at least `time` ago (up to 10 s later), no bytes of a request have arrived since, and
+    /// another request may come.
     ///
     /// Each look at the connection polls it. So the looks become rare while it is busy: it may be one of thousands of live
     /// streams.

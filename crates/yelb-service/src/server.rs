@@ -26,8 +26,8 @@ use crate::workers::Worker;
 /// default wait before it (3 s), and the stores (0.4 s), the last traces (0.7 s) and the last lines of the log (0.2 s) after it,
 /// the process ends before Docker's kill, 10 s after SIGTERM.
 const DRAIN_LIMIT: Duration = Duration::from_millis(5600);
-/// After how long an idle connection gives its buffers back; up to 10 s later if it was busy for long. A client that asks again at once, as behind a load balancer,
-/// finds them there; 10,000 visitors of a page that asks every few seconds take none.
+/// After how long an idle connection gives its buffers back; up to 10 s later if it was busy for long. A client that asks again at
+/// once, as behind a load balancer, finds them there; 10,000 visitors of a page that asks every few seconds take none.
 const REST_AFTER: Duration = Duration::from_millis(100);
 /// How long to wait before the next accept when the process has no free file descriptors.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);

@@ -4,6 +4,7 @@ use std::fs;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::thread;
+use std::time::Duration;
 
 use sqlx::{Connection, SqliteConnection};
 use testbed::http::{self, Raw};
@@ -141,7 +142,7 @@ fn two_processes_on_one_file_count_every_vote() {
     assert_eq!(http::get(apis[1], "/api/pageviews").text(), "321");
 }
 
-/// Longer than a vote waits, and then for a moment.
+/// The file is locked for longer than a vote waits, and then for a shorter time.
 #[tokio::test(flavor = "multi_thread")]
 async fn while_another_process_keeps_the_file_locked_votes_wait_and_none_is_counted_twice() {
     let (server, api, file) = with_file();
@@ -161,6 +162,8 @@ async fn while_another_process_keeps_the_file_locked_votes_wait_and_none_is_coun
 
     let mut waiting = Raw::connect(api);
     waiting.send("GET /api/ihop HTTP/1.1\r\nHost: yelb\r\nIdempotency-Key: first\r\n\r\n");
+    // Nothing tells that it waits. If it were not there yet, it would be counted all the same.
+    thread::sleep(Duration::from_millis(300));
     let unlock = sqlx::raw_sql("rollback").execute(&mut other).await;
     unlock.expect("it is locked by this connection");
     assert_eq!(waiting.read_response().text(), "1");

@@ -180,7 +180,7 @@ fn lose_postgres_under_a_vote(
         lose(&postgres);
         let answer = vote.join().expect("it is answered");
         // A server that stops may end the session with the lock first, and the vote is counted.
-        assert!(answer.status == 200 || leaves_open(&answer), "{what}");
+        assert!(answer.status == 200 || leaves_open(&answer), "{what}: {answer:?}");
         restore(&postgres);
     });
     eventually(PATIENCE, "votes count again", || send().status == 200);

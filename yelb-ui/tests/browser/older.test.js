@@ -183,7 +183,7 @@ test("high counts are short in older browsers, too", async () => {
 });
 
 /**
- * The styles without what one of the three browsers does not know.
+ * The styles without what one of the three browsers does not know. What is returned checks that they had all of it.
  * @param {import("playwright-core").Page} page
  */
 async function withoutNewerStyles(page) {
@@ -193,10 +193,13 @@ async function withoutNewerStyles(page) {
     /^ *(?:text-wrap|text-decoration-thickness|color-scheme|forced-color-adjust): [^;]*;/gm,
     /^ *overflow-wrap: anywhere;/gm,
   ];
+  const found = new Set();
   await page.route("**/*.css", async (route) => {
     const text = await (await route.fetch()).text();
+    newer.filter((what) => text.search(what) >= 0).forEach((what) => found.add(what.source));
     await route.fulfill({ contentType: "text/css", body: newer.reduce((rest, what) => rest.replace(what, ""), text) });
   });
+  return () => assert.deepEqual([...found].sort(), newer.map((what) => what.source).sort(), "each is somewhere");
 }
 
 /** In the page: what is wider than it may be, and what needs a gap that Safari 14 leaves out. */
@@ -216,12 +219,13 @@ function misfits() {
 test("nothing needs the styles that older browsers lack", async () => {
   for (const width of [320, 390, 820, 1440]) {
     const page = await newLiveVisitor(on.browser, { viewport: { width, height: 900 }, reducedMotion: "reduce" });
-    await withoutNewerStyles(page);
+    const wereThere = await withoutNewerStyles(page);
     await withoutName(page);
     await page.goto(on.yelb.url);
     const shown = new YelbPage(page);
     await shown.untilTotalsAre("fresh");
     assert.deepEqual(await page.evaluate(misfits), [], `${width} pixels wide`);
+    wereThere();
     await page.route("**/api/**", (route) => route.abort());
     await shown.button("bucadibeppo").click();
     await shown.sendAgain("bucadibeppo").waitFor();

@@ -34,6 +34,7 @@ impl Relay {
         self.broadcast.answer_from(self.shown.subscribe())
     }
 
+    /// As long as its runtime.
     async fn run(self: Arc<Self>, mut source: watch::Receiver<Shown>) {
         while source.changed().await.is_ok() {
             let shown = source.borrow_and_update().clone();

@@ -1,5 +1,10 @@
 //! Who is let in, and who has to go.
 
+use std::future::poll_fn;
+use std::pin::pin;
+
+use tokio::time::timeout;
+
 use super::*;
 
 fn table(connections: usize, per_client: Option<usize>) -> Connections {
@@ -35,6 +40,25 @@ fn the_one_that_has_waited_longest_makes_room() {
     next.begin_request(false);
     let _one_more = served(table.admit(from(2)));
     assert_eq!(entries.each_ref().map(is_closed), [false, true, true]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_busy_connection_is_looked_at_less_and_less_often() {
+    let entry = served(table(1, None).admit(from(1)));
+    entry.begin_request(false);
+    let mut looks = 0;
+    let mut rested = pin!(entry.rested(Duration::from_millis(100)));
+    let mut rested = poll_fn(|cx| {
+        looks += 1;
+        rested.as_mut().poll(cx)
+    });
+    assert!(timeout(Duration::from_mins(1), &mut rested).await.is_err(), "it is busy");
+    let answered = Instant::now();
+    entry.end_request();
+    entry.await_client();
+    rested.await;
+    assert!(answered.elapsed() <= Duration::from_millis(10_100), "{:?}", answered.elapsed());
+    assert!(looks < 20, "{looks}");
 }
 
 #[test]
