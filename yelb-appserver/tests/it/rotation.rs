@@ -4,24 +4,29 @@ use std::fs;
 use std::os::unix::fs::symlink;
 use std::path::Path;
 
-use testbed::{PATIENCE, Postgres, Redis, Running, eventually, http};
+use testbed::{PATIENCE, Postgres, Program, Redis, Running, eventually, http};
 
 use crate::{await_ready, bare};
 
 /// Both passwords are in files of the program's home.
 const FILES: &str = "YELB_DB_PASSWORD_FILE=votes, REDIS_PASSWORD_FILE=views";
 
-#[test]
-fn a_rotated_password_works_without_a_restart() {
+/// Both stores, each with a user whose password is `first`, and an app server that reads the passwords from [`FILES`].
+fn with_password_files() -> (Postgres, Redis, Program) {
     let (postgres, redis) = (Postgres::start(), Redis::start());
     postgres.sql("postgres", "create role voter login password 'first'");
     postgres.sql("postgres", "create database ballots owner voter");
     redis.cli(&["acl", "setuser", "viewer", "on", ">first", "~*", "+@all"]);
-
     let program = bare()
         .env("DATABASE_URL", format!("postgres://voter@127.0.0.1:{}/ballots", postgres.port()))
         .env("REDIS_URL", format!("redis://viewer@127.0.0.1:{}", redis.port()))
         .envs(FILES);
+    (postgres, redis, program)
+}
+
+#[test]
+fn a_rotated_password_works_without_a_restart() {
+    let (postgres, redis, program) = with_password_files();
     for file in ["votes", "views"] {
         fs::write(program.home().join(file), "first\n").expect("a program's home can be written");
     }
@@ -76,14 +81,7 @@ fn a_password_that_kubernetes_replaces_by_a_link_works_without_a_restart() {
 
 #[test]
 fn a_password_file_that_is_gone_or_empty_is_told_until_it_is_back() {
-    let (postgres, redis) = (Postgres::start(), Redis::start());
-    postgres.sql("postgres", "create role voter login password 'first'");
-    postgres.sql("postgres", "create database ballots owner voter");
-    redis.cli(&["acl", "setuser", "viewer", "on", ">first", "~*", "+@all"]);
-    let program = bare()
-        .env("DATABASE_URL", format!("postgres://voter@127.0.0.1:{}/ballots", postgres.port()))
-        .env("REDIS_URL", format!("redis://viewer@127.0.0.1:{}", redis.port()))
-        .envs(FILES);
+    let (postgres, redis, program) = with_password_files();
     let files = ["votes", "views"].map(|file| program.home().join(file));
     let write = |password| {
         for file in &files {
