@@ -1,9 +1,9 @@
 # All images for both platforms, with labels that tell where they are from:
 #
-#     REGISTRY=123456789012.dkr.ecr.eu-central-1.amazonaws.com/ TAG=0.1.0 REVISION=$(git rev-parse HEAD) \
-#     docker buildx bake --push
+#     REGISTRY=ghcr.io/OWNER/ TAG=0.1.0 REVISION=$(git rev-parse HEAD) \
+#     docker buildx bake --file docker-bake.hcl --push
 #
-# One of them for this machine alone: docker buildx bake --load --set '*.platform=linux/amd64' yelb-ui
+# One of them for this machine alone: docker buildx bake --file docker-bake.hcl --load --set '*.platform=linux/amd64' yelb-ui
 
 # With a slash at its end.
 variable "REGISTRY" { default = "" }

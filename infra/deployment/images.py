@@ -52,7 +52,7 @@ _DEPENDENCIES = re.compile(r"^\[(target\..*\.)?(build-)?dependencies(\.(?P<crate
 _DEPENDENCY = re.compile(r"^(?P<crate>[\w-]+)\s*(\.|=)")
 
 
-_PATH = re.compile(r"[a-z0-9.-]+(:[0-9]+)?(/[a-z0-9]+([._-]+[a-z0-9]+)*)*")
+_PATH = re.compile(r"[a-z0-9-]+(\.[a-z0-9-]+)*(:[0-9]+)?(/[a-z0-9]+([._-]+[a-z0-9]+)*)*")
 ACCOUNTS_OWN = re.compile(r"\.dkr\.ecr\.[a-z0-9-]+\.amazonaws\.com(\.cn)?$")
 _VERSION = re.compile(r'^\[workspace\.package\]$[^\[]*^version = "(?P<version>[^"]+)"$', re.MULTILINE)
 

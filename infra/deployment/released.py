@@ -26,6 +26,9 @@ _MANIFESTS = ", ".join(
 _LIMIT = 10
 """Seconds for one answer."""
 
+# Docker Hub's registry has another host than the one that its images are named by.
+_HOSTS = {"docker.io": "registry-1.docker.io"}
+
 _CHALLENGE = re.compile(r'(\w+)="([^"]*)"')
 
 
@@ -38,7 +41,7 @@ def trouble(image: str) -> str:
     registry, _, rest = image.partition("/")
     path, _, tag = rest.rpartition(":")
     scheme = "http" if registry.split(":")[0] in ("localhost", "127.0.0.1") else "https"
-    url = f"{scheme}://{registry}/v2/{path}/manifests/{tag}"
+    url = f"{scheme}://{_HOSTS.get(registry, registry)}/v2/{path}/manifests/{tag}"
     try:
         status, challenge = _head(url)
         if status == 401 and challenge.lower().startswith("bearer "):

@@ -113,7 +113,7 @@ def test_released_images_are_deployed_without_docker_and_remembered(no_docker: T
     assert back.returncode == 2 and "docker does not answer" in back.stderr
 
 
-@pytest.mark.parametrize("wrong", ["https://ghcr.io/someone", "ghcr.io/someone/yelb:1", "ghcr.io/Someone", "someone"])
+@pytest.mark.parametrize("wrong", ["https://ghcr.io/someone", "ghcr.io/someone/yelb:1", "ghcr.io/Someone", "someone", ".."])
 def test_what_is_no_registry_is_refused(wrong: str) -> None:
     refused = tools.run(tools.INFRA / "deploy", "--images", wrong, "--dry-run")
     assert refused.returncode == 2

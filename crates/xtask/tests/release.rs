@@ -10,8 +10,15 @@ use std::process::{Command, Output, Stdio};
 use tempfile::TempDir;
 
 /// What a release is made from, besides what is compiled.
-const FILES: [&str; 6] =
-    ["Cargo.toml", "CHANGELOG.md", "Dockerfile", "LICENSE", "README.md", "docker-bake.hcl"];
+const FILES: [&str; 7] = [
+    "CHANGELOG.md",
+    "Cargo.lock",
+    "Cargo.toml",
+    "Dockerfile",
+    "LICENSE",
+    "README.md",
+    "docker-bake.hcl",
+];
 
 const CHANGELOG: &str = "# Changelog\n\n## [Unreleased]\n\n## [9.8.7] - 2026-01-02\n\n### Fixed\n\n- The newest.\n\n\
     ## [9.8.6] - 2026-01-01\n\n- An older one.\n\n[9.8.7]: https://example.com/9.8.7\n";
@@ -86,12 +93,14 @@ fn a_tag_releases_the_version_that_every_file_has() {
     checkout.refuses("version", &["v9.8.8"], "Cargo.toml has version 9.8.7");
     checkout.refuses("version", &["9.8.7"], "its form is v1.2.3");
     checkout.refuses("version", &["v9.8.7; date"], "its form is v1.2.3");
-    for file in ["Dockerfile", "docker-bake.hcl", "CHANGELOG.md"] {
+    for file in ["Cargo.lock", "Dockerfile", "docker-bake.hcl", "CHANGELOG.md"] {
         let text = fs::read_to_string(checkout.path(file)).unwrap();
         checkout.write(file, &text.replace("9.8.7", "9.8.5"));
         checkout.refuses("version", &["v9.8.7"], file);
         checkout.write(file, &text);
     }
+    checkout.write("CHANGELOG.md", &CHANGELOG.replace(" - 2026-01-02", ""));
+    checkout.refuses("version", &["v9.8.7"], "no heading ## [9.8.7] - YEAR-MONTH-DAY");
 }
 
 #[test]
@@ -139,7 +148,7 @@ fn images_are_built_by_architecture_and_published_as_one() {
     let checkout = Checkout::new();
     // A client that notes what it is asked for, and knows a digest.
     let docker = r#"echo "$TAG $REVISION $*" >> docker.log
-case "$*" in *inspect*) echo sha256:abc ;; esac"#;
+case "$*" in *"inspect --format {{json .Manifest}}"*) echo '{"digest": "sha256:abc", "size": 1}' ;; esac"#;
     checkout.write_program("docker", docker);
     let asked = || {
         let log = fs::read_to_string(checkout.path("docker.log")).unwrap();
@@ -149,14 +158,21 @@ case "$*" in *inspect*) echo sha256:abc ;; esac"#;
 
     checkout.says("images", &["build", "arm64"]);
     let build = asked();
-    assert!(build.starts_with("9.8.7-arm64 0123abc buildx bake --push"), "{build}");
+    assert!(
+        build.starts_with("9.8.7-arm64 0123abc buildx bake --file docker-bake.hcl --push"),
+        "{build}"
+    );
     assert!(build.contains("*.platform=linux/arm64") && build.contains("--sbom=true"), "{build}");
 
     checkout.says("images", &["publish"]);
     let published = asked();
-    let yelb = "imagetools create --tag registry.example/o/yelb:9.8.7 --tag registry.example/o/yelb:latest \
+    let yelb = "imagetools create --tag registry.example/o/yelb:9.8.7 \
         registry.example/o/yelb:9.8.7-amd64 registry.example/o/yelb:9.8.7-arm64";
-    assert!(published.contains(yelb), "{published}");
+    assert!(published.contains(yelb) && !published.contains("latest"), "{published}");
+    checkout.says("images", &["latest"]);
+    let latest = asked();
+    let yelb = "create --tag registry.example/o/yelb:latest registry.example/o/yelb:9.8.7\n";
+    assert!(latest.contains(yelb), "{latest}");
 
     // What docker-bake.hcl builds is what is published, and what is signed.
     let bake = fs::read_to_string(checkout.path("docker-bake.hcl")).unwrap();
@@ -165,9 +181,40 @@ case "$*" in *inspect*) echo sha256:abc ;; esac"#;
     let digests: Vec<String> =
         names.iter().map(|name| format!("registry.example/o/{name}@sha256:abc")).collect();
     assert_eq!(checkout.says("images", &["digests"]).lines().collect::<Vec<_>>(), digests);
-    assert_eq!(published.lines().count(), names.len());
+    assert_eq!((published.lines().count(), latest.lines().count()), (names.len(), names.len()));
 
     checkout.refuses("images", &["build", "riscv64"], "builds those of amd64 or arm64");
     checkout.write_program("docker", "echo 'no such manifest' >&2; exit 1");
     checkout.refuses("images", &["digests"], "no such manifest");
+}
+
+#[test]
+fn images_go_to_a_registry_whose_name_can_be_one() {
+    let checkout = Checkout::new();
+    assert_eq!(checkout.says("registry", &["SomeOne", ""]), "ghcr.io/someone/");
+    for right in ["docker.io/someone/", "localhost:5000/", "registry.example/a/b-c/"] {
+        assert_eq!(checkout.says("registry", &["someone", right]), right);
+    }
+    for wrong in ["ghcr.io/Someone/", "ghcr.io/someone", "https://ghcr.io/someone/", "someone/"] {
+        checkout.refuses("registry", &["someone", wrong], &format!("YELB_REGISTRY is '{wrong}'"));
+    }
+}
+
+#[test]
+fn a_bill_of_materials_is_of_its_program() {
+    let checkout = Checkout::new();
+    // One that writes a bill beside the manifest of each crate, as cargo-cyclonedx does.
+    let cargo = r#"for crate in crates/testbed crates/yelb yelb-ui yelb-appserver; do
+    mkdir -p $crate
+    component='{"name": "'${crate##*/}'", "version": "9.8.7"}'
+    echo '{"metadata": {"component": '$component'}, "components": [{"name": "tokio"}]}' > $crate/yelb-sbom.json
+done"#;
+    checkout.write_program("cargo", cargo);
+    checkout.says("sbom", &["9.8.7", "dist"]);
+    for program in ["yelb", "yelb-ui", "yelb-appserver"] {
+        let bill = checkout.path(&format!("dist/{program}-9.8.7.cdx.json"));
+        assert!(fs::read_to_string(bill).unwrap().contains(&format!("\"{program}\"")));
+    }
+    assert!(!checkout.path("crates/testbed/yelb-sbom.json").exists(), "left behind");
+    checkout.refuses("sbom", &["9.8.8", "other"], "is of yelb 9.8.7");
 }
