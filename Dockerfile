@@ -6,7 +6,7 @@
 #
 # or, for several platforms, `docker buildx bake` (docker-bake.hcl). The database's image is yelb-db/image/Dockerfile.
 ARG RUST_IMAGE=docker.io/library/rust:1.95-bookworm
-ARG RUNTIME_IMAGE=gcr.io/distroless/cc-debian12:nonroot
+ARG RUNTIME_IMAGE=gcr.io/distroless/cc-debian13:nonroot
 # The version of the programs, as Cargo.toml has it.
 ARG VERSION=0.1.0
 # The commit that they are built from, if it is known.
@@ -26,7 +26,7 @@ RUN mkdir .cargo \
     && case "$(uname --machine)" in \
         aarch64) printf '[env]\nJEMALLOC_SYS_WITH_LG_PAGE = "16"\n' > .cargo/config.toml;; \
     esac
-# `quick` is for images that are only tested (Cargo.toml).
+# `quick` is less optimised and takes half the time; docker-compose.yml has it (Cargo.toml).
 ARG PROFILE=release
 
 # First the dependencies alone, in a layer that lasts until one of them changes: the manifests, and an empty crate for each, with
@@ -74,8 +74,12 @@ COPY crates/yelb-resolver crates/yelb-resolver
 COPY crates/yelb-service crates/yelb-service
 COPY yelb-db yelb-db
 COPY yelb-appserver yelb-appserver
-COPY yelb-ui yelb-ui
 ARG REVISION
+# The page and its server come last, because they change most: here they are an empty crate still. Both packages are named each
+# time, because features are those of all that are named.
+RUN YELB_REVISION="$REVISION" cargo build --locked --profile "$PROFILE" --package yelb-appserver --package yelb-ui \
+    && rm --recursive --force "target/$PROFILE"/.fingerprint/yelb-ui*
+COPY yelb-ui yelb-ui
 RUN YELB_REVISION="$REVISION" cargo build --locked --profile "$PROFILE" --package yelb-appserver --package yelb-ui \
     # Permitted, not effective: crates/yelb-service/src/privileged_port.rs says why.
     && install --directory /programs \

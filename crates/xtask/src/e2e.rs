@@ -44,7 +44,7 @@ impl Stack {
     }
 
     /// Builds the images by the second line, whose builder is Docker's usual one since 23: the older one loses the
-    /// capabilities of files. The programs in them are less optimised, which takes a third of the time.
+    /// capabilities of files.
     fn build_images(&self) -> Result<()> {
         let mut build = run::command("timeout", &["1h"]);
         build.arg(&self.compose_v2);
@@ -55,7 +55,7 @@ impl Stack {
             "crates/e2e/one-process.yml",
             "build",
         ]);
-        build.args(["--build-arg", "PROFILE=quick"]).env("DOCKER_HOST", &self.engine.host);
+        build.env("DOCKER_HOST", &self.engine.host);
         let log = directory().join("build.log");
         run::succeed_logged("building all images", &log, &mut build)
     }
