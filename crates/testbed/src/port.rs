@@ -3,6 +3,8 @@
 use std::io::Read;
 use std::net::{Ipv4Addr, TcpListener, TcpStream};
 
+use crate::wait::{PATIENCE, eventually};
+
 /// A port of 127.0.0.1 that no other process is given for the next minute.
 ///
 /// A port which was bound and simply released could be handed to the next process that asks the kernel for one. So a
@@ -18,6 +20,9 @@ pub fn reserve() -> u16 {
     // The end of the stream: the server's side has closed, and it was first.
     client.read_to_end(&mut Vec::new()).expect("the closed connection ends cleanly");
 
+    // A process that another thread has just started has all open files, the listener too, until it executes its program.
+    drop(listener);
+    eventually(PATIENCE, "nothing listens on the port", || TcpStream::connect(address).is_err());
     address.port()
 }
 

@@ -20,10 +20,20 @@ _UNPRIVILEGED_USER = 65534
 
 
 def reserve_port() -> int:
-    """A free port of 127.0.0.1, from the kernel."""
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        return int(listener.getsockname()[1])
+    """A port of 127.0.0.1 that no other process is given for the next minute.
+
+    A port that is only released may be given out again before its server listens. Two Envoys then share it, without an error. A
+    connection which the server's side closes first leaves the port in `TIME_WAIT`, where the kernel does not pick it again, while
+    a server which names it (with `SO_REUSEADDR`, as servers do) still gets it.
+    """
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        address = listener.getsockname()
+        with socket.create_connection(address) as client:
+            listener.accept()[0].close()
+            assert client.recv(1) == b"", "the server's side has closed"
+    # A process that has just been started has the listener, too, until it executes its program.
+    wait_until("nothing listens on the port", lambda: not accepts(address[1]))
+    return int(address[1])
 
 
 def wait_until(what: str, happens: Callable[[], bool], patience: float = PATIENCE) -> None:
