@@ -43,7 +43,9 @@ COPY yelb-appserver/Cargo.toml yelb-appserver/
 COPY yelb-db/Cargo.toml yelb-db/
 COPY yelb-ui/Cargo.toml yelb-ui/
 RUN for crate in crates/* yelb-appserver yelb-db yelb-ui; do \
-        mkdir --parents $crate/src $crate/benches && touch $crate/src/lib.rs && echo 'fn main() {}' > $crate/src/main.rs; \
+        mkdir --parents $crate/src $crate/benches \
+        && echo '//! Empty.' | tee $crate/src/lib.rs > $crate/src/main.rs \
+        && echo 'fn main() {}' >> $crate/src/main.rs; \
     done \
     && touch yelb-db/benches/batch.rs crates/yelb-service/benches/request.rs \
     && cargo build --locked --profile "$PROFILE" --package yelb \
