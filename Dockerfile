@@ -4,7 +4,7 @@
 #     docker build --target yelb-appserver --tag yelb-appserver .
 #     docker build --target yelb-ui --tag yelb-ui .
 #
-# or, for several platforms, `docker buildx bake` (docker-bake.hcl). The database's image is yelb-db/image/Dockerfile.
+# or, for several platforms, `docker buildx bake --file docker-bake.hcl`. The database's image is yelb-db/image/Dockerfile.
 ARG RUST_IMAGE=docker.io/library/rust:1.95-bookworm
 ARG RUNTIME_IMAGE=gcr.io/distroless/cc-debian13:nonroot
 # The version of the programs, as Cargo.toml has it.
