@@ -77,8 +77,8 @@ COPY crates/yelb-service crates/yelb-service
 COPY yelb-db yelb-db
 COPY yelb-appserver yelb-appserver
 ARG REVISION
-# The page and its server come last, because they change most: here they are an empty crate still. Both packages are named each
-# time, because features are those of all that are named.
+# The page and its server come last, so that a change of the page compiles nothing else: here they are an empty crate still. Both
+# packages are named each time, because features are those of all that are named.
 RUN YELB_REVISION="$REVISION" cargo build --locked --profile "$PROFILE" --package yelb-appserver --package yelb-ui \
     && rm --recursive --force "target/$PROFILE"/.fingerprint/yelb-ui*
 COPY yelb-ui yelb-ui

@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 import tools
 from conftest import TwoAccounts, deploy, done
+from deployment import released as released_images
 from deployment.images import version
 from deployment.released import Unreachable, trouble
 
@@ -113,7 +114,16 @@ def test_released_images_are_deployed_without_docker_and_remembered(no_docker: T
     assert back.returncode == 2 and "docker does not answer" in back.stderr
 
 
-@pytest.mark.parametrize("wrong", ["https://ghcr.io/someone", "ghcr.io/someone/yelb:1", "ghcr.io/Someone", "someone", ".."])
+def test_docker_hub_is_asked_at_its_registry(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = []
+    monkeypatch.setattr(released_images, "_head", lambda url: asked.append(url) or (404, ""))
+    assert trouble("docker.io/someone/yelb-ui:0.1.0") == "the registry has no such image"
+    assert asked == ["https://registry-1.docker.io/v2/someone/yelb-ui/manifests/0.1.0"]
+
+
+@pytest.mark.parametrize(
+    "wrong", ["https://ghcr.io/someone", "ghcr.io/someone/yelb:1", "ghcr.io/Someone", "someone", ".."]
+)
 def test_what_is_no_registry_is_refused(wrong: str) -> None:
     refused = tools.run(tools.INFRA / "deploy", "--images", wrong, "--dry-run")
     assert refused.returncode == 2
