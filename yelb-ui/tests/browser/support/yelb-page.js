@@ -112,9 +112,12 @@ export class YelbPage {
     await locator.filter({ hasText: text }).waitFor({ state: "attached" });
   }
 
-  /** Long enough for everything that the page does every few seconds. */
+  /**
+   * Long enough for everything that the page does every few seconds, and shorter than it waits for an answer: a request that is
+   * under way when time jumps must not be given up.
+   */
   async timePasses() {
-    await this.page.clock.runFor(10_000);
+    await this.page.clock.runFor(9_000);
   }
 
   /** Until the totals have been read once more. */
