@@ -68,7 +68,7 @@ RUN YELB_REVISION="$REVISION" cargo build --locked --profile "$PROFILE" --packag
 
 FROM dependencies AS build
 ARG PROFILE=release
-RUN cargo build --locked --profile "$PROFILE" --package yelb-appserver --package yelb-ui \
+RUN cargo build --locked --profile "$PROFILE" --package yelb-appserver --package yelb-ui --features yelb-ui/jemalloc \
     && rm --recursive --force "target/$PROFILE"/.fingerprint/yelb*
 
 COPY crates/yelb-poll crates/yelb-poll
@@ -80,14 +80,16 @@ ARG REVISION
 # The page and its server come last, so that a change of the page compiles nothing else: here they are an empty crate still. Both
 # packages are named each time, because features are those of all that are named.
 RUN YELB_REVISION="$REVISION" cargo build --locked --profile "$PROFILE" --package yelb-appserver --package yelb-ui \
+        --features yelb-ui/jemalloc \
     && rm --recursive --force "target/$PROFILE"/.fingerprint/yelb-ui*
 COPY yelb-ui yelb-ui
 RUN YELB_REVISION="$REVISION" cargo build --locked --profile "$PROFILE" --package yelb-appserver --package yelb-ui \
-    # Permitted, not effective: crates/yelb-service/src/privileged_port.rs says why.
+        --features yelb-ui/jemalloc \
     && install --directory /programs \
     && install "target/$PROFILE/yelb-ui" "target/$PROFILE/yelb-appserver" /programs \
-    && setcap cap_net_bind_service=p /programs/yelb-ui \
-    && setcap cap_net_bind_service=p /programs/yelb-appserver
+    # Permitted, not effective: crates/yelb-service/src/privileged_port.rs says why. The app server has no low port, and glibc
+    # ignores MALLOC_ARENA_MAX where a program has a capability of its file.
+    && setcap cap_net_bind_service=p /programs/yelb-ui
 
 # ---- the images: a program each, and nothing to run besides
 

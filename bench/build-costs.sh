@@ -21,7 +21,7 @@ declare -A of=(
   [lto-off]="--release --config profile.release.lto='off'"
   [units-16]="--release --config profile.release.codegen-units=16"
   [lto-off-units-16]="--release --config profile.release.lto='off' --config profile.release.codegen-units=16"
-  [lto-off-without-aws-sdk]="--release --config profile.release.lto='off' --no-default-features --features yelb-ui/jemalloc"
+  [lto-off-without-aws-sdk]="--release --config profile.release.lto='off' --no-default-features"
   [quick]="--profile quick"
 )
 ways=("$@")
@@ -45,7 +45,7 @@ build() {
   echo "compiling: $1" >&2
   # shellcheck disable=SC2086 # A list of words.
   { time cargo build --quiet --locked --timings --target-dir "$folder/$1" ${of[$1]} \
-      --package yelb --package yelb-appserver --package yelb-ui 2>&3; } 3>&2 2>"$times.new"
+      --package yelb --package yelb-appserver --package yelb-ui --features yelb-ui/jemalloc 2>&3; } 3>&2 2>"$times.new"
   mv "$times.new" "$times"
 }
 

@@ -70,7 +70,9 @@ pub(crate) fn run(options: &Options) -> Result<ExitCode> {
         return Ok(code);
     }
     let packages = ["--package=yelb-appserver", "--package=yelb-ui", "--bins", "--examples"];
-    run::succeed(run::cargo(&["build", "--release"]).args(packages))?;
+    // With the memory allocator of the image.
+    let features = ["--features", "yelb-ui/jemalloc"];
+    run::succeed(run::cargo(&["build", "--release"]).args(packages).args(features))?;
 
     match &options.other {
         Some(Other::Streams(options)) => return streams::run(options),

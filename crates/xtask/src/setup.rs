@@ -32,8 +32,6 @@ pub(crate) enum Step {
 /// is installed.
 type Need = (&'static str, &'static [&'static str]);
 
-/// For the memory allocator of yelb-ui. What else a build takes, Rust's toolchain takes, too.
-const BUILD: [Need; 1] = [("make", &["make"])];
 const DATABASES: [Need; 3] = [
     (POSTGRES, &["postgresql"]),
     ("redis-server", &["redis-server"]),
@@ -62,7 +60,8 @@ const CONTAINERS: [Need; 5] = [
     ("iptables", &["iptables"]),
     ("ip", &["iproute2"]),
 ];
-const LOAD: [Need; 1] = [("wrk", &["wrk"])];
+/// `make` is for the memory allocator of yelb-ui, which is compiled for measurements and not for tests.
+const LOAD: [Need; 2] = [("wrk", &["wrk"]), ("make", &["make"])];
 
 // Those that are looked for in another way than by their name on the path.
 const POSTGRES: &str = "PostgreSQL's server";
@@ -83,12 +82,12 @@ impl Step {
 
     fn needs(self) -> Vec<Need> {
         let lists: &[&[Need]] = match self {
-            Self::Lint => &[&BUILD],
-            Self::Browser => &[&BUILD, &DATABASES, &STAND_IN, &NPM, &BROWSER],
-            Self::Rust => &[&BUILD, &DATABASES, &SERVERS, &STAND_IN, &NPM],
-            Self::Infra => &[&BUILD, &DATABASES, &SERVERS, &NPM],
-            Self::E2e => &[&BUILD, &DATABASES, &SERVERS, &NPM, &BROWSER, &CONTAINERS],
-            Self::Bench => &[&BUILD, &DATABASES, &SERVERS, &LOAD],
+            Self::Lint => &[],
+            Self::Browser => &[&DATABASES, &STAND_IN, &NPM, &BROWSER],
+            Self::Rust => &[&DATABASES, &SERVERS, &STAND_IN, &NPM],
+            Self::Infra => &[&DATABASES, &SERVERS, &NPM],
+            Self::E2e => &[&DATABASES, &SERVERS, &NPM, &BROWSER, &CONTAINERS],
+            Self::Bench => &[&DATABASES, &SERVERS, &LOAD],
         };
         // macOS has no such programs, and the tests do without them there.
         let linux: &[Need] = if cfg!(target_os = "linux") { &LINUX } else { &[] };
