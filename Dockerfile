@@ -15,17 +15,14 @@ ARG REVISION=""
 # ---- the programs
 
 FROM ${RUST_IMAGE} AS dependencies
-# For `setcap`, below.
+# For `setcap`, below, and yelb-ui's memory allocator: to compile it takes minutes, and Debian's knows every size of page of ARM.
 RUN apt-get update --quiet \
-    && apt-get install --quiet --yes --no-install-recommends libcap2-bin \
+    && apt-get install --quiet --yes --no-install-recommends libcap2-bin libjemalloc-dev \
     && rm --recursive --force /var/lib/apt/lists/*
 WORKDIR /yelb
 ENV CARGO_TERM_COLOR=never
-# jemalloc takes pages to be as large as those of the machine that builds it; on ARM those of others may have 64 KiB.
 RUN mkdir .cargo \
-    && case "$(uname --machine)" in \
-        aarch64) printf '[env]\nJEMALLOC_SYS_WITH_LG_PAGE = "16"\n' > .cargo/config.toml;; \
-    esac
+    && printf '[env]\nJEMALLOC_OVERRIDE = "/usr/lib/%s-linux-gnu/libjemalloc_pic.a"\n' "$(uname --machine)" > .cargo/config.toml
 # `quick` is less optimised and takes half the time; docker-compose.yml has it (Cargo.toml).
 ARG PROFILE=release
 
@@ -89,7 +86,11 @@ RUN YELB_REVISION="$REVISION" cargo build --locked --profile "$PROFILE" --packag
     && install "target/$PROFILE/yelb-ui" "target/$PROFILE/yelb-appserver" /programs \
     # Permitted, not effective: crates/yelb-service/src/privileged_port.rs says why. The app server has no low port, and glibc
     # ignores MALLOC_ARENA_MAX where a program has a capability of its file.
-    && setcap cap_net_bind_service=p /programs/yelb-ui
+    && setcap cap_net_bind_service=p /programs/yelb-ui \
+    # jemalloc reads its options from the target of the link /etc/malloc.conf. This one gives memory back also while yelb-ui is
+    # idle. MALLOC_CONF would be ignored, for the same reason.
+    && mkdir /settings \
+    && ln --symbolic background_thread:true /settings/malloc.conf
 
 # ---- the images: a program each, and nothing to run besides
 
@@ -124,6 +125,7 @@ FROM runtime AS yelb-ui
 LABEL org.opencontainers.image.title="yelb-ui" \
       org.opencontainers.image.description="Yelb's page, and /api passed on to the app server"
 COPY --from=build /programs/yelb-ui /usr/local/bin/yelb-ui
+COPY --from=build /settings /etc
 ENV PORT=80
 EXPOSE 80 9465
 HEALTHCHECK --interval=5s --timeout=2s --start-period=10s CMD ["/usr/local/bin/yelb-ui", "healthcheck"]

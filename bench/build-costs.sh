@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # What each way to compile the three programs costs, in time and size, and what it brings, in CPU time for a vote: a table.
-# Compiled together, yelb has AWS's SDK, too, which the yelb of the image is without.
+# Compiled together, yelb has AWS's SDK, too, which the yelb of the image is without; and jemalloc is compiled, which the image of
+# yelb-ui has from Debian.
 #
 #     bench/build-costs.sh [WAY...]
 #

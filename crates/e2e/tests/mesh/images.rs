@@ -87,6 +87,14 @@ fn the_page_has_port_80_without_being_root_where_low_ports_are_roots() {
 }
 
 #[test]
+fn the_page_server_gives_memory_back_also_while_it_is_idle() {
+    let container = Container::run(&["yelb-ui"]);
+    container.is_healthy();
+    let threads = said(&mut docker(&["top", &container.0, "-L", "-o", "pid,comm"]));
+    assert!(threads.contains("jemalloc_bg_thd"), "{threads}");
+}
+
+#[test]
 fn the_servers_run_as_any_user_without_capabilities_on_a_read_only_file_system() {
     for server in SERVERS {
         // Stores that are down: it lives all the same.
