@@ -15,7 +15,8 @@ ARG REVISION=""
 # ---- the programs
 
 FROM ${RUST_IMAGE} AS dependencies
-# For `setcap`, below, and yelb-ui's memory allocator: to compile it takes minutes, and Debian's knows every size of page of ARM.
+# libcap2-bin is for `setcap`, below. libjemalloc-dev is yelb-ui's memory allocator, already compiled; on ARM, Debian's works with
+# every page size.
 RUN apt-get update --quiet \
     && apt-get install --quiet --yes --no-install-recommends libcap2-bin libjemalloc-dev \
     && rm --recursive --force /var/lib/apt/lists/*
@@ -88,7 +89,7 @@ RUN YELB_REVISION="$REVISION" cargo build --locked --profile "$PROFILE" --packag
     # ignores MALLOC_ARENA_MAX where a program has a capability of its file.
     && setcap cap_net_bind_service=p /programs/yelb-ui \
     # jemalloc reads its options from the target of the link /etc/malloc.conf. This one gives memory back also while yelb-ui is
-    # idle. MALLOC_CONF would be ignored, for the same reason.
+    # idle. The variable MALLOC_CONF would be ignored, because the program's file has a capability.
     && mkdir /settings \
     && ln --symbolic background_thread:true /settings/malloc.conf
 
@@ -103,8 +104,8 @@ LABEL org.opencontainers.image.licenses="Apache-2.0" \
       org.opencontainers.image.revision="${REVISION}"
 # Any other user will do, too: nothing is written.
 USER 65532:65532
-# Inside of a container the network decides what reaches it. One arena for all threads: with one for each, glibc keeps an
-# eighth more memory for what one thread allocates and another frees.
+# Inside of a container the network decides what reaches it. One arena for all threads of yelb and yelb-appserver: with one for
+# each, glibc keeps an eighth more memory for what one thread allocates and another frees. yelb-ui does not use glibc's allocator.
 ENV YELB_BIND=0.0.0.0 \
     MALLOC_ARENA_MAX=1
 

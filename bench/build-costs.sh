@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # What each way to compile the three programs costs, in time and size, and what it brings, in CPU time for a vote: a table.
-# Compiled together, yelb has AWS's SDK, too, which the yelb of the image is without; and jemalloc is compiled, which the image of
-# yelb-ui has from Debian.
+# Compiled together, yelb has AWS's SDK, too, which the yelb of the image is without. jemalloc is compiled here, by `make`; yelb-ui's
+# image has Debian's.
 #
 #     bench/build-costs.sh [WAY...]
 #
@@ -36,7 +36,9 @@ for way in "${ways[@]}"; do
   fi
 done
 
-command -v wrk > /dev/null || { echo "wrk is missing" >&2; exit 1; }
+for program in wrk make; do
+  command -v "$program" > /dev/null || { echo "$program is missing" >&2; exit 1; }
+done
 
 # The seconds that it takes, of the clock and of the processors.
 build() {

@@ -19,7 +19,7 @@ use yelb_ui::live::Live;
 use yelb_ui::upstream::{Origin, Upstream};
 use yelb_ui::{proxy, router};
 
-/// jemalloc is faster than glibc's allocator for connections, and gives memory back when thousands of them have closed.
+/// jemalloc gives memory back when thousands of connections have closed; glibc's allocator does not.
 #[cfg(feature = "jemalloc")]
 #[global_allocator]
 static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;

@@ -46,7 +46,8 @@ const SERVERS: [Need; 4] = [
 /// For the stand-in for the original's app server.
 const STAND_IN: [Need; 4] =
     [(SINATRA, &["ruby-sinatra"]), (PG, &["ruby-pg"]), (REDIS, &["ruby-redis"]), (PUMA, &["puma"])];
-const LINUX: [Need; 2] = [("setpriv", &["util-linux"]), ("nsenter", &["util-linux"])];
+const LINUX: [Need; 3] =
+    [("setpriv", &["util-linux"]), ("nsenter", &["util-linux"]), ("ps", &["procps"])];
 const NPM: [Need; 1] = [("npm", &["npm"])];
 const BROWSER: [Need; 3] = [
     (CHROMIUM, &["chromium", "chromium-browser"]),

@@ -204,12 +204,15 @@ fn images_go_to_a_registry_whose_name_can_be_one() {
 fn a_bill_of_materials_is_of_its_program() {
     let checkout = Checkout::new();
     // One that writes a bill beside the manifest of each crate, as cargo-cyclonedx does.
-    let cargo = r#"for crate in crates/testbed crates/yelb yelb-ui yelb-appserver; do
+    let writes = |parts: &str| {
+        let cargo = r#"for crate in crates/testbed crates/yelb yelb-ui yelb-appserver; do
     mkdir -p $crate
     component='{"name": "'${crate##*/}'", "version": "9.8.7"}'
-    echo '{"metadata": {"component": '$component'}, "components": [{"name": "tokio"}]}' > $crate/yelb-sbom.json
+    echo '{"metadata": {"component": '$component'}, "components": [PARTS]}' > $crate/yelb-sbom.json
 done"#;
-    checkout.write_program("cargo", cargo);
+        checkout.write_program("cargo", &cargo.replace("PARTS", parts));
+    };
+    writes(r#"{"name": "tokio"}, {"name": "tikv-jemallocator"}"#);
     checkout.says("sbom", &["9.8.7", "dist"]);
     for program in ["yelb", "yelb-ui", "yelb-appserver"] {
         let bill = checkout.path(&format!("dist/{program}-9.8.7.cdx.json"));
@@ -217,4 +220,6 @@ done"#;
     }
     assert!(!checkout.path("crates/testbed/yelb-sbom.json").exists(), "left behind");
     checkout.refuses("sbom", &["9.8.8", "other"], "is of yelb 9.8.7");
+    writes(r#"{"name": "tokio"}"#);
+    checkout.refuses("sbom", &["9.8.7", "other"], "lacks what yelb-ui is made of");
 }

@@ -1,9 +1,9 @@
 //! Ports below 1024 for a process that is not root.
 //!
-//! Docker lets every user bind them (`net.ipv4.ip_unprivileged_port_start` is 0 there); Fargate does not. So in its
-//! image yelb-ui carries `CAP_NET_BIND_SERVICE` as a capability of its file, *permitted* and not *effective*: if the container drops
-//! all capabilities, the kernel does not start a program whose file has an effective one. So the program itself makes the
-//! capability effective, while it calls `bind`.
+//! Docker lets every user bind them (`net.ipv4.ip_unprivileged_port_start` is 0 there); Fargate does not. So the program file in
+//! yelb-ui's image has the capability `CAP_NET_BIND_SERVICE`, *permitted* and not *effective*: if the container drops all
+//! capabilities, the kernel does not start a program whose file has an effective one. The program itself makes the capability
+//! effective, while it calls `bind`.
 
 use std::io;
 use std::net::SocketAddr;
