@@ -72,6 +72,8 @@ test("the banner takes the place of the welcome, and nothing moves", async () =>
     const shown = new YelbPage(page);
     await page.goto(on.yelb.url);
     await shown.untilTotalsAre("fresh");
+    // The name of the app server may take a second line.
+    await shown.countedPageViews();
     const geometry = () =>
       page.evaluate(() =>
         [...document.querySelectorAll(".card, .button, .track, .donut")].map((it) => JSON.stringify(it.getBoundingClientRect())),

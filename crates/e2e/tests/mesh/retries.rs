@@ -39,11 +39,11 @@ fn in_place_of_the_app_server(stack: &Stack, script: Script) -> Receiver<String>
                     break;
                 }
             }
-            script(&mut stream);
-            // The test may be over.
+            // Before the answer, after which the test looks what has arrived. It may be over.
             if requests.send(line).is_err() {
                 return;
             }
+            script(&mut stream);
         }
     });
     arrived
