@@ -19,7 +19,7 @@ use yelb_ui::live::Live;
 use yelb_ui::upstream::{Origin, Upstream};
 use yelb_ui::{proxy, router};
 
-/// jemalloc gives memory back when thousands of connections have closed; glibc's allocator does not.
+/// jemalloc gives memory back when thousands of connections have closed; glibc's allocator, only the end of its heap.
 #[cfg(feature = "jemalloc")]
 #[global_allocator]
 static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;

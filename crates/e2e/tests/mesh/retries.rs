@@ -39,7 +39,7 @@ fn in_place_of_the_app_server(stack: &Stack, script: Script) -> Receiver<String>
                     break;
                 }
             }
-            // Before the answer, after which the test looks what has arrived. It may be over.
+            // Before the answer, because the test then looks at what has arrived. The test may be over.
             if requests.send(line).is_err() {
                 return;
             }
